@@ -1,0 +1,40 @@
+"""fame: run and call agents over a peer-to-peer fabric.
+
+    from fame_cli import Agent, Client, FameError, Sentinel, operation
+
+Names are imported when they are first used, so that ``fame --help`` stays quick.
+"""
+
+from typing import TYPE_CHECKING
+
+from fame_cli.errors import FameError
+from fame_cli.version import VERSION
+
+if TYPE_CHECKING:
+    from fame_cli.node.agent import Agent, operation
+    from fame_cli.node.client import Client
+    from fame_cli.node.sentinel import Sentinel
+
+__all__ = ["VERSION", "Agent", "Client", "FameError", "Sentinel", "operation"]
+
+_HOMES = {
+    "Agent": "fame_cli.node.agent",
+    "operation": "fame_cli.node.agent",
+    "Client": "fame_cli.node.client",
+    "Sentinel": "fame_cli.node.sentinel",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use (PEP 562).
+
+    Raises:
+        AttributeError: there is no such name.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # only for whoever asks
+
+    value: object = vars(import_module(_HOMES[name]))[name]
+    globals()[name] = value
+    return value

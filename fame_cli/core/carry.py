@@ -1,0 +1,391 @@
+"""The way of one data envelope: route it, then deliver, forward or refuse it (spec 8, 9).
+
+Pure functions over `NodeState`. `carry` takes what a link or this node sent, and asks ``routing.py`` once. What is
+forwarded is the very bytes that came in, unless the caller asked for a trace. Nothing is lost in silence: what can't
+go on is answered with a NACK where the wire has a place for one (spec 6.4), and noted where it hasn't.
+
+Functions that may keep an envelope's credit say so by returning True ("held"); whoever lets go of it later gives the
+credit back with `credit_back`.
+"""
+
+import msgspec
+
+from fame_cli.core.address import parse
+from fame_cli.core.calls import (
+    Call,
+    CallKey,
+    ends_stream,
+    error_payload,
+    read_request,
+    read_response,
+)
+from fame_cli.core.effects import CallEnded, Dispatch, DispatchCancelled, FlowOpen, ItemArrived, Outcome, Request, Send
+from fame_cli.core.envelope import ACK, REPLY, RESET, STREAM, SYN, TRACE, Envelope, Header, data_frame, encode
+from fame_cli.core.flow import Held
+from fame_cli.core.frames import CallCancel, Data, DeliveryAck
+from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.routing import Drop, route
+from fame_cli.core.session import Session
+from fame_cli.core.state import NodeState, credit_back, nack_frame, pass_on, send
+from fame_cli.errors import RemoteProtocolError
+
+__all__ = ["answer", "cancel", "carry", "link_lost", "refuse", "release", "writable"]
+
+MAX_TRACE = 64
+"""Entries in one trace: 16 hops there and back, and room."""
+
+
+def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bool:
+    """Take one Data, DeliveryAck or Secure… envelope to where it belongs.
+
+    Args:
+        origin: link it came in by, LOCAL when it is ours.
+        data: the same envelope encoded.
+
+    Returns:
+        True when the envelope still holds credit of its flow.
+    """
+    target = route(envelope.to, envelope.capabilities, origin, state.table)
+    if isinstance(target, Drop):
+        refuse(state, origin, envelope, target.code, target.reason)
+        return False
+    if target is LOCAL:
+        return _deliver(state, origin, envelope, now)
+    return _forward(state, origin, state.sessions[target], envelope, data, now)
+
+
+# Forward
+
+
+def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, data: bytes, now: float) -> bool:
+    target, corr_id = out.link, envelope.corr_id
+    asks = bool(corr_id and envelope.reply_to and (envelope.rtype or 0) & (REPLY | STREAM))
+    if not target.is_ours and not asks and _would_poison(state, target, envelope):
+        state.note("stale_answer_dropped", "debug", to=envelope.to, link=target.number)
+        return False
+    if asks:
+        if not target.is_ours and _is_at(target, envelope.to):
+            refuse(state, origin, envelope, "NO_ROUTE", f"nothing called {envelope.to} is known here")
+            return False
+        if not _open(state, origin, target, envelope, now):
+            refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")
+            return False
+    elif corr_id and envelope.to:
+        _answer_passed(state, envelope, now)
+    if envelope.meta is not None and TRACE in envelope.meta and origin is not LOCAL:
+        envelope = _traced(state, envelope, origin, now)
+        data = encode(envelope)
+    deferred = corr_id is not None and envelope.flow_id == corr_id
+    sent = pass_on(state, out, envelope.flow_id, data, origin if deferred else None)
+    if sent is False:
+        _overflow(state, origin, envelope, f"{target.remote_id} doesn't keep up")
+    return sent is None and deferred
+
+
+def _overflow(state: NodeState, origin: Link, envelope: Envelope, reason: str) -> None:
+    """Refuse what a link has no room for: a request to its sender, an answer to the caller who waits for it."""
+    key = (envelope.to or "", envelope.corr_id or "")
+    call = _end(state, key)
+    if call is None:
+        refuse(state, origin, envelope, "QUEUE_FULL", reason)
+        return
+    _tell_caller(state, key, call, "QUEUE_FULL", reason)
+    _stop_downstream(state, key, call, reason)
+
+
+def _open(state: NodeState, origin: Link, target: Link, envelope: Envelope, now: float) -> bool:
+    """Enter a request into the table of calls; a call of our own is there already and learns where it went."""
+    key = (envelope.reply_to or "", envelope.corr_id or "")
+    known = state.calls.get(key)
+    if origin is LOCAL and known is not None:
+        known.egress = target
+        return True
+    streaming = bool((envelope.rtype or 0) & STREAM)
+    return state.calls.open(key, Call(origin, target, envelope.id or "", streaming, now, trace_id=envelope.trace_id))
+
+
+def _answer_passed(state: NodeState, envelope: Envelope, now: float) -> None:
+    """Keep the table of calls true: an answer ends its call, an item of a stream keeps it young."""
+    key = (envelope.to or "", envelope.corr_id or "")
+    call = state.calls.get(key)
+    if call is None:
+        return
+    frame = envelope.frame
+    if isinstance(frame, Data):
+        if call.streaming and not ends_stream(frame.payload):
+            state.calls.touch(key, call, now)
+            return
+    elif isinstance(frame, DeliveryAck) and frame.accepted:
+        return
+    _end(state, key)
+
+
+def _end(state: NodeState, key: CallKey) -> Call | None:
+    call = state.calls.end(key)
+    if call is not None and call.streaming:
+        state.producers.pop(key[1], None)
+        for link in (call.ingress, call.egress):
+            session = state.sessions.get(link)
+            if session is not None:
+                session.flow.forget(key[1])
+    return call
+
+
+def _is_at(link: Link, to: str | None) -> bool:
+    """Tell whether an address lies at a plain neighbour's own path, where an unknown name stops its read loop."""
+    return to is not None and parse(to).path == link.remote_path and not to.startswith("__sys__@")
+
+
+def _would_poison(state: NodeState, link: Link, envelope: Envelope) -> bool:
+    """Tell whether a plain neighbour would choke on an answer nobody there waits for any more (spec 6.5)."""
+    return _is_at(link, envelope.to) and state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
+
+
+def _traced(state: NodeState, envelope: Envelope, origin: Link, now: float) -> Envelope:
+    meta = dict(envelope.meta or {})
+    meta[TRACE] = _trace_on(state, meta.get(TRACE), origin, now)
+    return msgspec.structs.replace(envelope, meta=meta)
+
+
+def _trace_on(state: NodeState, trace: object, origin: Link, now: float) -> list[str]:
+    entries = [entry for entry in trace if isinstance(entry, str)] if isinstance(trace, list) else []
+    if len(entries) >= MAX_TRACE:
+        return entries
+    return [*entries, f"{state.settings.node_id};{origin.kind.value};{int(now * 1e6)}"]
+
+
+# Deliver
+
+
+def _deliver(state: NodeState, origin: Link, envelope: Envelope, now: float) -> bool:
+    if (envelope.rtype or 0) & ACK and envelope.reply_to and isinstance(envelope.frame, Data):
+        # "received", not "done"; a Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)
+        _send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
+    key = (envelope.to or "", envelope.corr_id or "")
+    call = state.calls.get(key)
+    if call is not None and call.ingress is LOCAL:
+        return _answered(state, key, call, origin, envelope, now)
+    frame = envelope.frame
+    if not isinstance(frame, Data):
+        return False
+    address = envelope.to or next(
+        (address for address, link in state.table.providers(envelope.capabilities or ()) if link is LOCAL), ""
+    )
+    _dispatch(state, origin, envelope, frame, address, now)
+    return False
+
+
+def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, address: str, now: float) -> None:
+    request = read_request(frame.payload)
+    if request is None:
+        message = Request(None, address, "", frame.payload, sender=envelope.sid or "")
+        state.effects.append(Dispatch(message))
+        return
+    key = None
+    trace = None
+    if envelope.meta is not None and TRACE in envelope.meta:
+        trace = _trace_on(state, envelope.meta[TRACE], origin, now)
+    if envelope.reply_to and envelope.corr_id:
+        key = (envelope.reply_to, envelope.corr_id)
+        if not _open(state, origin, LOCAL, envelope, now):
+            refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")
+            return
+        call = state.calls.get(key)
+        if call is not None:
+            call.rpc_id, call.trace = bytes(request.id), trace
+    state.effects.append(
+        Dispatch(
+            Request(
+                key,
+                address,
+                request.method,
+                request.params,
+                streaming=bool((envelope.rtype or 0) & STREAM),
+                trace_id=envelope.trace_id,
+                sender=envelope.sid or "",
+            )
+        )
+    )
+
+
+def _answered(state: NodeState, key: CallKey, call: Call, origin: Link, envelope: Envelope, now: float) -> bool:
+    """Give an answer to the local caller that waits for it."""
+    frame = envelope.frame
+    if isinstance(frame, DeliveryAck):
+        if not frame.accepted:
+            _finish(state, key, Outcome("nack", code=frame.code or "", message=frame.reason or ""))
+        return False
+    if not isinstance(frame, Data):
+        return False
+    try:
+        response = read_response(frame.payload)
+    except RemoteProtocolError as error:
+        _finish(state, key, Outcome("error", code="-32700", message=str(error)))
+        return False
+    trace = envelope.meta.get(TRACE) if envelope.meta else None
+    if response.error is not None:
+        failure = response.error
+        outcome = Outcome("error", code=str(failure.code), message=failure.message, data=failure.data, trace=trace)
+        _finish(state, key, outcome)
+    elif call.streaming and response.has_result:
+        state.calls.touch(key, call, now)
+        deferred = origin is not LOCAL and envelope.flow_id == envelope.corr_id
+        state.effects.append(ItemArrived(key, response.result, origin if deferred else None))
+        return deferred
+    else:
+        _finish(state, key, Outcome("end" if call.streaming else "result", response.result, trace=trace))
+    return False
+
+
+def _finish(state: NodeState, key: CallKey, outcome: Outcome) -> None:
+    if _end(state, key) is not None:
+        state.effects.append(CallEnded(key, outcome))
+
+
+# Answers of ours
+
+
+def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: bool) -> None:
+    """Send one JSON-RPC response to whoever asked; `last` ends the call. Nothing happens when it has ended already."""
+    call = state.calls.get(key)
+    if call is None:
+        return
+    meta = {TRACE: _trace_on(state, call.trace, LOCAL, now)} if call.trace is not None else None
+    sequence = call.sent if call.streaming else state.next_sequence()
+    call.sent += 1
+    envelope = Envelope(
+        version="1.0",
+        id=state.new_id(),
+        sid=state.sid,
+        trace_id=call.trace_id,
+        to=key[0],
+        corr_id=key[1],
+        flow_id=key[1] if call.streaming else state.flow_id,
+        seq_id=sequence,
+        flow_flags=0 if sequence else SYN,
+        frame=data_frame(payload),
+        ts=state.stamp(),
+        meta=meta,
+    )
+    data = encode(envelope)
+    limit = state.settings.max_message_bytes
+    if len(data) > limit:
+        failure = error_payload(call.rpc_id, -32603, f"the answer takes {len(data)} bytes, the limit is {limit}")
+        answer(state, key, failure, now, last=True)
+        return
+    local = call.ingress is LOCAL
+    if last and not local:
+        state.calls.end(key)
+        state.producers.pop(key[1], None)
+    carry(state, LOCAL, envelope, data, now)
+
+
+def writable(state: NodeState, key: CallKey) -> bool:
+    """Tell a producer whether to go on; when not, a `FlowOpen` follows as soon as it may."""
+    call = state.calls.get(key)
+    session = state.sessions.get(call.ingress) if call is not None else None
+    if session is None or session.flow.writable(key[1]):
+        return True
+    state.producers[key[1]] = key
+    return False
+
+
+def release(state: NodeState, session: Session, flow_id: str, held: list[Held]) -> None:
+    """Send what credit has set free, give its own credit back and wake the producer that waits for this flow."""
+    for item in held:
+        state.effects.append(Send(session.link, item.data))
+        credit_back(state, item.source, flow_id)
+    key = state.producers.get(flow_id)
+    if key is not None and session.flow.writable(flow_id):
+        del state.producers[flow_id]
+        state.effects.append(FlowOpen(key))
+
+
+# Refusals
+
+
+def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: str, reason: str) -> None:
+    """Answer an envelope that can't go on: to our own caller directly, else by a NACK to `replyTo` (spec 6.4).
+
+    A NACK has no `replyTo` itself, so it is never answered in turn.
+    """
+    state.note("envelope_refused", "debug", code=code, reason=reason, link=origin.number)
+    if not (envelope.id and envelope.reply_to and envelope.corr_id):
+        return
+    key = (envelope.reply_to, envelope.corr_id)
+    call = state.calls.get(key)
+    if call is not None and call.ingress is not origin:
+        return  # somebody else's call: the newcomer that borrowed its names gets no say over it
+    _end(state, key)
+    if origin is LOCAL:
+        state.effects.append(CallEnded(key, Outcome("nack", code=code, message=reason)))
+    else:
+        _send_routed(state, origin, envelope.reply_to, nack_frame(code, reason, envelope.id), envelope, RESET)
+
+
+def _send_routed(
+    state: NodeState, origin: Link, to: str, frame: DeliveryAck, about: Envelope | Header, flow_flags: int
+) -> None:
+    """Send an acknowledgement of ours along the routes; what has no way is dropped, as spec 6.4 says."""
+    target = route(to, None, LOCAL, state.table)
+    if isinstance(target, Drop) or target is LOCAL:
+        state.note("ack_undeliverable", "debug", to=to)
+        return
+    if not target.is_ours and target is not origin and _is_at(target, to):
+        return
+    send(
+        state,
+        state.sessions[target],
+        frame,
+        to=to,
+        corr_id=about.corr_id,
+        trace_id=about.trace_id,
+        flow_flags=flow_flags,
+    )
+
+
+# Calls that end early
+
+
+def cancel(state: NodeState, key: CallKey, origin: Link, reason: str) -> bool:
+    """Stop a call on behalf of the side it came from, and let the next node towards the provider know.
+
+    Returns:
+        False when there is no such call of `origin`.
+    """
+    call = state.calls.get(key)
+    if call is None or call.ingress is not origin:
+        return False
+    _end(state, key)
+    _stop_downstream(state, key, call, reason)
+    return True
+
+
+def _stop_downstream(state: NodeState, key: CallKey, call: Call, reason: str) -> None:
+    if call.egress is LOCAL:
+        state.effects.append(DispatchCancelled(key, reason))
+        return
+    session = state.sessions.get(call.egress)
+    if session is not None and "cancel" in call.egress.extensions:
+        send(state, session, CallCancel(), reply_to=key[0], corr_id=key[1], trace_id=call.trace_id)
+
+
+def link_lost(state: NodeState, link: Link) -> None:
+    """End every call over a link that is gone: tell the callers beyond us, stop the work beyond us."""
+    for key in state.calls.over(link):
+        call = _end(state, key)
+        if call is None:
+            continue
+        if call.ingress is link:
+            _stop_downstream(state, key, call, "the caller's link is gone")
+            continue
+        _tell_caller(state, key, call, "LINK_LOST", f"{link.remote_id} went away with the call in flight")
+
+
+def _tell_caller(state: NodeState, key: CallKey, call: Call, code: str, reason: str) -> None:
+    """Tell the caller of a call that has been ended here that it failed."""
+    if call.ingress is LOCAL:
+        state.effects.append(CallEnded(key, Outcome("nack", code=code, message=reason)))
+        return
+    about = Header(id=call.request_id, trace_id=call.trace_id, reply_to=key[0], corr_id=key[1])
+    _send_routed(state, call.ingress, key[0], nack_frame(code, reason, call.request_id), about, RESET)

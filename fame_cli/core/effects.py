@@ -1,0 +1,169 @@
+"""What the core asks the shell to do. Values only; the shell performs them in order (``node/runner.py``).
+
+msgspec structs rather than dataclasses: one is made for every message, and they cost 0.06 µs against 0.16 µs
+(measured, CPython 3.11).
+"""
+
+from typing import Any
+
+import msgspec
+
+from fame_cli.core.link import Link
+
+__all__ = [
+    "BindAnswered",
+    "CallEnded",
+    "CloseLink",
+    "Dispatch",
+    "DispatchCancelled",
+    "Effect",
+    "FlowOpen",
+    "ItemArrived",
+    "LinkAttached",
+    "LinkRefused",
+    "Note",
+    "Outcome",
+    "Request",
+    "Send",
+]
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Write `data`, one encoded envelope, to a link."""
+
+    link: Link
+    data: bytes
+
+
+class CloseLink(msgspec.Struct, frozen=True, gc=False):
+    """Close a link after what was sent on it, with a WebSocket code (spec 2.4) and a reason."""
+
+    link: Link
+    code: int
+    reason: str
+
+
+class Request(msgspec.Struct, frozen=True, eq=False):
+    """One request for a local address.
+
+    Args:
+        key: names the call in later verbs (`NodeCore.reply…`); None when no answer is wanted.
+        address: the local address it came for.
+        method: JSON-RPC method; "" for a message that isn't a call.
+        params: raw JSON of the JSON-RPC `params`, or of the whole payload of a message.
+        streaming: True when the caller asked for a stream (`rtype` 4).
+        trace_id: to repeat in every answer.
+        sender: the caller's `sid`, "" when absent.
+    """
+
+    key: tuple[str, str] | None
+    address: str
+    method: str
+    params: msgspec.Raw
+    streaming: bool = False
+    trace_id: str | None = None
+    sender: str = ""
+
+
+class Dispatch(msgspec.Struct, frozen=True, gc=False):
+    """Run the local handler of `request.address`."""
+
+    request: Request
+
+
+class DispatchCancelled(msgspec.Struct, frozen=True, gc=False):
+    """Stop the handler that runs for this call: its caller is gone or gave up."""
+
+    key: tuple[str, str]
+    reason: str
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a call of ours ended. Exactly one a call.
+
+    Args:
+        kind: ``result`` | ``end`` (a stream's end mark) | ``error`` (JSON-RPC error) | ``nack`` | ``timeout`` |
+            ``cancelled``.
+        value: raw JSON of the result; empty for every other kind, and for a null result.
+        code: JSON-RPC error code or NACK code, as text.
+        message: error text or NACK reason.
+        data: raw JSON of the error's `data`, empty when absent.
+        trace: the way the answer took, when asked for.
+    """
+
+    kind: str
+    value: msgspec.Raw = msgspec.Raw()
+    code: str = ""
+    message: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+    trace: list[str] | None = None
+
+
+class CallEnded(msgspec.Struct, frozen=True, gc=False):
+    """Tell the local caller how its call ended."""
+
+    key: tuple[str, str]
+    outcome: Outcome
+
+
+class ItemArrived(msgspec.Struct, frozen=True, gc=False):
+    """Give the local caller one stream item.
+
+    Args:
+        source: link to name in `NodeCore.item_consumed` once the item has been read; None when nobody waits for that.
+    """
+
+    key: tuple[str, str]
+    value: msgspec.Raw
+    source: Link | None
+
+
+class FlowOpen(msgspec.Struct, frozen=True, gc=False):
+    """Tell a local producer that waited (`NodeCore.writable`) that it may go on."""
+
+    key: tuple[str, str]
+
+
+class LinkAttached(msgspec.Struct, frozen=True, gc=False):
+    """Say that a link is open: the handshake is over and envelopes may travel."""
+
+    link: Link
+
+
+class LinkRefused(msgspec.Struct, frozen=True, gc=False):
+    """Say that the neighbour we dialled won't have us, with the code and reason of its NodeAttachAck."""
+
+    link: Link
+    code: str
+    reason: str
+
+
+class BindAnswered(msgspec.Struct, frozen=True, gc=False):
+    """Say what the sentinel answered to one of our addresses; `code` is "" when it was bound."""
+
+    address: str
+    code: str
+    reason: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something worth a log line: past-tense event name and its facts; never a payload, token or key."""
+
+    event: str
+    facts: dict[str, Any]
+    level: str = "info"
+
+
+Effect = (
+    Send
+    | Dispatch
+    | CallEnded
+    | ItemArrived
+    | FlowOpen
+    | DispatchCancelled
+    | CloseLink
+    | LinkAttached
+    | LinkRefused
+    | BindAnswered
+    | Note
+)

@@ -1,0 +1,129 @@
+"""One envelope: header typed, payload left raw (spec 4).
+
+`decode` is the only door for bytes from a link. It returns an `Envelope` or raises `RemoteProtocolError`, nothing
+else; `peek` then tells who to answer. A forwarder passes the original bytes on and never parses a payload.
+"""
+
+import msgspec
+
+from fame_cli.core.frames import Data, Frame, Meta
+from fame_cli.errors import LocalProtocolError, RemoteProtocolError
+
+__all__ = [
+    "ACK",
+    "FLOW_ACK",
+    "MAX_MESSAGE_BYTES",
+    "REPLY",
+    "RESET",
+    "STREAM",
+    "SYN",
+    "TRACE",
+    "Envelope",
+    "Header",
+    "data_frame",
+    "decode",
+    "encode",
+    "encode_json",
+    "peek",
+]
+
+MAX_MESSAGE_BYTES = 262_144
+"""Bytes of JSON in one envelope (spec 2.3)."""
+
+ACK, REPLY, STREAM = 1, 2, 4
+"""Bits of `rtype` (spec 4): acknowledgement wanted, one reply expected, a stream expected."""
+
+SYN, FLOW_ACK, RESET = 1, 2, 4
+"""Bits of `flowFlags` (spec 4): first of a flow, credit grant, NACK."""
+
+TRACE = "fame.trace"
+"""Key of `meta` under which the nodes on the way write themselves (docs/wire-extensions.md)."""
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """Hold one message as it travels; fields in the order of spec 4, None where absent.
+
+    `frame` is the only field the wire requires. `seq_id` and `flow_flags` are kept as they came: nobody checks them.
+    """
+
+    version: str | None = None
+    id: str | None = None
+    sid: str | None = None
+    trace_id: str | None = None
+    to: str | None = None
+    reply_to: str | None = None
+    capabilities: list[str] | None = None
+    rtype: int | None = None
+    corr_id: str | None = None
+    flow_id: str | None = None
+    seq_id: int | None = None
+    flow_flags: int | None = None
+    ttl: int | None = None
+    priority: str | None = None
+    frame: Frame
+    ts: str | None = None
+    sec: msgspec.Raw = msgspec.Raw()
+    aft: str | None = None
+    meta: Meta | None = None
+
+
+class Header(msgspec.Struct, frozen=True, rename="camel"):
+    """Hold what a refusal needs of an envelope whose frame can't be read."""
+
+    id: str | None = None
+    trace_id: str | None = None
+    to: str | None = None
+    reply_to: str | None = None
+    corr_id: str | None = None
+
+
+_decoder = msgspec.json.Decoder(Envelope)
+_header_decoder = msgspec.json.Decoder(Header)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(data: bytes) -> Envelope:
+    """Read one envelope.
+
+    Args:
+        data: UTF-8 JSON of any size; the caller checks the size first (see `NodeCore.receive`).
+
+    Raises:
+        RemoteProtocolError: not JSON, not UTF-8, nested too deep, an unknown frame or a field of a wrong type.
+    """
+    try:
+        if not data.isascii():
+            data.decode()  # the payload stays raw, so this is the only place that would notice
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteProtocolError(f"not an envelope: {error}") from error
+
+
+def peek(data: bytes) -> Header | None:
+    """Read the header of something `decode` refused; None when even that isn't there."""
+    try:
+        return _header_decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def encode(envelope: Envelope) -> bytes:
+    """Write one envelope as compact UTF-8 JSON, absent fields left out."""
+    return _encoder.encode(envelope)
+
+
+def encode_json(value: object) -> bytes:
+    """Write a JSON value for a payload.
+
+    Raises:
+        LocalProtocolError: the value has no JSON form.
+    """
+    try:
+        return _encoder.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"no JSON form: {error}") from error
+
+
+def data_frame(payload: bytes) -> Data:
+    """Wrap encoded JSON in a Data frame without copying it through a parser."""
+    return Data(payload=msgspec.Raw(payload))

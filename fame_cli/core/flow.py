@@ -1,0 +1,136 @@
+"""Credit windows of one link (spec 7): how many envelopes of a flow may be under way, and what waits for credit.
+
+A flow is named by `flowId`. Sending costs one credit of the flow, a CreditUpdate gives some back. What can't be sent
+waits here, flow by flow, so that one slow flow never holds up the others of its link and nobody ever waits inside a
+read loop. A stream of ours has a flow of its own, named like its `corrId`; its credit is given back when its reader
+has taken the item, so the reader's pace reaches the producer hop by hop. Every other flow gets it at receipt.
+
+Pure. Nothing here knows what an envelope is.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fame_cli.core.link import Link
+
+__all__ = ["OUR_WINDOW", "SPEC_WINDOW", "FlowControl", "Held"]
+
+SPEC_WINDOW = 32
+"""Envelopes a flow may have under way towards a node that negotiated nothing (spec 7)."""
+
+OUR_WINDOW = 256
+"""Envelopes between our own nodes, negotiated at attach; what a slow reader can have in flight, per stream."""
+
+MAX_FLOWS = 8192
+"""Flows remembered a link; the one longest unused is forgotten first and starts with a full window again."""
+
+MAX_HELD_BYTES = 8 * 1024 * 1024
+"""Bytes that may wait for credit on one link; beyond it an envelope is refused."""
+
+
+class Held(NamedTuple):
+    """One encoded envelope that waits for credit, and the link whose credit it still holds (None: nobody's)."""
+
+    data: bytes
+    source: Link | None
+
+
+@dataclass(slots=True)
+class FlowControl:
+    """Count the credits of one link, both ways.
+
+    Args:
+        send_window: envelopes the other side lets a flow have under way.
+        receive_window: envelopes we let a flow of the other side have under way.
+        stalled: True while the transport takes no more bytes; then everything waits.
+        held_bytes: bytes that wait now.
+    """
+
+    send_window: int = SPEC_WINDOW
+    receive_window: int = SPEC_WINDOW
+    stalled: bool = False
+    held_bytes: int = 0
+    _credits: dict[str, int] = field(default_factory=dict)
+    _taken: dict[str, int] = field(default_factory=dict)
+    _held: dict[str, deque[Held]] = field(default_factory=dict)
+
+    def resize(self, send_window: int, receive_window: int) -> None:
+        """Start again with other windows; the handshake that agreed on them counts no more."""
+        self.send_window = send_window
+        self.receive_window = receive_window
+        self._credits.clear()
+        self._taken.clear()
+
+    def take(self, flow_id: str) -> bool:
+        """Spend one credit of a flow; False when it has none or something already waits (order is kept)."""
+        credits = self._credits.get(flow_id)
+        if credits is None:
+            credits = self.send_window
+            if len(self._credits) >= MAX_FLOWS:
+                self._credits.pop(next(iter(self._credits)))
+        if credits <= 0 or self.stalled or flow_id in self._held:
+            return False
+        self._credits[flow_id] = credits - 1
+        return True
+
+    def writable(self, flow_id: str) -> bool:
+        """Tell whether `take` would succeed."""
+        return self._credits.get(flow_id, self.send_window) > 0 and not self.stalled and flow_id not in self._held
+
+    def spend(self, flow_id: str) -> None:
+        """Spend a credit that may not be there: control frames count but never wait."""
+        self._credits[flow_id] = max(self._credits.get(flow_id, self.send_window) - 1, 0)
+
+    def hold(self, flow_id: str, data: bytes, source: Link | None) -> bool:
+        """Let an envelope wait for credit; False when the link already holds all it may."""
+        if self.held_bytes + len(data) > MAX_HELD_BYTES:
+            return False
+        self._held.setdefault(flow_id, deque()).append(Held(data, source))
+        self.held_bytes += len(data)
+        return True
+
+    def grant(self, flow_id: str, credits: int) -> list[Held]:
+        """Add credits the other side gave and return what may be sent now, in order.
+
+        The balance never exceeds the window (spec 7), so over-granting does no harm; negative grants count as none.
+        """
+        balance = self._credits.get(flow_id, self.send_window) + max(credits, 0)
+        self._credits[flow_id] = min(balance, self.send_window)
+        return self._release(flow_id)
+
+    def resume(self) -> list[tuple[str, Held]]:
+        """End a stall and return (flow, envelope) of everything that may be sent now."""
+        self.stalled = False
+        return [(flow_id, held) for flow_id in list(self._held) for held in self._release(flow_id)]
+
+    def _release(self, flow_id: str) -> list[Held]:
+        waiting = self._held.get(flow_id)
+        released: list[Held] = []
+        while waiting and self._credits.get(flow_id, self.send_window) > 0 and not self.stalled:
+            released.append(waiting.popleft())
+            self._credits[flow_id] = self._credits.get(flow_id, self.send_window) - 1
+        if waiting is not None and not waiting:
+            del self._held[flow_id]
+        self.held_bytes -= sum(len(held.data) for held in released)
+        return released
+
+    def received(self, flow_id: str) -> int:
+        """Count one envelope as taken and return the credits to grant for it now, 0 while a grant can wait.
+
+        Grants are made at a quarter of the window, early enough that a sender in step never stands still.
+        """
+        taken = self._taken.get(flow_id, 0) + 1
+        if taken * 4 >= self.receive_window:
+            self._taken[flow_id] = 0
+            return taken
+        if taken == 1 and len(self._taken) >= MAX_FLOWS:
+            self._taken.pop(next(iter(self._taken)))
+        self._taken[flow_id] = taken
+        return 0
+
+    def forget(self, flow_id: str) -> None:
+        """Drop the counters of a flow that has ended; what waits still goes out."""
+        if flow_id not in self._held:
+            self._credits.pop(flow_id, None)
+        self._taken.pop(flow_id, None)

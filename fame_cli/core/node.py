@@ -1,0 +1,368 @@
+"""One node, pure: sentinel, agent and client are this class with other settings.
+
+The shell calls five methods with what happened (`link_opened`, `receive`, `link_closed`, `tick`, `next_deadline`) and a
+few verbs with what the user wants; each returns the effects to perform, in order. This module only sorts: control
+frames go to ``control.py``, data to ``carry.py``, and neither is asked before the link's state allows it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from fame_cli.core import carry, control
+from fame_cli.core.address import physical
+from fame_cli.core.announce import announce, announce_all
+from fame_cli.core.calls import Call, CallKey, error_payload, request_payload, result_payload
+from fame_cli.core.effects import CallEnded, Effect, Outcome
+from fame_cli.core.envelope import REPLY, STREAM, SYN, TRACE, Envelope, data_frame, decode, encode, peek
+from fame_cli.core.frames import (
+    CallCancel,
+    CreditUpdate,
+    Data,
+    DeliveryAck,
+    KeyAnnounce,
+    KeyRequest,
+    NodeAttach,
+    NodeAttachAck,
+    NodeHeartbeat,
+    SecureAccept,
+    SecureClose,
+    SecureOpen,
+)
+from fame_cli.core.gate import Gate, OpenGate
+from fame_cli.core.link import LOCAL, Link, LinkKind
+from fame_cli.core.session import HEARTBEAT_S, SILENCE_S, Event, Session, State, fire
+from fame_cli.core.state import NodeState, Settings, credit_back, send
+from fame_cli.core.table import Offer, RouteTable
+from fame_cli.errors import RemoteProtocolError
+
+__all__ = ["NodeCore"]
+
+SWEEP_S = 1.0
+"""Seconds between two looks at the sessions: handshakes, heartbeats and silence need no finer clock."""
+
+CLOSE_NORMAL = 1000
+CLOSE_SILENT = 1001
+
+
+class NodeCore:
+    """Decide everything a node decides.
+
+    Args:
+        settings: what the node is told at its birth.
+        new_id: makes a fresh 16-character id.
+        stamp: makes the text of an envelope's `ts`.
+        gate: decides who may attach.
+    """
+
+    def __init__(
+        self, settings: Settings, new_id: Callable[[], str], stamp: Callable[[], str], gate: Gate | None = None
+    ) -> None:
+        self._state = NodeState(settings, new_id, stamp, flow_id=new_id())
+        self._gate = gate or OpenGate()
+        self._inbox = f"__rpc__{new_id()}"
+        self._sweep_at = float("-inf")
+        self.table.local |= {"__sys__", self._inbox}
+        if settings.routes:
+            self._state.move(f"/{settings.node_id}")
+
+    @property
+    def table(self) -> RouteTable:
+        """The route table, to be read."""
+        return self._state.table
+
+    @property
+    def settings(self) -> Settings:
+        """What the node was told at its birth."""
+        return self._state.settings
+
+    def sessions(self) -> list[Session]:
+        """Return the sessions of all links, oldest first, to be read."""
+        return list(self._state.sessions.values())
+
+    def calls_in_flight(self) -> int:
+        """Return how many calls this node asks, carries or serves now."""
+        return len(self._state.calls)
+
+    def dialed_links(self) -> int:
+        """Return how many links that we dialled are open, counting a peer that is linked the other way round."""
+        return sum(s.is_open and (s.link.dialed or s.link.kind is LinkKind.PEER) for s in self.sessions())
+
+    # What happened
+
+    def link_opened(self, link: Link, now: float) -> list[Effect]:
+        """Take a link whose transport is up."""
+        self._state.sessions[link] = control.open_link(self._state, link, now)
+        self._sweep_at = min(self._sweep_at, now + SWEEP_S) if self._sweep_at > now else now + SWEEP_S
+        return self._effects()
+
+    def receive(self, link: Link, data: bytes, now: float) -> list[Effect]:
+        """Take one message of a link. Whatever it holds, nothing raises and no other link is touched."""
+        session = self._state.sessions.get(link)
+        if session is None:
+            return []
+        session.last_heard = now
+        try:
+            if len(data) > self._state.settings.max_message_bytes:
+                raise RemoteProtocolError(f"{len(data)} bytes; the limit is {self._state.settings.max_message_bytes}")
+            self._sort(session, decode(data), data, now)
+        except RemoteProtocolError as error:
+            self._reject(session, data, error)
+        return self._effects()
+
+    def link_closed(self, link: Link) -> list[Effect]:
+        """Take the end of a link's transport; nothing happens when the link was given up before."""
+        session = self._state.sessions.get(link)
+        if session is not None:
+            control.close(self._state, session)
+        return self._effects()
+
+    def link_stalled(self, link: Link) -> list[Effect]:
+        """Take that the transport accepts no more bytes for now."""
+        session = self._state.sessions.get(link)
+        if session is not None:
+            session.flow.stalled = True
+        return self._effects()
+
+    def link_drained(self, link: Link) -> list[Effect]:
+        """Take that the transport accepts bytes again."""
+        session = self._state.sessions.get(link)
+        if session is not None:
+            for flow_id, held in session.flow.resume():
+                carry.release(self._state, session, flow_id, [held])
+            for flow_id in list(self._state.producers):
+                carry.release(self._state, session, flow_id, [])
+        return self._effects()
+
+    def tick(self, now: float) -> list[Effect]:
+        """Take that time has passed; call it at `next_deadline` or later."""
+        for key in self._state.calls.expired(now):
+            call = self._state.calls.get(key)
+            if call is not None and carry.cancel(self._state, key, LOCAL, "the caller's time is over"):
+                self._state.effects.append(CallEnded(key, Outcome("timeout", message=f"{call.timeout_s:g}")))
+        if now >= self._sweep_at:
+            self._sweep(now)
+            self._sweep_at = now + SWEEP_S if self._state.sessions else float("-inf")
+        return self._effects()
+
+    def next_deadline(self) -> float | None:
+        """Return when `tick` has something to do, None when nothing waits for time."""
+        calls = self._state.calls.next_deadline()
+        if not self._state.sessions:
+            return calls
+        return self._sweep_at if calls is None else min(calls, self._sweep_at)
+
+    # What the user wants: names
+
+    def bind(self, address: str) -> list[Effect]:
+        """Serve a logical or pool address here, and tell whoever should know.
+
+        Raises:
+            RemoteProtocolError: not an address.
+        """
+        return self._rename(address, self.table.bind(address, LOCAL))
+
+    def unbind(self, address: str) -> list[Effect]:
+        """Undo `bind`."""
+        return self._rename(address, self.table.unbind(address, LOCAL))
+
+    def advertise(self, capability: str, address: str) -> list[Effect]:
+        """Offer a capability under an address of this node."""
+        return self._rename((capability, address), self.table.advertise(capability, address, LOCAL))
+
+    def withdraw(self, capability: str, address: str) -> list[Effect]:
+        """Undo `advertise`."""
+        return self._rename((capability, address), self.table.withdraw(capability, address, LOCAL))
+
+    # What the user wants: calls
+
+    def call(
+        self,
+        to: str | None,
+        method: str,
+        params: bytes,
+        now: float,
+        *,
+        capabilities: list[str] | None = None,
+        streaming: bool = False,
+        timeout_s: float = 30.0,
+        trace: bool = False,
+    ) -> tuple[CallKey, list[Effect]]:
+        """Ask an operation; exactly one `CallEnded` with the key follows, for a stream after its items.
+
+        Args:
+            to: address to ask; None to ask whoever offers all of `capabilities`.
+            method: operation name.
+            params: JSON of the parameters, an object (spec 8.1).
+            timeout_s: seconds to wait for the answer, or for the next item of a stream; > 0.
+            trace: True to have the nodes on the way write themselves into the envelope.
+
+        Raises:
+            RemoteProtocolError: `to` isn't an address.
+        """
+        state = self._state
+        corr_id = state.new_id()
+        key = (physical(self._inbox, self.table.path), corr_id)
+        sequence = state.next_sequence()
+        envelope = Envelope(
+            version="1.0",
+            id=state.new_id(),
+            sid=state.sid,
+            trace_id=state.new_id(),
+            to=to,
+            reply_to=key[0],
+            capabilities=capabilities,
+            rtype=STREAM if streaming else REPLY,
+            corr_id=corr_id,
+            flow_id=state.flow_id,
+            seq_id=sequence,
+            flow_flags=0 if sequence else SYN,
+            frame=data_frame(request_payload(corr_id, method, params)),
+            ts=state.stamp(),
+            meta={TRACE: []} if trace else None,
+        )
+        call = Call(LOCAL, LOCAL, envelope.id or "", streaming, now, timeout_s, envelope.trace_id)
+        data = encode(envelope)
+        limit = state.settings.max_message_bytes
+        state.calls.open(key, call)
+        if len(data) > limit:
+            carry.refuse(state, LOCAL, envelope, "MESSAGE_TOO_LARGE", f"{len(data)} bytes; the limit is {limit}")
+        else:
+            carry.carry(state, LOCAL, envelope, data, now)
+        return key, self._effects()
+
+    def cancel(self, key: CallKey) -> list[Effect]:
+        """Give a call of ours up; its provider is told as far as the links on the way know how."""
+        if carry.cancel(self._state, key, LOCAL, "the caller gave up"):
+            self._state.effects.append(CallEnded(key, Outcome("cancelled")))
+        return self._effects()
+
+    def item_consumed(self, key: CallKey, source: Link) -> list[Effect]:
+        """Take that the reader has read an item that came over `source`: the producer may send another."""
+        if self._state.calls.get(key) is not None:
+            credit_back(self._state, source, key[1])
+        return self._effects()
+
+    # What the user wants: answers
+
+    def reply(self, key: CallKey, result: bytes | None, now: float) -> list[Effect]:
+        """Answer a call: JSON of the result, None for null or, in a stream, for the end."""
+        return self._answer(key, result, now, last=True)
+
+    def reply_item(self, key: CallKey, item: bytes, now: float) -> list[Effect]:
+        """Send one item of a stream; ask `writable` before the next."""
+        return self._answer(key, item, now, last=False)
+
+    def reply_error(self, key: CallKey, code: int, message: str, data: object, now: float) -> list[Effect]:
+        """Answer a call with a JSON-RPC error; it ends a stream too."""
+        call = self._state.calls.get(key)
+        if call is not None:
+            carry.answer(self._state, key, error_payload(call.rpc_id, code, message, data), now, last=True)
+        return self._effects()
+
+    def writable(self, key: CallKey) -> bool:
+        """Tell whether a stream's producer may send now; when not, a `FlowOpen` follows."""
+        return carry.writable(self._state, key)
+
+    # What the user wants: another name, the end
+
+    def rename(self, node_id: str) -> list[Effect]:
+        """Take another id, because this one is in use: every neighbour has to attach anew and learn it."""
+        for session in self.sessions():
+            control.end(self._state, session, CLOSE_NORMAL, "the node's id changed")
+        self._state.settings = replace(self._state.settings, node_id=node_id)
+        if self._state.settings.routes:
+            self._state.move(f"/{node_id}")
+        return self._effects()
+
+    def drain(self) -> list[Effect]:
+        """Close every link in good order (spec 2.4: code 1000)."""
+        for session in self.sessions():
+            if session.state is State.OPEN:
+                fire(session, Event.DRAIN)
+            control.end(self._state, session, CLOSE_NORMAL, "normal closure")
+        return self._effects()
+
+    # Inside
+
+    def _effects(self) -> list[Effect]:
+        effects, self._state.effects = self._state.effects, []
+        return effects
+
+    def _rename(self, name: str | Offer, changed: bool) -> list[Effect]:
+        if changed:
+            announce(self._state, [name])
+        return self._effects()
+
+    def _answer(self, key: CallKey, result: bytes | None, now: float, *, last: bool) -> list[Effect]:
+        call = self._state.calls.get(key)
+        if call is not None:
+            if last and call.streaming and result is not None:  # a plain result to a stream request: item, then end
+                carry.answer(self._state, key, result_payload(call.rpc_id, result), now, last=False)
+                result = None
+            carry.answer(self._state, key, result_payload(call.rpc_id, result), now, last=last)
+        return self._effects()
+
+    def _sort(self, session: Session, envelope: Envelope, data: bytes, now: float) -> None:
+        """Hand an envelope to whoever is in charge, and count it against its flow (spec 7)."""
+        frame, flow_id = envelope.frame, envelope.flow_id
+        if isinstance(frame, CreditUpdate):
+            carry.release(self._state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
+            return
+        held = False
+        if not session.is_open:
+            self._handshake(session, envelope, now)
+        elif isinstance(frame, Data | DeliveryAck | SecureOpen | SecureAccept | SecureClose):
+            held = carry.carry(self._state, session.link, envelope, data, now)
+        elif isinstance(frame, CallCancel):
+            carry.cancel(self._state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
+        elif isinstance(frame, NodeAttach | NodeAttachAck | KeyAnnounce | KeyRequest):
+            self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
+        else:
+            control.on_control(self._state, session, envelope, now)
+        if flow_id is not None and not held and session.is_open and not self._is_over(envelope):
+            credit_back(self._state, session.link, flow_id)
+
+    def _is_over(self, envelope: Envelope) -> bool:
+        """Tell whether an envelope belongs to a stream that has ended: its flow is forgotten and needs no credit."""
+        if envelope.flow_id != envelope.corr_id:
+            return False
+        return self._state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
+
+    def _handshake(self, session: Session, envelope: Envelope, now: float) -> None:
+        frame = envelope.frame
+        if session.state is State.AWAITING and isinstance(frame, NodeAttach):
+            control.on_attach(self._state, session, envelope, self._gate, now)
+        elif session.state is State.ATTACHING and isinstance(frame, NodeAttachAck):
+            control.on_attach_ack(self._state, session, envelope, now)
+        else:
+            self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
+
+    def _reject(self, session: Session, data: bytes, error: RemoteProtocolError) -> None:
+        """Answer what can't be taken, as far as its header can be read; the link lives on."""
+        self._state.note("envelope_rejected", "warning", link=session.link.number, reason=str(error)[:200])
+        header = peek(data)
+        if header is not None and session.is_open:
+            code = "MALFORMED" if len(data) <= self._state.settings.max_message_bytes else "MESSAGE_TOO_LARGE"
+            try:
+                carry.refuse(self._state, session.link, header, code, str(error)[:200])
+            except RemoteProtocolError:
+                self._state.note("ack_undeliverable", "debug", link=session.link.number)
+
+    def _sweep(self, now: float) -> None:
+        for session in self.sessions():
+            if session.deadline and now >= session.deadline:
+                self._state.note("attach_timed_out", "warning", link=session.link.number)
+                control.end(self._state, session, CLOSE_SILENT, "no attach in time")
+            elif session.is_open and now - session.last_heard >= SILENCE_S:
+                self._state.note("link_silent", "warning", link=session.link.number, node=session.link.remote_id)
+                control.end(self._state, session, CLOSE_SILENT, "nothing heard")
+            elif session.is_open:
+                self._beat(session, now)
+        self._state.calls.forget_stale(now)
+
+    def _beat(self, session: Session, now: float) -> None:
+        if session.link.dialed and now >= session.next_beat:
+            session.next_beat = now + HEARTBEAT_S
+            send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id())
+        if not session.replayed:
+            announce_all(self._state, session, now)

@@ -1,0 +1,113 @@
+"""The life of one link: attach → open → draining → closed, as a table (spec 5).
+
+Two rules: the connecting side attaches and beats, the accepting side only answers; and an event that the table
+doesn't know in a state is refused, never guessed at. What a session holds beside its state are plain facts about the
+neighbour; ``control.py`` acts on them.
+
+    dialled:   ATTACHING --ACCEPTED--> OPEN --DRAIN--> DRAINING --CLOSE--> CLOSED
+    accepted:  AWAITING  --ATTACHED--> OPEN   (CLOSE leads to CLOSED from every state)
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from fame_cli.core.flow import FlowControl
+from fame_cli.core.link import Link
+from fame_cli.core.table import Offer
+from fame_cli.errors import LocalProtocolError
+
+__all__ = ["Event", "Session", "State", "fire"]
+
+ATTACH_DEADLINE_S = 10.0
+"""Seconds a dialled link waits for its NodeAttachAck (spec 5.2)."""
+
+ACCEPT_DEADLINE_S = 5.0
+"""Seconds an accepted link may take to attach; the original waits 30 and then leaks the socket."""
+
+HEARTBEAT_S = 15.0
+"""Seconds between heartbeats of the connecting side (spec 5.3)."""
+
+SILENCE_S = 30.0
+"""Seconds without any envelope after which a link is given up (spec 2.3)."""
+
+
+class State(Enum):
+    """Where a link is in its life."""
+
+    ATTACHING = auto()
+    AWAITING = auto()
+    OPEN = auto()
+    DRAINING = auto()
+    CLOSED = auto()
+
+
+class Event(Enum):
+    """What moves a link on."""
+
+    ATTACHED = auto()
+    ACCEPTED = auto()
+    DRAIN = auto()
+    CLOSE = auto()
+
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.AWAITING, Event.ATTACHED): State.OPEN,
+    (State.ATTACHING, Event.ACCEPTED): State.OPEN,
+    (State.OPEN, Event.DRAIN): State.DRAINING,
+    (State.ATTACHING, Event.CLOSE): State.CLOSED,
+    (State.AWAITING, Event.CLOSE): State.CLOSED,
+    (State.OPEN, Event.CLOSE): State.CLOSED,
+    (State.DRAINING, Event.CLOSE): State.CLOSED,
+}
+
+
+@dataclass(slots=True)
+class Session:
+    """Hold what is known of one link's life; times are the core's, in seconds.
+
+    Args:
+        link: the neighbour.
+        state: see the table.
+        deadline: when the handshake must be over; 0 once it is.
+        last_heard: when anything last came in.
+        next_beat: when our next heartbeat is due; dialled links only.
+        attach_corr: `corrId` of our NodeAttach.
+        attach_id: envelope id of our NodeAttach.
+        epoch: routing epoch given to (accepted) or by (dialled) the neighbour (spec 5.2).
+        announce_at: when we may first announce names over the link (spec 6.2); None when never.
+        replayed: True once the neighbour has been told what there was when its time came.
+        announced: names the neighbour has from us.
+        unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
+        flow: credit windows.
+    """
+
+    link: Link
+    state: State
+    deadline: float
+    last_heard: float
+    next_beat: float = 0.0
+    attach_corr: str = ""
+    attach_id: str = ""
+    epoch: str = ""
+    announce_at: float | None = None
+    replayed: bool = False
+    announced: set[str | Offer] = field(default_factory=set)
+    unanswered: dict[str, str | Offer] = field(default_factory=dict)
+    flow: FlowControl = field(default_factory=FlowControl)
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether envelopes may travel."""
+        return self.state is State.OPEN or self.state is State.DRAINING
+
+
+def fire(session: Session, event: Event) -> None:
+    """Move a session on.
+
+    Raises:
+        LocalProtocolError: the event isn't allowed in this state; callers check what a neighbour does before.
+    """
+    try:
+        session.state = TRANSITIONS[session.state, event]
+    except KeyError:
+        raise LocalProtocolError(f"{event.name} in state {session.state.name} on {session.link!r}") from None

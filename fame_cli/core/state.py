@@ -1,0 +1,167 @@
+"""What one node knows, and the few ways it says something: the ground ``node.py``, ``control.py`` and
+``announce.py`` stand on.
+
+Pure. Everything outgoing goes through `send` (an envelope of ours) or `pass_on` (bytes that are already encoded), so
+credits are counted in one place. Effects gather in `effects` until the public verb that caused them returns them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fame_cli.core.calls import CallKey, CallTable
+from fame_cli.core.effects import Effect, Note, Send
+from fame_cli.core.envelope import FLOW_ACK, MAX_MESSAGE_BYTES, SYN, Envelope, encode
+from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta
+from fame_cli.core.ids import sid_of
+from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.session import Session
+from fame_cli.core.table import RouteTable
+
+__all__ = ["EXTENSIONS", "NodeState", "Settings", "pass_on", "send", "send_credit"]
+
+EXTENSIONS = ("announce", "cancel", "sys", "trace", "window")
+"""What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md)."""
+
+
+@dataclass(slots=True, frozen=True)
+class Settings:
+    """Hold what a node is told at its birth.
+
+    Args:
+        node_id: one path segment, unique in the fabric.
+        instance_id: names this process, so that a reconnect is told from a namesake.
+        routes: True for a sentinel: it accepts links and carries envelopes for others.
+        logicals: host patterns the node may bind, as in NodeAttach.
+        max_message_bytes: largest envelope, bytes of JSON (spec 2.3: 262 144).
+    """
+
+    node_id: str
+    instance_id: str
+    routes: bool = False
+    logicals: tuple[str, ...] = ("*",)
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+
+@dataclass(slots=True)
+class NodeState:
+    """Hold everything a node knows.
+
+    Args:
+        settings: what it was told at birth.
+        new_id: makes a fresh id.
+        stamp: makes the text of `ts` (spec 3); the core has no clock.
+        flow_id: credit bucket of what this node originates.
+        sequence: envelopes originated in that flow so far.
+        producers: flow id → call whose local producer waits for credit.
+        sid: digest of the physical path, None while there is none.
+    """
+
+    settings: Settings
+    new_id: Callable[[], str]
+    stamp: Callable[[], str]
+    flow_id: str
+    table: RouteTable = field(default_factory=RouteTable)
+    calls: CallTable = field(default_factory=CallTable)
+    sessions: dict[Link, Session] = field(default_factory=dict)
+    effects: list[Effect] = field(default_factory=list)
+    producers: dict[str, CallKey] = field(default_factory=dict)
+    sid: str | None = None
+    sequence: int = 0
+
+    def note(self, event: str, level: str = "info", /, **facts: object) -> None:
+        """Add a log-worthy event."""
+        self.effects.append(Note(event, facts, level))
+
+    def next_sequence(self) -> int:
+        """Count one more envelope of this node's own flow and return its `seqId`."""
+        self.sequence += 1
+        return self.sequence - 1
+
+    def move(self, path: str) -> None:
+        """Take a physical path; everything that is derived from it follows."""
+        self.table.move(path)
+        self.sid = sid_of(path) if path else None
+
+
+def send(
+    state: NodeState,
+    session: Session,
+    frame: Frame,
+    *,
+    to: str | None = None,
+    reply_to: str | None = None,
+    corr_id: str | None = None,
+    trace_id: str | None = None,
+    rtype: int | None = None,
+    flow_flags: int = 0,
+    meta: Meta | None = None,
+    anonymous: bool = False,
+) -> str:
+    """Write an envelope of ours to a link, regardless of credit: for control frames and refusals, which are few.
+
+    Returns:
+        The envelope id.
+    """
+    envelope_id = state.new_id()
+    sequence = state.next_sequence()
+    envelope = Envelope(
+        version="1.0",
+        id=envelope_id,
+        sid=None if anonymous else state.sid,
+        trace_id=trace_id or state.new_id(),
+        to=to,
+        reply_to=reply_to,
+        rtype=rtype,
+        corr_id=corr_id,
+        flow_id=state.flow_id,
+        seq_id=sequence,
+        flow_flags=flow_flags or (0 if sequence else SYN),
+        frame=frame,
+        ts=state.stamp(),
+        meta=meta,
+    )
+    session.flow.spend(state.flow_id)
+    state.effects.append(Send(session.link, encode(envelope)))
+    return envelope_id
+
+
+def send_credit(state: NodeState, session: Session, flow_id: str, credits: int, trace_id: str | None) -> None:
+    """Grant credits of one flow: the only frame that costs none itself (spec 7)."""
+    frame = CreditUpdate(flow_id=flow_id, credits=credits)
+    envelope = Envelope(
+        version="1.0",
+        id=state.new_id(),
+        trace_id=trace_id or state.new_id(),
+        flow_id=flow_id,
+        seq_id=0,
+        flow_flags=FLOW_ACK,
+        frame=frame,
+        ts=state.stamp(),
+    )
+    state.effects.append(Send(session.link, encode(envelope)))
+
+
+def pass_on(state: NodeState, session: Session, flow_id: str | None, data: bytes, source: Link | None) -> bool | None:
+    """Send encoded bytes when their flow has credit, else keep them waiting.
+
+    Returns:
+        True: sent. None: waiting. False: refused, the link holds all it may.
+    """
+    if flow_id is None or session.flow.take(flow_id):
+        state.effects.append(Send(session.link, data))
+        return True
+    return None if session.flow.hold(flow_id, data, source) else False
+
+
+def credit_back(state: NodeState, source: Link | None, flow_id: str) -> None:
+    """Give a flow's credit back to the link an envelope came in by, once the envelope has left us."""
+    session = state.sessions.get(source) if source is not None and source is not LOCAL else None
+    if session is not None:
+        credits = session.flow.received(flow_id)
+        if credits:
+            send_credit(state, session, flow_id, credits, None)
+
+
+def nack_frame(code: str, reason: str, ref_id: str | None) -> DeliveryAck:
+    """Build the frame of a refusal (spec 6.4)."""
+    return DeliveryAck(ok=False, code=code, reason=reason, ref_id=ref_id)

@@ -1,0 +1,1 @@
+"""Bytes on wires: transports and what they share. Nothing here knows what an envelope is."""

@@ -1,0 +1,45 @@
+"""One write a link and loop turn: what is sent while one message is handled leaves together.
+
+Every transport of a node shares one `Turn`. A transport that has something to write registers with it; the turn is
+flushed at the end of the read that caused the sends, so that nothing waits for another round of the loop, or, when
+no read is going on, by the loop's next callback.
+"""
+
+import asyncio
+from typing import Protocol
+
+__all__ = ["Flushable", "Turn"]
+
+
+class Flushable(Protocol):
+    """Have something to write."""
+
+    def flush(self) -> None:
+        """Write it."""
+        ...
+
+
+class Turn:
+    """Collect the transports that have something to write in this turn of the loop."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Flushable] = []
+        self._scheduled = False
+
+    def add(self, transport: Flushable) -> None:
+        """Have `transport` flushed before the turn is over; a transport adds itself once a turn."""
+        self._waiting.append(transport)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def flush(self) -> None:
+        """Write everything now."""
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for transport in waiting:
+                transport.flush()
+
+    def _run(self) -> None:
+        self._scheduled = False
+        self.flush()

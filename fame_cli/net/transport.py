@@ -1,0 +1,60 @@
+"""What a transport is: four methods down, four callbacks up. The contract tests hold every transport to it.
+
+A transport carries whole messages, in order, and loses none without ending. It never raises from `send`: a message
+for a transport that has ended is dropped, and its end has been reported. Callbacks run in the event loop, one at a
+time, and never before `start`; `connection_lost` is the last and comes exactly once.
+"""
+
+from typing import Protocol
+
+__all__ = ["Receiver", "Transport"]
+
+HIGH_WATER_BYTES = 1024 * 1024
+"""Bytes that wait in a transport before it says it is stalled."""
+
+HARD_LIMIT_BYTES = 16 * 1024 * 1024
+"""Bytes that wait in a transport before it gives its connection up: the other side has stopped reading for good."""
+
+MAX_TRANSPORT_BYTES = 1024 * 1024
+"""Largest message a transport takes in. Well above the largest envelope, so that one too large is answered by a
+refusal and doesn't cost the link (the core knows the real limit)."""
+
+
+class Receiver(Protocol):
+    """Take what a transport brings."""
+
+    def message_received(self, data: bytes) -> None:
+        """Take one whole message."""
+        ...
+
+    def transport_stalled(self) -> None:
+        """Take that more than `HIGH_WATER_BYTES` wait to be written."""
+        ...
+
+    def transport_drained(self) -> None:
+        """Take that a stall is over."""
+        ...
+
+    def connection_lost(self, reason: str) -> None:
+        """Take that nothing will come or go any more."""
+        ...
+
+
+class Transport(Protocol):
+    """Carry messages to one neighbour."""
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to call back; what came before is delivered first."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Queue one message; it is written in this turn of the event loop, together with the others of the turn."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Write what is queued, then end the connection in good order."""
+        ...
+
+    async def wait_closed(self) -> None:
+        """Return once the connection has ended, whoever ended it."""
+        ...

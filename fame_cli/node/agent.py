@@ -1,0 +1,175 @@
+"""An agent: a class whose `@operation` methods callers reach by name, or a handful of plain functions.
+
+    class MathAgent(Agent):
+        \"\"\"Do sums.\"\"\"
+
+        @operation
+        def add(self, x: int, y: int) -> int:
+            \"\"\"Add two numbers.\"\"\"
+            return x + y
+
+        @operation
+        async def fib_stream(self, n: int = 10):
+            ...
+            yield a
+
+    MathAgent().run("math1@fame.fabric")
+
+An agent knows nothing of links or envelopes; ``host.py`` runs its operations for whoever calls.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, overload
+from weakref import WeakKeyDictionary
+
+from fame_cli.errors import LocalProtocolError, RemoteError
+from fame_cli.node.operation import Operation, operation_from
+
+__all__ = ["DESCRIBE", "METHOD_NOT_FOUND", "Agent", "operation"]
+
+METHOD_NOT_FOUND = -32601
+"""JSON-RPC error code."""
+
+DESCRIBE = "agent.describe"
+"""The operation every agent has: what it is and what it can do."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_marked: WeakKeyDictionary[Callable[..., Any], dict[str, Any]] = WeakKeyDictionary()
+
+
+@overload
+def operation(function: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def operation(
+    *, name: str | None = None, description: str | None = None, thread: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def operation(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    thread: bool = False,
+) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
+    """Offer a method to callers; the method itself stays what it was.
+
+    Args:
+        name: what callers say; the method's own name when None.
+        description: for people; the method's docstring when None.
+        thread: run a plain function in a thread, because it blocks.
+    """
+
+    def mark(method: Callable[P, R]) -> Callable[P, R]:
+        _marked[method] = {"name": name, "description": description, "thread": thread}
+        return method
+
+    return mark if function is None else mark(function)
+
+
+class Agent:
+    """Serve operations; subclass it and mark methods with `@operation`.
+
+    Attributes:
+        capabilities: what it offers beside its operations, e.g. ``("fame.capability.math",)``.
+    """
+
+    capabilities: ClassVar[tuple[str, ...]] = ()
+
+    _extra: tuple[Operation, ...] = ()
+    _description: str | None = None
+
+    @classmethod
+    def from_functions(cls, functions: Iterable[Callable[..., Any]], *, description: str | None = None) -> Self:
+        """Make an agent of plain functions; each is an operation of its own name."""
+        operations = [operation_from(each, **_marked.get(each, {})) for each in functions]
+        return cls.from_operations(operations, description=description)
+
+    @classmethod
+    def from_operations(cls, operations: Iterable[Operation], *, description: str | None = None) -> Self:
+        """Make an agent of operations that exist already."""
+        agent = cls()
+        agent._extra = tuple(operations)
+        agent._description = description
+        return agent
+
+    @cached_property
+    def operations(self) -> dict[str, Operation]:
+        """Name → operation: marked methods, base classes first, then what was given as functions.
+
+        A method that overrides a marked one is an operation too, marked or not.
+        """
+        marks: dict[str, dict[str, Any]] = {}
+        for kind in reversed(type(self).__mro__):
+            for attribute, value in vars(kind).items():
+                function = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+                if inspect.isfunction(function) and function in _marked:
+                    marks[attribute] = _marked[function]
+        made = [operation_from(getattr(self, attribute), **mark) for attribute, mark in marks.items()]
+        found: dict[str, Operation] = {}
+        for each in (*made, *self._extra):
+            if each.name in found or each.name == DESCRIBE:
+                raise LocalProtocolError(f"two operations are called {each.name}", hint="give one another name")
+            found[each.name] = each
+        return found
+
+    @cached_property
+    def _describe(self) -> Operation:
+        return operation_from(self.describe, name=DESCRIBE)
+
+    def find(self, name: str) -> Operation:
+        """Return an operation by name.
+
+        Raises:
+            RemoteError: -32601, there is none; its data lists what there is.
+        """
+        found = self.operations.get(name)
+        if found is not None:
+            return found
+        if name == DESCRIBE:
+            return self._describe
+        known = list(self.operations)
+        near = difflib.get_close_matches(name[:100], known, n=1)
+        data = {"operations": known, "nearest": near[0] if near else None}
+        raise RemoteError(f"Method not found: {name[:100]}", code=METHOD_NOT_FOUND, data=data)
+
+    def describe(self) -> dict[str, object]:
+        """Tell what this agent is and what it can do."""
+        documented = self._description or (inspect.getdoc(type(self)) if type(self) is not Agent else None)
+        return {
+            "description": documented or "",
+            "operations": [each.describe() for each in self.operations.values()],
+            "capabilities": list(self.capabilities),
+        }
+
+    async def on_start(self) -> None:
+        """Prepare; called once before the first call can come."""
+
+    async def on_stop(self) -> None:
+        """Clean up; called once after the last call."""
+
+    async def on_message(self, payload: Any) -> None:
+        """Take a message that isn't a call (spec 8.6); nothing is answered."""
+
+    def run(self, address: str, url: str | None = None, *, node_id: str | None = None) -> None:
+        """Be a program: serve at `address` until SIGINT or SIGTERM, logging to stderr.
+
+        Args:
+            address: e.g. ``math1@fame.fabric``.
+            url: attach URL of the sentinel; the one on this machine's port 8000 when None.
+            node_id: id of the node; a fresh one when None.
+
+        Raises:
+            AdmissionRefused: the sentinel doesn't let it have the address.
+        """
+        from fame_cli.node.serving import run_agent  # serving needs this module
+
+        run_agent(self, address, url, node_id=node_id)

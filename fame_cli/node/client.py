@@ -1,0 +1,313 @@
+"""The client: call and stream from any agent by address or operation, attached to any sentinel.
+
+    async with Client("ws://127.0.0.1:8000/fame/v1/attach/ws/downstream") as client:
+        print(await client.call("math1@fame.fabric", "add", x=3, y=4))
+        async for item in client.stream("math2@fame.fabric", "fib_stream", n=10):
+            print(item)
+
+A client attaches once and fails fast when it can't; a link that breaks later is dialled again in the background, and
+calls that were in flight fail at once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Self
+
+import msgspec
+
+from fame_cli.core.effects import ItemArrived, Outcome
+from fame_cli.core.envelope import MAX_MESSAGE_BYTES, encode_json
+from fame_cli.core.link import LinkKind
+from fame_cli.errors import (
+    CallCancelled,
+    DeadlineExceeded,
+    FameError,
+    LocalProtocolError,
+    NoRoute,
+    RemoteError,
+    StreamEnded,
+    UsageError,
+    error_for_nack,
+)
+from fame_cli.node.clock import random_id
+from fame_cli.node.dialing import attach, keep_attached
+from fame_cli.node.runner import Node, Observer
+
+__all__ = ["DEFAULT_URL", "Client"]
+
+DEFAULT_URL = "ws://127.0.0.1:8000/fame/v1/attach/ws/downstream"
+"""The sentinel a client attaches to when nobody says otherwise."""
+
+DEFAULT_TIMEOUT_S = 30.0
+"""Seconds a call waits for its answer, a stream for its next item (spec 8.1)."""
+
+MAX_UNREAD_ITEMS = 65_536
+"""Items of one stream that may wait for their reader."""
+
+
+class _Answer:
+    """Wait for one answer."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def item_arrived(self, item: ItemArrived) -> None:
+        """Never happens: a call that didn't ask for a stream gets none."""
+
+    def call_ended(self, outcome: Outcome) -> None:
+        if not self.future.done():
+            self.future.set_result(outcome)
+
+
+class _Items:
+    """Hold what a stream has brought and its reader hasn't taken.
+
+    Credits keep that short when our own nodes are all along the way (`flow.OUR_WINDOW`); a plain Naylence agent can't
+    be slowed down without slowing all its other calls, so there the stream ends when the reader falls too far behind.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.waiting: deque[ItemArrived] = deque()
+        self.outcome: Outcome | None = None
+        self.changed = asyncio.Event()
+        self._node = node
+
+    def item_arrived(self, item: ItemArrived) -> None:
+        self.waiting.append(item)
+        self.changed.set()
+        if len(self.waiting) >= MAX_UNREAD_ITEMS:
+            self._node.cancel(item.key)
+            self.outcome = Outcome("nack", code="QUEUE_FULL", message=f"{MAX_UNREAD_ITEMS} items wait to be read")
+
+    def call_ended(self, outcome: Outcome) -> None:
+        self.outcome = self.outcome or outcome
+        self.changed.set()
+
+
+class Client:
+    """Call agents through a sentinel; use it as an async context.
+
+    Args:
+        url: attach URL of any sentinel, without the node id.
+        node_id: this client's id; a fresh one when None.
+        timeout_s: seconds to wait for an answer, or for each item of a stream, unless a call says otherwise; > 0.
+        trace: True to have the nodes on the way of every call write themselves down, see `last_trace`.
+        observer: sees every envelope, see `Observer`.
+        max_message_bytes: largest envelope.
+
+    Attributes:
+        last_trace: the way the last answer took, when `trace` is on (docs/wire-extensions.md).
+
+    Raises:
+        ConnectError: on entering, when no sentinel listens at `url`.
+        AdmissionRefused: on entering, when the sentinel refuses.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        node_id: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        trace: bool = False,
+        observer: Observer | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self.url = url
+        self.timeout_s = timeout_s
+        self.last_trace: list[str] = []
+        self._node_id = node_id or random_id("client")
+        self._trace = trace
+        self._observer = observer
+        self._max_message_bytes = max_message_bytes
+        self._node: Node | None = None
+
+    async def __aenter__(self) -> Self:
+        node = Node(self._node_id, observer=self._observer, max_message_bytes=self._max_message_bytes)
+        await node.__aenter__()
+        try:
+            _, transport = await attach(node, self.url, LinkKind.PARENT)
+        except BaseException:
+            await node.__aexit__(None, None, None)
+            raise
+
+        async def hold() -> None:
+            await transport.wait_closed()
+            await keep_attached(node, self.url, LinkKind.PARENT)
+
+        node.spawn(hold())
+        self._node = node
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        node, self._node = self._attached(), None
+        await node.__aexit__(None, None, None)
+
+    def _attached(self) -> Node:
+        if self._node is None:
+            raise LocalProtocolError("the client isn't attached", hint="use it as `async with Client(url) as client:`")
+        return self._node
+
+    # Calls
+
+    async def call(self, target: str | None, operation: str, /, *args: Any, **arguments: Any) -> Any:
+        """Call an operation and return its result, a JSON value.
+
+        Args:
+            target: address of the agent; None for whoever offers the operation, when that is one agent.
+            operation: name of the operation.
+
+        Raises:
+            NoRoute, DeadlineExceeded, LinkLost, PolicyDenied: the call didn't reach an answer.
+            RemoteError: the operation answered with an error.
+        """
+        return await self.request(target, operation, {"args": list(args), "kwargs": arguments})
+
+    def stream(self, target: str | None, operation: str, /, *args: Any, **arguments: Any) -> AsyncGenerator[Any, None]:
+        """Iterate over a stream's items; closing the iterator stops the producer. Errors as `call`, and StreamEnded."""
+        return self.open_stream(target, operation, {"args": list(args), "kwargs": arguments})
+
+    async def request(
+        self,
+        target: str | None,
+        operation: str,
+        params: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        capabilities: list[str] | None = None,
+    ) -> Any:
+        """Call with the JSON-RPC `params` as they are (spec 8.1), see `call`.
+
+        Args:
+            timeout_s: seconds to wait; None for the client's own.
+            capabilities: ask any one provider of all of these instead of `target`.
+        """
+        node = self._attached()
+        if target is None and not capabilities:
+            target = await self._sole_provider(operation)
+        answer = _Answer()
+        key = node.call(
+            answer,
+            target,
+            operation,
+            encode_json(params),
+            capabilities=capabilities,
+            timeout_s=timeout_s or self.timeout_s,
+            trace=self._trace,
+        )
+        try:
+            outcome = await answer.future
+        except asyncio.CancelledError:
+            node.cancel(key)
+            raise
+        self.last_trace = outcome.trace or self.last_trace
+        if outcome.kind != "result":
+            raise _error(outcome, target, operation)
+        value = bytes(outcome.value)
+        return msgspec.json.decode(value) if value else None
+
+    async def open_stream(
+        self,
+        target: str | None,
+        operation: str,
+        params: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        capabilities: list[str] | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """Iterate over a stream with the JSON-RPC `params` as they are, see `stream`."""
+        node = self._attached()
+        if target is None and not capabilities:
+            target = await self._sole_provider(operation)
+        items = _Items(node)
+        key = node.call(
+            items,
+            target,
+            operation,
+            encode_json(params),
+            capabilities=capabilities,
+            streaming=True,
+            timeout_s=timeout_s or self.timeout_s,
+            trace=self._trace,
+        )
+        try:
+            async for item in _drain(node, items):
+                yield msgspec.json.decode(item.value)
+        finally:
+            if items.outcome is None:
+                node.cancel(key)
+        outcome = items.outcome or Outcome("cancelled")
+        self.last_trace = outcome.trace or self.last_trace
+        if outcome.kind != "end":
+            raise _error(outcome, target, operation)
+
+    # What there is
+
+    async def describe(self, address: str) -> dict[str, Any]:
+        """Return what an agent says of itself: description, operations with their schemas, capabilities."""
+        description: dict[str, Any] = await self.request(address, "agent.describe", {"kwargs": {}})
+        return description
+
+    async def lookup(self, operation: str) -> list[dict[str, str]]:
+        """List who offers an operation: ``{"address", "node"}`` each.
+
+        Raises:
+            UsageError: the sentinel is a plain Naylence one and can't be asked.
+        """
+        found: list[dict[str, str]] = await self._ask("fabric.lookup", capability=f"op:{operation}")
+        return found
+
+    async def operations(self) -> list[str]:
+        """List the names of all operations the sentinel knows a provider of."""
+        names: list[str] = await self._ask("fabric.operations")
+        return names
+
+    async def _ask(self, method: str, **arguments: Any) -> Any:
+        parent = self._attached().core.table.parent
+        if parent is None or "sys" not in parent.extensions:
+            raise UsageError("this sentinel can't be asked what it knows", hint="name the agent's address")
+        return await self.request(f"__sys__@{parent.remote_path}", method, {"kwargs": arguments})
+
+    async def _sole_provider(self, operation: str) -> str:
+        found = await self.lookup(operation)
+        addresses = sorted({provider["address"] for provider in found})
+        if len(addresses) == 1:
+            return addresses[0]
+        if not addresses:
+            raise NoRoute(f"nobody offers an operation called {operation}")
+        raise UsageError(f"{operation} is offered by {', '.join(addresses)}", hint="name one of them")
+
+
+async def _drain(node: Node, items: _Items) -> AsyncGenerator[ItemArrived, None]:
+    """Yield items as they come, giving each one's credit back once it is taken; return at the end of the call."""
+    while True:
+        while items.waiting:
+            item = items.waiting.popleft()
+            node.item_consumed(item)
+            yield item
+        if items.outcome is not None:
+            return
+        items.changed.clear()
+        await items.changed.wait()
+
+
+def _error(outcome: Outcome, target: str | None, operation: str) -> FameError:
+    """Turn the end of a call into the error its caller sees."""
+    whom = f"{target} {operation}" if target else operation
+    match outcome.kind:
+        case "error":
+            data = bytes(outcome.data)
+            return RemoteError(
+                outcome.message or "the operation failed without a word",
+                code=int(outcome.code),
+                data=msgspec.json.decode(data) if data else None,
+            )
+        case "nack":
+            return error_for_nack(outcome.code, outcome.message)
+        case "timeout":
+            return DeadlineExceeded(f"no answer from {whom} within {outcome.message} s", hint="raise --timeout")
+        case "cancelled":
+            return CallCancelled(f"{whom} was cancelled")
+        case _:
+            return StreamEnded(f"{whom} ended without its end mark")

@@ -1,0 +1,187 @@
+"""Runs an agent's operations for the requests that come in: bounded, concurrent, cancellable.
+
+One task a call, except for plain functions, which are answered in the turn their request arrives in. At most
+`max_concurrent` run; as many times ten may wait; beyond that a caller is told that the agent is busy. A handler's
+exception is its caller's answer, never the host's end.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
+
+import msgspec
+
+from fame_cli.core.calls import CallKey
+from fame_cli.core.effects import Request
+from fame_cli.errors import FameError, RemoteError
+from fame_cli.node.agent import Agent
+from fame_cli.node.log import log_event
+from fame_cli.node.operation import INTERNAL, INVALID_PARAMS, Operation
+from fame_cli.node.runner import Node
+
+__all__ = ["AgentHost"]
+
+WAITING_PER_SLOT = 10
+"""Requests that may wait for each one that may run."""
+
+BUSY = -32029
+"""JSON-RPC code for "too much at once" (spec 8.2)."""
+
+
+class AgentHost:
+    """Serve one agent at one address of a node.
+
+    Args:
+        node: where its requests come from.
+        agent: what runs.
+        max_concurrent: calls that may run at once, 1 to 10 000.
+    """
+
+    def __init__(self, node: Node, agent: Agent, max_concurrent: int = 64) -> None:
+        self._node = node
+        self._agent = agent
+        self._slots = max_concurrent
+        self._waiting: deque[Request] = deque()
+        self._running: dict[CallKey, asyncio.Task[None]] = {}
+        self._blocked: dict[CallKey, asyncio.Event] = {}
+        self._messages = 0
+
+    def dispatch(self, request: Request) -> None:
+        """Answer a request now, start to, or let it wait for a free slot."""
+        if len(self._running) + self._messages < self._slots:
+            self._begin(request)
+        elif len(self._waiting) < self._slots * WAITING_PER_SLOT:
+            self._waiting.append(request)
+        elif request.key is not None:
+            self._node.reply_error(request.key, BUSY, f"busy: {self._slots} calls run and {len(self._waiting)} wait")
+
+    def dispatch_cancelled(self, key: CallKey, reason: str) -> None:
+        """Cancel the task that runs for a call, or forget the call if it still waits."""
+        task = self._running.get(key)
+        if task is not None:
+            task.cancel(reason)
+        else:
+            self._waiting = deque(request for request in self._waiting if request.key != key)
+
+    def flow_opened(self, key: CallKey) -> None:
+        """Let a stream's producer go on."""
+        blocked = self._blocked.get(key)
+        if blocked is not None:
+            blocked.set()
+
+    def _begin(self, request: Request) -> None:
+        if request.key is None:
+            self._messages += 1
+            self._node.spawn(self._take_message(request))
+            return
+        try:
+            operation, outcome = self._invoke(request)
+        except RemoteError as error:
+            self._node.reply_error(request.key, error.code, error.message, error.data)
+            return
+        except Exception as error:  # noqa: BLE001  # the boundary to user code: whatever it raises is the answer
+            self._failed(request.key, request.method, error)
+            return
+        if isinstance(outcome, Awaitable | AsyncIterator):
+            self._running[request.key] = self._node.spawn(self._run(request.key, operation, request, outcome))
+        else:
+            self._result(request.key, operation, outcome)
+
+    def _invoke(self, request: Request) -> tuple[Operation, object]:
+        operation = self._agent.find(request.method)
+        args, kwargs = _arguments(request.params)
+        return operation, operation.invoke(args, kwargs)
+
+    async def _run(
+        self, key: CallKey, operation: Operation, request: Request, outcome: Awaitable[object] | AsyncIterator[object]
+    ) -> None:
+        try:
+            if isinstance(outcome, Awaitable):
+                self._result(key, operation, await outcome)
+            else:
+                await self._produce(key, operation, outcome, first_only=not request.streaming)
+        except RemoteError as error:
+            self._node.reply_error(key, error.code, error.message, error.data)
+        except Exception as error:  # noqa: BLE001  # the boundary to user code, as above
+            self._failed(key, operation.name, error)
+        finally:
+            del self._running[key]
+            self._blocked.pop(key, None)
+            self._next()
+
+    async def _produce(
+        self, key: CallKey, operation: Operation, items: AsyncIterator[object], *, first_only: bool
+    ) -> None:
+        """Send a stream item by item at its reader's pace; a caller that wants one answer gets the first (spec 8.3)."""
+        async with aclosing(items) as open_items:  # type: ignore[type-var]  # Operation.invoke returns async generators
+            async for item in open_items:
+                if item is None:
+                    raise RemoteError(f"{operation.name} yielded null, which ends a stream", code=INTERNAL)
+                data = operation.encode(item)
+                if first_only:
+                    self._node.reply(key, data)
+                    return
+                if not self._node.reply_item(key, data):
+                    await self._reader_ready(key)
+        self._node.reply(key, None)
+
+    async def _reader_ready(self, key: CallKey) -> None:
+        """Wait for the credit of a stream; the core says when (`flow_opened`)."""
+        self._blocked[key] = asyncio.Event()
+        await self._blocked[key].wait()
+
+    def _result(self, key: CallKey, operation: Operation, value: object) -> None:
+        try:
+            data = None if value is None else operation.encode(value)
+        except RemoteError as error:
+            self._node.reply_error(key, error.code, error.message, error.data)
+        else:
+            self._node.reply(key, data)
+
+    def _failed(self, key: CallKey, operation: str, error: Exception) -> None:
+        log_event("operation_failed", "warning", operation=operation, error=f"{type(error).__name__}: {error}")
+        message = str(error) if isinstance(error, FameError) else f"{type(error).__name__}: {error}".rstrip(": ")
+        self._node.reply_error(key, INTERNAL, message)
+
+    async def _take_message(self, request: Request) -> None:
+        try:
+            await self._agent.on_message(msgspec.json.decode(request.params))
+        except Exception as error:  # noqa: BLE001  # the boundary to user code, as above
+            log_event("message_failed", "warning", address=request.address, error=f"{type(error).__name__}: {error}")
+        finally:
+            self._messages -= 1
+            self._next()
+
+    def _next(self) -> None:
+        while self._waiting and len(self._running) + self._messages < self._slots:
+            self._begin(self._waiting.popleft())
+
+
+class _Params(msgspec.Struct, frozen=True):
+    """Read the shape the stock proxy sends (spec 8.1)."""
+
+    args: list[object] | msgspec.UnsetType = msgspec.UNSET
+    kwargs: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
+
+
+_params_decoder = msgspec.json.Decoder(_Params)
+_object_decoder = msgspec.json.Decoder(dict[str, object])
+
+
+def _arguments(params: msgspec.Raw) -> tuple[list[object], dict[str, object]]:
+    """Read JSON-RPC params: with `args` or `kwargs` positional and keyword, else all keywords (spec 8.1).
+
+    Raises:
+        RemoteError: -32602, the params aren't an object, or those keys hold something else.
+    """
+    try:
+        shaped = _params_decoder.decode(params)
+        if shaped.args is msgspec.UNSET and shaped.kwargs is msgspec.UNSET:
+            return [], _object_decoder.decode(params)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RemoteError(f"params must be an object: {error}", code=INVALID_PARAMS) from error
+    return (
+        [] if isinstance(shaped.args, msgspec.UnsetType) else shaped.args,
+        {} if isinstance(shaped.kwargs, msgspec.UnsetType) else shaped.kwargs,
+    )

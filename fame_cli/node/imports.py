@@ -1,0 +1,108 @@
+"""Finding the code of an agent: ``module:Class`` or ``module:function``, as a config or a command line names it.
+
+A module is looked up beside the config, in the folder the import names (``agents/math:MathAgent``), and then on the
+Python path. What lies beside a config is loaded under a name of its own, so that two folders may each have a
+``math_agent.py``.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+
+from fame_cli.errors import ConfigError
+from fame_cli.node.agent import Agent
+
+__all__ = ["load_agent"]
+
+
+def load_agent(
+    text: str, base_dir: Path, init: Mapping[str, object] | None = None, *, description: str | None = None
+) -> Agent:
+    """Import what `text` names and make an agent of it.
+
+    Args:
+        text: ``module:name``; module may be dotted or hold a folder.
+        base_dir: folder of the config.
+        init: arguments of the class's constructor.
+        description: of an agent made from a plain function.
+
+    Raises:
+        ConfigError: the module or the name isn't there, raises when imported, or can't serve.
+    """
+    module_name, _, name = text.partition(":")
+    module = _import(module_name, base_dir)
+    found = vars(module).get(name)
+    if found is None:
+        public = [each for each, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
+        near = difflib.get_close_matches(name, public, n=1)
+        hint = f"did you mean {module_name}:{near[0]}?" if near else f"it has {', '.join(public) or 'nothing to serve'}"
+        raise ConfigError(f"{module_name} has no {name}", source=_place(module), hint=hint)
+    if inspect.isclass(found) and issubclass(found, Agent):
+        try:
+            return found(**(init or {}))
+        except TypeError as error:
+            raise ConfigError(f"{name} can't be made: {error}", source=_place(module), hint="see agent.init") from error
+    if isinstance(found, Agent):
+        return found
+    if inspect.isfunction(found):
+        return Agent.from_functions([found], description=description)
+    raise ConfigError(f"{text} is a {type(found).__name__}", source=_place(module), hint="name an Agent or a function")
+
+
+def _place(module: ModuleType) -> str:
+    return str(module.__file__ or module.__name__)
+
+
+def _import(module_name: str, base_dir: Path) -> ModuleType:
+    relative = Path(module_name if "/" in module_name else module_name.replace(".", "/"))
+    for candidate in (base_dir / relative.with_suffix(".py"), base_dir / relative / "__init__.py"):
+        if candidate.is_file():
+            return _load_file(candidate)
+    looked = f"looked for {relative}.py in {base_dir.resolve()} and for {module_name} on the Python path"
+    if "/" in module_name:
+        raise ConfigError(f"no module {module_name}", hint=looked)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and not (module_name + ".").startswith(error.name + "."):
+            raise _broken(module_name, error) from error
+        raise ConfigError(f"no module {module_name}", hint=looked) from error
+    except Exception as error:  # the boundary to user code: its module may raise anything
+        raise _broken(module_name, error) from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Load one file under a name no other file has; its own folder is searched for what it imports."""
+    name = f"fame_agent_{sha256(str(path.resolve()).encode()).hexdigest()[:12]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError("can't be loaded", source=str(path), hint="is it a Python file?")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the boundary to user code: its module may raise anything
+        del sys.modules[name]
+        raise _broken(str(path), error) from error
+    return module
+
+
+def _broken(where: str, error: Exception) -> ConfigError:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    line = error.lineno or 0 if isinstance(error, SyntaxError) else (trace.tb_lineno if trace else 0)
+    file = trace.tb_frame.f_code.co_filename if trace and not isinstance(error, SyntaxError) else where
+    return ConfigError(
+        f"importing it fails: {type(error).__name__}: {error}", source=file, line=line, hint="mend it; --debug shows all"
+    )

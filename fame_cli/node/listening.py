@@ -1,0 +1,106 @@
+"""The port of a sentinel: attach endpoints and health, on one socket (spec 2.1).
+
+``/fame/v1/attach/ws/{downstream|peer}/<id>`` opens a link; ``/healthz`` says that the loop turns, ``/readyz`` that the
+sentinel listens and its upstream, if the config names one, is attached, ``/fame/v1/attach/health`` what the original's
+does. Everything else is 404.
+"""
+
+import json
+import time
+
+from websockets.asyncio.server import Server
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from fame_cli.core.address import is_node_id
+from fame_cli.core.link import LinkKind
+from fame_cli.errors import ConfigError
+from fame_cli.net.websocket import AcceptedLink, WebSocketTransport, listen
+from fame_cli.node.runner import Node
+
+__all__ = ["Listener"]
+
+ATTACH = "/fame/v1/attach/ws/"
+KINDS = {"downstream": LinkKind.CHILD, "peer": LinkKind.PEER}
+
+
+class Listener:
+    """Let neighbours attach to a node.
+
+    Args:
+        node: whom they attach to.
+        has_parent: True when the config names an upstream; the sentinel is ready once that is attached.
+        max_links: links held at once; one more is turned away with HTTP 503.
+    """
+
+    def __init__(self, node: Node, *, has_parent: bool, max_links: int) -> None:
+        self._node = node
+        self._has_parent = has_parent
+        self._max_links = max_links
+        self._server: Server | None = None
+
+    async def start(self, host: str, port: int) -> str:
+        """Bind the port and return "host:port" as it really is.
+
+        Raises:
+            ConfigError: the port can't be had.
+        """
+        try:
+            self._server = await listen(host, port, self._node.turn, self._answer, self._accept)
+        except OSError as error:
+            raise ConfigError(
+                f"can't listen on {host}:{port}: {(error.strerror or str(error)).lower()}",
+                source="listen",
+                hint="is it in use? choose another port or stop what has it",
+            ) from error
+        bound = next(iter(self._server.sockets)).getsockname()
+        return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+
+    def stop(self) -> None:
+        """Take no more links; those that are open stay."""
+        if self._server is not None:
+            self._server.close(close_connections=False)
+
+    def ready(self) -> bool:
+        """Tell whether the upstream of the config, if it has one, is attached; a peer that is away stops nobody."""
+        return not self._has_parent or self._node.attached.is_set()
+
+    # HTTP
+
+    def _answer(self, connection: AcceptedLink, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path.startswith(ATTACH):
+            return self._route(connection, path[len(ATTACH) :])
+        if path == "/healthz":
+            return _json(200, {"status": "ok", "uptime_s": round(time.monotonic() - self._node.started, 1)})
+        if path == "/readyz":
+            ready = self.ready()
+            facts = {"node": self._node.node_id, "links": self._node.link_count()}
+            return _json(200 if ready else 503, {"status": "ready" if ready else "waiting for upstream", **facts})
+        if path == "/fame/v1/attach/health":
+            facts = {"active_connections": self._node.link_count(), "listener_type": "WebSocketListener"}
+            return _json(200, {"status": "healthy", **facts})
+        return _json(404, {"error": f"nothing here; attach at {ATTACH}downstream/<id>"})
+
+    def _route(self, connection: AcceptedLink, rest: str) -> Response | None:
+        kind, _, remote_id = rest.partition("/")
+        kind = kind.lower()
+        if kind not in KINDS or not is_node_id(remote_id):
+            return _json(403, {"error": f"attach as {' or '.join(KINDS)}, with an id of letters, digits, . _ -"})
+        if kind == "downstream" and remote_id == self._node.node_id:
+            return _json(403, {"error": f"{remote_id} is this sentinel's own id; give every node its own"})
+        if self._node.link_count() >= self._max_links:
+            return _json(503, {"error": f"{self._max_links} links are open; no room for more"})
+        connection.route = (kind, remote_id)
+        return None
+
+    async def _accept(self, transport: WebSocketTransport, route: tuple[str, str]) -> None:
+        self._node.open_link(transport, KINDS[route[0]], route[1], dialed=False)
+        await transport.wait_closed()
+
+
+def _json(status: int, body: dict[str, object]) -> Response:
+    data = json.dumps(body).encode() + b"\n"
+    phrase = {200: "OK", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}[status]
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(data)), "Connection": "close"})
+    return Response(status, phrase, headers, data)

@@ -1,0 +1,217 @@
+"""One operation of an agent: its name, its JSON Schema, and a function that checks arguments before it calls.
+
+All the looking at signatures happens once, when the operation is made; a call converts its arguments with one msgspec
+struct built from the type hints. What the hints ask for is what the schema says and what callers are held to: a
+missing, unknown or wrong argument is answered with -32602 and its name, and the handler never runs.
+"""
+
+import asyncio
+import inspect
+import re
+import typing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from fame_cli.core.envelope import encode_json
+from fame_cli.errors import LocalProtocolError, RemoteError
+
+__all__ = ["INTERNAL", "INVALID_PARAMS", "Operation", "Schema", "operation_from", "wrong_argument"]
+
+INVALID_PARAMS, INTERNAL = -32602, -32603
+"""JSON-RPC error codes."""
+
+Schema = dict[str, Any]
+"""JSON Schema of an operation's parameters: always of type object."""
+
+Invoke = Callable[[Sequence[object], Mapping[str, object]], object]
+"""(positional, keyword) → the result, an awaitable of it, or an async iterator of items."""
+
+
+@dataclass(slots=True, frozen=True)
+class Operation:
+    """Hold one operation.
+
+    Args:
+        name: what callers say; becomes the capability ``op:<name>``.
+        description: one line or more for people.
+        streaming: True when it yields items.
+        schema: JSON Schema of its parameters.
+        invoke: check the arguments and start it; raises RemoteError (-32602) when they don't fit.
+    """
+
+    name: str
+    description: str
+    streaming: bool
+    schema: Schema
+    invoke: Invoke
+
+    def describe(self) -> dict[str, object]:
+        """Return what `agent.describe` tells of it."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "streaming": self.streaming,
+            "schema": self.schema,
+        }
+
+    def encode(self, value: object) -> bytes:
+        """Encode what the operation gave back.
+
+        Raises:
+            RemoteError: -32603, it has no JSON form.
+        """
+        try:
+            return encode_json(value)
+        except LocalProtocolError as error:
+            raise RemoteError(f"{self.name} gave back something with {error.message}", code=INTERNAL) from error
+
+
+def wrong_argument(message: str, parameter: str) -> RemoteError:
+    """Build the answer to an argument that doesn't fit."""
+    return RemoteError(message, code=INVALID_PARAMS, data={"parameter": parameter})
+
+
+def operation_from(
+    function: Callable[..., Any], *, name: str | None = None, description: str | None = None, thread: bool = False
+) -> Operation:
+    """Make an operation of a function or bound method.
+
+    Plain functions run in the event loop and must not block; with `thread` they run in a thread. A generator, async
+    or not, streams.
+
+    Args:
+        name: None for the function's own. description: None for its docstring.
+    """
+    shape = _Shape(function, name or function.__name__)
+    streaming = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
+    call: Callable[..., object] = function
+    if inspect.isgeneratorfunction(function):
+        call = _stepped(function)
+    elif thread and not inspect.iscoroutinefunction(function):
+        call = _threaded(function)
+    return Operation(
+        name or function.__name__,
+        description if description is not None else inspect.getdoc(function) or "",
+        streaming,
+        shape.schema(),
+        shape.invoker(call),
+    )
+
+
+def _stepped(function: Callable[..., Iterator[object]]) -> Callable[..., AsyncIterator[object]]:
+    async def items(*args: object, **arguments: object) -> AsyncIterator[object]:
+        for item in function(*args, **arguments):
+            yield item
+
+    return items
+
+
+def _threaded(function: Callable[..., object]) -> Callable[..., Awaitable[object]]:
+    def start(*args: object, **arguments: object) -> Awaitable[object]:
+        return asyncio.to_thread(function, *args, **arguments)
+
+    return start
+
+
+class _Shape:
+    """Know what arguments a function takes: read once, then used for the schema and for every call."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self._name = name
+        parameters = inspect.signature(function).parameters.values()
+        kinds = inspect.Parameter
+        self._positional = [p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+        self._keyword_only = [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY]
+        self._rest = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
+        self._open = any(p.kind is kinds.VAR_KEYWORD for p in parameters)
+        hints = _hints(function)
+        named = [p for p in parameters if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
+        self._struct = msgspec.defstruct(
+            "Arguments",
+            [_field(p, hints.get(p.name, Any)) for p in named],
+            kw_only=True,
+            forbid_unknown_fields=not self._open,
+        )
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema of the parameters."""
+        (_, components) = msgspec.json.schema_components([self._struct], ref_template="#/$defs/{name}")
+        schema: Schema = dict(components.pop("Arguments"))
+        schema.pop("title", None)
+        schema["additionalProperties"] = self._open
+        if components:
+            schema["$defs"] = components
+        return schema
+
+    def invoker(self, call: Callable[..., object]) -> Invoke:
+        """Return the function that checks arguments and calls."""
+        struct, positional, keyword_only = self._struct, self._positional, self._keyword_only
+        convert, as_tuple = msgspec.convert, msgspec.structs.astuple
+        plain = not keyword_only and not self._rest and not self._open
+
+        def invoke(args: Sequence[object], kwargs: Mapping[str, object]) -> object:
+            given = self._merge(args, kwargs) if args else kwargs
+            try:
+                checked = convert(given, struct)
+            except msgspec.ValidationError as error:
+                raise self._explain(str(error)) from error
+            if plain:
+                return call(*as_tuple(checked))
+            values = msgspec.structs.asdict(checked)
+            rest = args[len(positional) :]
+            extra = {key: value for key, value in given.items() if key not in values}
+            named = {key: values[key] for key in keyword_only}
+            return call(*(values[key] for key in positional), *rest, **named, **extra)
+
+        return invoke
+
+    def _merge(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+        if len(args) > len(self._positional) and not self._rest:
+            takes = f"{self._name} takes {len(self._positional)} positional arguments, got {len(args)}"
+            raise wrong_argument(takes, str(len(self._positional)))
+        given = dict(zip(self._positional, args, strict=False))
+        twice = given.keys() & kwargs.keys()
+        if twice:
+            name = min(twice)
+            raise wrong_argument(f"{self._name} got {name} twice: by position and by name", name)
+        return {**given, **kwargs}
+
+    def _explain(self, problem: str) -> RemoteError:
+        """Turn msgspec's words into ours, with the parameter's name in front."""
+        takes = ", ".join(self._struct.__struct_fields__) or "nothing"
+        missing = re.fullmatch(r"Object missing required field `(\w+)`", problem)
+        if missing:
+            return wrong_argument(f"{self._name} needs {missing[1]}; it takes {takes}", missing[1])
+        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL)
+        if unknown:
+            return wrong_argument(f"{self._name} has no parameter {unknown[1]}; it takes {takes}", unknown[1])
+        place = re.fullmatch(r"(.*) - at `(?:key in )?\$\.?(\w*)(.*)`", problem, re.DOTALL)
+        if place:
+            where = place[2] + place[3]
+            what = place[1][0].lower() + place[1][1:].replace("`", "")
+            return wrong_argument(f"{self._name}: {where}: {what}", place[2])
+        return wrong_argument(f"{self._name}: {problem}", "")
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the type hints of a function; none when they name something that can't be found at run time."""
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _field(parameter: inspect.Parameter, hint: object) -> tuple[str, Any] | tuple[str, Any, Any]:
+    try:
+        msgspec.json.schema(hint)
+    except (TypeError, ValueError, NotImplementedError):
+        hint = Any  # msgspec can't check it: the handler gets the JSON value as it came
+    default = parameter.default
+    if default is inspect.Parameter.empty:
+        return (parameter.name, hint)
+    if isinstance(default, list | dict | set):
+        return (parameter.name, hint, msgspec.field(default_factory=default.copy))
+    return (parameter.name, hint, default)

@@ -1,0 +1,419 @@
+"""The shell around one `NodeCore`: performs effects, holds transports, keeps the one timer.
+
+Nothing is decided here. Bytes go in by `message_received`, effects come out of the core and are performed in order in
+the same turn of the loop. Who dials (``dialing.py``), who listens (``listening.py``), who serves (``host.py``) and who
+calls (``client.py``) all work on a `Node`.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, Self
+
+from fame_cli.core.address import parse, pool_matches
+from fame_cli.core.calls import CallKey
+from fame_cli.core.effects import (
+    BindAnswered,
+    CallEnded,
+    CloseLink,
+    Dispatch,
+    DispatchCancelled,
+    Effect,
+    FlowOpen,
+    ItemArrived,
+    LinkAttached,
+    LinkRefused,
+    Note,
+    Outcome,
+    Request,
+    Send,
+)
+from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.node import NodeCore
+from fame_cli.core.state import Settings
+from fame_cli.net.pump import Turn
+from fame_cli.net.transport import Transport
+from fame_cli.node.clock import new_id, stamp
+from fame_cli.node.log import log_event
+
+__all__ = ["Caller", "Node", "Observer", "Service"]
+
+CLOSE_S = 2.0
+"""Seconds a node that ends gives its neighbours to say goodbye."""
+
+Observer = Callable[[str, bytes, float], None]
+"""Called with "out" or "in", the envelope's bytes, and the moment in seconds of the monotonic clock."""
+
+
+class Service(Protocol):
+    """Answer requests for a local address."""
+
+    def dispatch(self, request: Request) -> None:
+        """Start to answer one request."""
+        ...
+
+    def dispatch_cancelled(self, key: CallKey, reason: str) -> None:
+        """Stop answering it."""
+        ...
+
+    def flow_opened(self, key: CallKey) -> None:
+        """Go on producing its stream."""
+        ...
+
+
+class Caller(Protocol):
+    """Wait for the answer of one call."""
+
+    def item_arrived(self, item: ItemArrived) -> None:
+        """Take a stream item."""
+        ...
+
+    def call_ended(self, outcome: Outcome) -> None:
+        """Take the end; nothing follows."""
+        ...
+
+
+class _Inbound:
+    """Pass what one transport brings to the node, under the link it belongs to."""
+
+    __slots__ = ("link", "node")
+
+    def __init__(self, node: "Node", link: Link) -> None:
+        self.node = node
+        self.link = link
+
+    def message_received(self, data: bytes) -> None:
+        self.node.message_received(self.link, data)
+
+    def transport_stalled(self) -> None:
+        self.node.perform(self.node.core.link_stalled(self.link))
+
+    def transport_drained(self) -> None:
+        self.node.perform(self.node.core.link_drained(self.link))
+
+    def connection_lost(self, reason: str) -> None:
+        self.node.connection_lost(self.link, reason)
+
+
+class Node:
+    """Run one node in the current event loop; use it as an async context.
+
+    Args:
+        node_id: one path segment, unique in the fabric.
+        routes: True for a sentinel.
+        logicals: host patterns the node may bind.
+        max_message_bytes: largest envelope, in bytes of JSON.
+        observer: sees every envelope that comes and goes.
+
+    Attributes:
+        core: the decisions; its verbs go through `perform`.
+        attached: set while the upstream link is open.
+        ended: link → why it is no more, for whoever dialled it.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        *,
+        routes: bool = False,
+        logicals: tuple[str, ...] = ("*",),
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        observer: Observer | None = None,
+    ) -> None:
+        settings = Settings(node_id, new_id(), routes, logicals, max_message_bytes)
+        self.core = NodeCore(settings, new_id, stamp)
+        self.turn = Turn()
+        self.attached = asyncio.Event()
+        self.started = time.monotonic()
+        self._observer = observer
+        self._loop = asyncio.get_running_loop()
+        self._tasks = asyncio.TaskGroup()
+        self._spawned: set[asyncio.Task[None]] = set()
+        self._transports: dict[Link, Transport] = {}
+        self._openings: dict[Link, asyncio.Future[LinkRefused | None]] = {}
+        self._services: dict[str, Service] = {}
+        self._serving: dict[CallKey, Service] = {}
+        self._callers: dict[CallKey, Caller] = {}
+        self._binds: dict[str, asyncio.Future[BindAnswered]] = {}
+        self._changed = asyncio.Event()
+        self._links = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._actions: dict[type, Callable[[Any], None]] = {
+            Send: self._send,
+            Dispatch: self._dispatch,
+            CallEnded: self._call_ended,
+            ItemArrived: self._item_arrived,
+            FlowOpen: self._flow_open,
+            DispatchCancelled: self._dispatch_cancelled,
+            CloseLink: self._close_link,
+            LinkAttached: self._link_attached,
+            LinkRefused: self._link_refused,
+            BindAnswered: self._bind_answered,
+            Note: self._note,
+        }
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        transports = list(self._transports.values())
+        self.perform(self.core.drain())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.gather(*(transport.wait_closed() for transport in transports))
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._spawned):
+            task.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    @property
+    def node_id(self) -> str:
+        """This node's id."""
+        return self.core.settings.node_id
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run a task that ends with the node at the latest."""
+        task = self._tasks.create_task(work)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        return task
+
+    # From the transports
+
+    def message_received(self, link: Link, data: bytes) -> None:
+        """Take one message: the hot path."""
+        now = time.monotonic()
+        if self._observer is not None:
+            self._observer("in", data, now)
+        self.perform(self.core.receive(link, data, now))
+
+    def connection_lost(self, link: Link, reason: str) -> None:
+        """Take the end of a link's transport."""
+        self._transports.pop(link, None)
+        opening = self._openings.pop(link, None)
+        if opening is not None and not opening.done():
+            opening.set_result(LinkRefused(link, "CONNECTION_LOST", reason))
+        self.perform(self.core.link_closed(link))
+        self._check_attached()
+
+    # Effects
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Carry out what the core asks for, in order, and look when it wants to be asked again."""
+        actions = self._actions
+        for effect in effects:
+            actions[type(effect)](effect)
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self.core.next_deadline()
+        if deadline is None:
+            return
+        if self._timer is None or deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            self._timer = self._loop.call_later(max(deadline - time.monotonic(), 0.0), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.perform(self.core.tick(time.monotonic()))
+
+    def _send(self, effect: Send) -> None:
+        transport = self._transports.get(effect.link)
+        if transport is not None:
+            if self._observer is not None:
+                self._observer("out", effect.data, time.monotonic())
+            transport.send(effect.data)
+
+    def _close_link(self, effect: CloseLink) -> None:
+        transport = self._transports.pop(effect.link, None)
+        if transport is not None:
+            transport.close(effect.code, effect.reason)
+        self._check_attached()
+
+    def _link_attached(self, effect: LinkAttached) -> None:
+        opening = self._openings.pop(effect.link, None)
+        if opening is not None and not opening.done():
+            opening.set_result(None)
+        self._check_attached()
+
+    def _link_refused(self, effect: LinkRefused) -> None:
+        opening = self._openings.pop(effect.link, None)
+        if opening is not None and not opening.done():
+            opening.set_result(effect)
+
+    def _check_attached(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if self.core.table.parent is not None:
+            self.attached.set()
+        else:
+            self.attached.clear()
+
+    def _bind_answered(self, effect: BindAnswered) -> None:
+        waiting = self._binds.pop(effect.address, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(effect)
+        elif effect.code:
+            log_event("address_refused", "error", address=effect.address, code=effect.code, reason=effect.reason)
+
+    def _dispatch(self, effect: Dispatch) -> None:
+        request = effect.request
+        service = self._service_of(request.address)
+        if service is None:
+            if request.key is not None:
+                message = f"nothing serves {request.address} here any more"
+                self.perform(self.core.reply_error(request.key, -32601, message, None, time.monotonic()))
+            return
+        if request.key is not None:
+            self._serving[request.key] = service
+        service.dispatch(request)
+
+    def _dispatch_cancelled(self, effect: DispatchCancelled) -> None:
+        service = self._serving.pop(effect.key, None)
+        if service is not None:
+            service.dispatch_cancelled(effect.key, effect.reason)
+
+    def _flow_open(self, effect: FlowOpen) -> None:
+        service = self._serving.get(effect.key)
+        if service is not None:
+            service.flow_opened(effect.key)
+
+    def _call_ended(self, effect: CallEnded) -> None:
+        caller = self._callers.pop(effect.key, None)
+        if caller is not None:
+            caller.call_ended(effect.outcome)
+
+    def _item_arrived(self, effect: ItemArrived) -> None:
+        caller = self._callers.get(effect.key)
+        if caller is not None:
+            caller.item_arrived(effect)
+
+    def _note(self, effect: Note) -> None:
+        log_event(effect.event, effect.level, **effect.facts)
+
+    # Links
+
+    def open_link(self, transport: Transport, kind: LinkKind, remote_id: str, *, dialed: bool) -> Link:
+        """Give a new transport to the core."""
+        self._links += 1
+        link = Link(self._links, kind, dialed, remote_id)
+        self._transports[link] = transport
+        if dialed:
+            self._openings[link] = self._loop.create_future()
+        transport.start(_Inbound(self, link))
+        self.perform(self.core.link_opened(link, time.monotonic()))
+        return link
+
+    async def attach_answer(self, link: Link) -> LinkRefused | None:
+        """Wait for the answer to the attach of a link we dialled; None is a yes."""
+        opening = self._openings.get(link)
+        return await opening if opening is not None else None
+
+    async def links_changed(self) -> None:
+        """Wait until the next link opens or ends."""
+        await self._changed.wait()
+
+    def link_count(self) -> int:
+        """Return how many transports are open."""
+        return len(self._transports)
+
+    # Services
+
+    def serve(self, name: str, service: Service) -> None:
+        """Have `service` answer for an address, or for a participant at this node's physical path.
+
+        Raises:
+            RemoteProtocolError: not an address.
+        """
+        self._services[name] = service
+        if "@" in name:
+            self.perform(self.core.bind(name))
+        else:
+            self.core.table.local.add(name)
+
+    def unserve(self, name: str) -> None:
+        """Undo `serve`."""
+        del self._services[name]
+        if "@" in name:
+            self.perform(self.core.unbind(name))
+        else:
+            self.core.table.local.discard(name)
+
+    async def bound(self, address: str) -> BindAnswered:
+        """Wait until the upstream sentinel has answered to an address that is bound or about to be."""
+        return await self._binds.setdefault(address, self._loop.create_future())
+
+    def _service_of(self, address: str) -> Service | None:
+        service = self._services.get(address)
+        if service is not None:
+            return service
+        wanted = parse(address)
+        if wanted.path:
+            return self._services.get(wanted.participant)
+        for name, candidate in self._services.items():
+            pattern = parse(name) if "@*." in name else None
+            if pattern and pattern.participant == wanted.participant and pool_matches(pattern.host, wanted.host):
+                return candidate
+        return None
+
+    # Answers, for services
+
+    def reply(self, key: CallKey, result: bytes | None) -> None:
+        """Answer a call; see `NodeCore.reply`."""
+        self._serving.pop(key, None)
+        self.perform(self.core.reply(key, result, time.monotonic()))
+
+    def reply_item(self, key: CallKey, item: bytes) -> bool:
+        """Send a stream item; False when the producer must wait for `flow_opened` before the next."""
+        self.perform(self.core.reply_item(key, item, time.monotonic()))
+        return self.core.writable(key)
+
+    def reply_error(self, key: CallKey, code: int, message: str, data: object = None) -> None:
+        """Answer a call with an error; see `NodeCore.reply_error`."""
+        self._serving.pop(key, None)
+        self.perform(self.core.reply_error(key, code, message, data, time.monotonic()))
+
+    # Calls
+
+    def call(
+        self,
+        caller: Caller,
+        to: str | None,
+        method: str,
+        params: bytes,
+        *,
+        capabilities: list[str] | None = None,
+        streaming: bool = False,
+        timeout_s: float = 30.0,
+        trace: bool = False,
+    ) -> CallKey:
+        """Start a call; `caller` hears of it, possibly before this returns. See `NodeCore.call`."""
+        key, effects = self.core.call(
+            to,
+            method,
+            params,
+            time.monotonic(),
+            capabilities=capabilities,
+            streaming=streaming,
+            timeout_s=timeout_s,
+            trace=trace,
+        )
+        self._callers[key] = caller
+        self.perform(effects)
+        return key
+
+    def cancel(self, key: CallKey) -> None:
+        """Give a call up."""
+        self.perform(self.core.cancel(key))
+
+    def item_consumed(self, item: ItemArrived) -> None:
+        """Say that the reader has taken an item."""
+        if item.source is not None:
+            self.perform(self.core.item_consumed(item.key, item.source))

@@ -1,0 +1,132 @@
+"""A sentinel: a node that listens, routes, and holds links to its peers and its parent.
+
+    Sentinel(id="peer-sentinel2", listen="127.0.0.1:8001", peers=["ws://127.0.0.1:8000/fame/v1/attach/ws/peer"]).run()
+
+or, inside a program, ``async with Sentinel(...) as sentinel:``.
+"""
+
+from collections.abc import Iterable
+from typing import Self
+
+from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.link import LinkKind
+from fame_cli.errors import LocalProtocolError
+from fame_cli.node.clock import random_id
+from fame_cli.node.dialing import keep_attached
+from fame_cli.node.host import AgentHost
+from fame_cli.node.listening import Listener
+from fame_cli.node.log import log_event, set_up_logging
+from fame_cli.node.loop import run, until_signalled
+from fame_cli.node.runner import Node, Observer
+from fame_cli.node.system import SystemAgent
+
+__all__ = ["Sentinel"]
+
+
+class Sentinel:
+    """Run one sentinel; use it as an async context, or `run` it as a program.
+
+    Args:
+        id: the sentinel's id, unique in the fabric; a fresh one when None.
+        listen: "host:port"; port 0 for any free one.
+        peers: attach URLs of sentinels to peer with (``ws://…/fame/v1/attach/ws/peer``).
+        upstream: attach URL of a parent sentinel (``…/downstream``), None for a root.
+        max_message_bytes: largest envelope.
+        max_links: links held at once.
+        observer: sees every envelope, see `Observer`.
+
+    Attributes:
+        address: "host:port" as really bound, once started.
+
+    Raises:
+        ConfigError: on entering, when the port can't be had.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str | None = None,
+        listen: str = "127.0.0.1:8000",
+        peers: Iterable[str] = (),
+        upstream: str | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_links: int = 10_000,
+        observer: Observer | None = None,
+    ) -> None:
+        self.address = listen
+        self._id = id or random_id("sentinel")
+        self._listen = listen
+        self._dials = [(url, LinkKind.PEER) for url in peers]
+        self._dials += [(upstream, LinkKind.PARENT)] if upstream else []
+        self._max_message_bytes = max_message_bytes
+        self._max_links = max_links
+        self._observer = observer
+        self._node: Node | None = None
+        self._listener: Listener | None = None
+
+    @property
+    def node(self) -> Node:
+        """The running node.
+
+        Raises:
+            LocalProtocolError: the sentinel isn't running.
+        """
+        if self._node is None:
+            raise LocalProtocolError("the sentinel isn't running", hint="use it as `async with Sentinel(…)`")
+        return self._node
+
+    @property
+    def url(self) -> str:
+        """The URL clients and agents attach to."""
+        return f"ws://{self.address}/fame/v1/attach/ws/downstream"
+
+    @property
+    def peer_url(self) -> str:
+        """The URL other sentinels peer with."""
+        return f"ws://{self.address}/fame/v1/attach/ws/peer"
+
+    async def __aenter__(self) -> Self:
+        node = Node(self._id, routes=True, max_message_bytes=self._max_message_bytes, observer=self._observer)
+        parent = any(kind is LinkKind.PARENT for _, kind in self._dials)
+        listener = Listener(node, has_parent=parent, max_links=self._max_links)
+        host, _, port = self._listen.rpartition(":")
+        await node.__aenter__()
+        try:
+            node.serve("__sys__", AgentHost(node, SystemAgent(node)))
+            self.address = await listener.start(host.strip("[]"), int(port))
+        except BaseException:
+            await node.__aexit__(None, None, None)
+            raise
+        self._node, self._listener = node, listener
+        log_event("node_started", node_id=node.node_id, kind="sentinel", listen=self.address)
+        for url, kind in self._dials:
+            node.spawn(keep_attached(node, url, kind))
+        node.spawn(self._tell_ready())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        node, self._node = self.node, None
+        if self._listener is not None:
+            self._listener.stop()
+        await node.__aexit__(None, None, None)
+        log_event("node_stopped", node_id=node.node_id, kind="sentinel")
+
+    async def _tell_ready(self) -> None:
+        """Log once that everything the config names is attached."""
+        await self.ready()
+        log_event("node_ready", node_id=self.node.node_id, kind="sentinel", listen=self.address)
+
+    async def ready(self) -> None:
+        """Wait until every peer and the parent of the config is attached for the first time."""
+        while self.node.core.dialed_links() < len(self._dials):
+            await self.node.links_changed()
+
+    async def serve(self) -> None:
+        """Run until SIGINT or SIGTERM."""
+        async with self:
+            await until_signalled()
+
+    def run(self) -> None:
+        """Be a program: log to stderr, run until SIGINT or SIGTERM."""
+        set_up_logging()
+        run(self.serve())

@@ -1,0 +1,82 @@
+"""An agent as a program: attach to a sentinel, bind its address, serve until told to stop."""
+
+from collections.abc import Iterable
+
+from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.link import LinkKind
+from fame_cli.errors import AdmissionRefused
+from fame_cli.node.agent import Agent
+from fame_cli.node.client import DEFAULT_URL
+from fame_cli.node.clock import random_id
+from fame_cli.node.dialing import keep_attached
+from fame_cli.node.host import AgentHost
+from fame_cli.node.log import log_event, set_up_logging
+from fame_cli.node.loop import run, until_signalled
+from fame_cli.node.runner import Node, Observer
+from fame_cli.node.system import OPERATION
+
+__all__ = ["offers_of", "run_agent", "serve_agent"]
+
+
+def offers_of(agent: Agent, capabilities: Iterable[str] = ()) -> list[str]:
+    """List what an agent offers: its capabilities, those of its config, and each operation as ``op:<name>``."""
+    operations = (f"{OPERATION}{name}" for name in agent.operations)
+    return list(dict.fromkeys([*agent.capabilities, *capabilities, *operations]))
+
+
+async def serve_agent(
+    agent: Agent,
+    address: str,
+    url: str,
+    *,
+    node_id: str | None = None,
+    capabilities: Iterable[str] = (),
+    logicals: Iterable[str] = ("fame.fabric",),
+    max_concurrent: int = 64,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    observer: Observer | None = None,
+) -> None:
+    """Serve an agent at an address until SIGINT or SIGTERM, whatever becomes of its sentinel meanwhile.
+
+    Args:
+        url: attach URL of its sentinel; one that isn't up yet is waited for.
+        node_id: id of the node it runs in; a fresh one when None.
+        max_concurrent: calls that may run at once.
+
+    Raises:
+        AdmissionRefused: the sentinel doesn't let it have the address.
+    """
+    async with Node(
+        node_id or random_id("agent"),
+        logicals=tuple(logicals),
+        max_message_bytes=max_message_bytes,
+        observer=observer,
+    ) as node:
+        node.serve(address, AgentHost(node, agent, max_concurrent))
+        for offer in offers_of(agent, capabilities):
+            node.perform(node.core.advertise(offer, address))
+        await agent.on_start()
+        try:
+            log_event("node_started", node_id=node.node_id, kind="agent", address=address, upstream=url)
+            node.spawn(keep_attached(node, url, LinkKind.PARENT))
+            node.spawn(_tell_ready(node, address))
+            await until_signalled()
+        finally:
+            await agent.on_stop()
+    log_event("node_stopped", node_id=node.node_id, kind="agent")
+
+
+async def _tell_ready(node: Node, address: str) -> None:
+    answer = await node.bound(address)
+    if answer.code:
+        raise AdmissionRefused(
+            f"the sentinel refused {address}: {answer.reason or answer.code} ({answer.code})",
+            hint="stop the other agent or choose another address",
+        )
+    log_event("node_ready", node_id=node.node_id, kind="agent", address=address)
+
+
+def run_agent(agent: Agent, address: str, url: str | None = None, *, node_id: str | None = None) -> None:
+    """Be a program: log to stderr and serve until told to stop; see `serve_agent`."""
+    set_up_logging()
+    run(serve_agent(agent, address, url or DEFAULT_URL, node_id=node_id))
