@@ -106,6 +106,7 @@ class CallTable:
     def touch(self, key: CallKey, call: Call, now: float) -> None:
         """Note that an item of the call passed: its deadline starts again (spec 8.3: the time-out is per item)."""
         call.touched = now
+        self._calls[key] = self._calls.pop(key)  # the longest silent come first
         if call.timeout_s:
             waiting = self._deadlines[call.timeout_s]
             del waiting[key]
@@ -122,7 +123,7 @@ class CallTable:
         return call
 
     def over(self, link: Link) -> list[CallKey]:
-        """List the calls that came in or went out by `link`, oldest first."""
+        """List the calls that came in or went out by `link`, the longest silent first."""
         return [key for key, call in self._calls.items() if call.ingress is link or call.egress is link]
 
     def next_deadline(self) -> float | None:
@@ -135,13 +136,14 @@ class CallTable:
 
     def forget_stale(self, now: float) -> None:
         """Drop calls between other nodes that are too old or too many; called now and then, not per message."""
-        for key, call in list(self._transit()):
-            if len(self._calls) <= MAX_TRANSIT_CALLS and now - call.touched < TRANSIT_AGE_S:
+        surplus = len(self._calls) - MAX_TRANSIT_CALLS
+        stale: list[CallKey] = []
+        for key, call in self._transit():
+            if now - call.touched < TRANSIT_AGE_S and len(stale) >= surplus:
                 break
-            if now - call.touched < TRANSIT_AGE_S and call.streaming:
-                self._calls[key] = self._calls.pop(key)  # a live stream is young again
-            else:
-                del self._calls[key]
+            stale.append(key)
+        for key in stale:
+            del self._calls[key]
 
     def _transit(self) -> Iterator[tuple[CallKey, Call]]:
         return ((k, c) for k, c in self._calls.items() if c.ingress is not LOCAL and c.egress is not LOCAL)

@@ -103,7 +103,7 @@ def peek(data: bytes) -> Header | None:
     """Read the header of something `decode` refused; None when even that isn't there."""
     try:
         return _header_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -93,10 +93,11 @@ class FlowControl:
     def grant(self, flow_id: str, credits: int) -> list[Held]:
         """Add credits the other side gave and return what may be sent now, in order.
 
-        The balance never exceeds the window (spec 7), so over-granting does no harm; negative grants count as none.
+        The balance never exceeds the window (spec 7), so over-granting does no harm; negative grants count as none,
+        and a flow that has spent nothing needs none: a name the other side made up isn't remembered.
         """
-        balance = self._credits.get(flow_id, self.send_window) + max(credits, 0)
-        self._credits[flow_id] = min(balance, self.send_window)
+        if flow_id in self._credits:
+            self._credits[flow_id] = min(self._credits[flow_id] + max(credits, 0), self.send_window)
         return self._release(flow_id)
 
     def resume(self) -> list[tuple[str, Held]]:

@@ -104,5 +104,8 @@ def _broken(where: str, error: Exception) -> ConfigError:
     line = error.lineno or 0 if isinstance(error, SyntaxError) else (trace.tb_lineno if trace else 0)
     file = trace.tb_frame.f_code.co_filename if trace and not isinstance(error, SyntaxError) else where
     return ConfigError(
-        f"importing it fails: {type(error).__name__}: {error}", source=file, line=line, hint="mend it; --debug shows all"
+        f"importing it fails: {type(error).__name__}: {error}",
+        source=file,
+        line=line,
+        hint="mend it; --debug shows all",
     )

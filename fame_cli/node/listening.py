@@ -6,6 +6,7 @@ does. Everything else is 404.
 """
 
 import json
+import os
 import time
 
 from websockets.asyncio.server import Server
@@ -49,9 +50,9 @@ class Listener:
             self._server = await listen(host, port, self._node.turn, self._answer, self._accept)
         except OSError as error:
             raise ConfigError(
-                f"can't listen on {host}:{port}: {(error.strerror or str(error)).lower()}",
+                f"can't listen on {host}:{port}: {os.strerror(error.errno).lower() if error.errno else error}",
                 source="listen",
-                hint="is it in use? choose another port or stop what has it",
+                hint="choose another port, or stop what has it",
             ) from error
         bound = next(iter(self._server.sockets)).getsockname()
         return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"

@@ -123,7 +123,9 @@ class _Shape:
         self._name = name
         parameters = inspect.signature(function).parameters.values()
         kinds = inspect.Parameter
-        self._positional = [p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+        self._positional = [
+            p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+        ]
         self._keyword_only = [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY]
         self._rest = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
         self._open = any(p.kind is kinds.VAR_KEYWORD for p in parameters)

@@ -1,6 +1,8 @@
 """An agent as a program: attach to a sentinel, bind its address, serve until told to stop."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import LinkKind
@@ -59,14 +61,18 @@ async def serve_agent(
         try:
             log_event("node_started", node_id=node.node_id, kind="agent", address=address, upstream=url)
             node.spawn(keep_attached(node, url, LinkKind.PARENT))
-            node.spawn(_tell_ready(node, address))
-            await until_signalled()
+            await _first(until_signalled(), _bound(node, address))
         finally:
             await agent.on_stop()
     log_event("node_stopped", node_id=node.node_id, kind="agent")
 
 
-async def _tell_ready(node: Node, address: str) -> None:
+async def _bound(node: Node, address: str) -> None:
+    """Wait until the address is ours, say so, and then wait for ever.
+
+    Raises:
+        AdmissionRefused: it belongs to somebody else.
+    """
     answer = await node.bound(address)
     if answer.code:
         raise AdmissionRefused(
@@ -74,6 +80,20 @@ async def _tell_ready(node: Node, address: str) -> None:
             hint="stop the other agent or choose another address",
         )
     log_event("node_ready", node_id=node.node_id, kind="agent", address=address)
+    await asyncio.get_running_loop().create_future()
+
+
+async def _first(*waits: Coroutine[Any, Any, None]) -> None:
+    """Return or raise with the first that ends, and cancel the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_agent(agent: Agent, address: str, url: str | None = None, *, node_id: str | None = None) -> None:

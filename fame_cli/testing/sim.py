@@ -33,7 +33,7 @@ from fame_cli.core.effects import (
     Request,
     Send,
 )
-from fame_cli.core.ids import ALPHABET, ID_LENGTH
+from fame_cli.core.ids import ID_LENGTH, digits_from_bytes
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.state import Settings
@@ -177,7 +177,10 @@ class SimWorld:
         return node
 
     def _new_id(self) -> str:
-        return "".join(self.random.choices(ALPHABET, k=ID_LENGTH))
+        digits = ""
+        while len(digits) < ID_LENGTH:
+            digits += digits_from_bytes(self.random.randbytes(ID_LENGTH + 4))
+        return digits[:ID_LENGTH]
 
     # Happening
 

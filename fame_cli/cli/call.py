@@ -1,0 +1,57 @@
+"""``fame call``: one operation, one result on stdout."""
+
+import asyncio
+import sys
+
+import typer
+
+from fame_cli.cli import output
+from fame_cli.cli.arguments import CallWords, parse_words
+from fame_cli.cli.options import (
+    ConfigOption,
+    DebugOption,
+    FormatOption,
+    Invocation,
+    JsonOption,
+    TimeoutOption,
+    UrlOption,
+    VerboseOption,
+    WordsArgument,
+    invocation_of,
+)
+from fame_cli.cli.output import OutputFormat
+from fame_cli.cli.session import Flags, ask, attached, choose_target
+
+__all__ = ["call"]
+
+
+def call(
+    ctx: typer.Context,
+    words: WordsArgument,
+    json_text: JsonOption = None,
+    timeout: TimeoutOption = None,
+    form: FormatOption = OutputFormat.text,
+    url: UrlOption = None,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+    debug: DebugOption = False,
+) -> None:
+    """Call an operation of an agent and print its result.
+
+    Without a TARGET the operation is looked up on the fabric.
+
+    fame call math1@fame.fabric add x=3 y=4
+    fame call math1@fame.fabric add --json '{"x": 3, "y": 4}'
+    fame call multiply x:=6 y:=7 --verbose
+    """
+    request = parse_words(words, json_text, verb="call", stdin=sys.stdin)
+    flags = Flags(url, config, timeout, verbose)
+    asyncio.run(_call(invocation_of(ctx), request, flags, form))
+
+
+async def _call(invocation: Invocation, request: CallWords, flags: Flags, form: OutputFormat) -> None:
+    async with attached(invocation, flags) as client:
+        target = await choose_target(client, request, verb="call")
+        async with ask(client, target, request) as params:
+            result = await client.request(target, request.operation, params, timeout_s=flags.timeout_s)
+        output.result(result, form)

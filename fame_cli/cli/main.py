@@ -1,0 +1,207 @@
+"""The entry of ``fame``: which commands there are, and the one place where a failure becomes a line and an exit code.
+
+A command's module is imported when that command is chosen, not before; listing the commands needs only the texts
+below. So ``fame --help`` and ``fame --version`` never import websockets, pydantic or jinja2. Commands raise; they
+don't print errors and don't exit.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+from fame_cli.cli import output
+from fame_cli.cli.options import DebugOption, Invocation, invocation_of
+from fame_cli.errors import FameError
+from fame_cli.version import VERSION
+
+__all__ = ["COMMANDS", "CommandEntry", "app", "main"]
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """Hold where a command lives and what the list of commands says about it.
+
+    Args:
+        target: ``module:name`` of a command function, or of a typer app for a group of commands.
+        summary: one line for ``fame --help``.
+        panel: the heading it is listed under.
+        takes_words: whether it takes the words of a call; they have a usage line of their own.
+    """
+
+    target: str
+    summary: str
+    panel: str
+    takes_words: bool = False
+
+
+COMMANDS = {
+    "sentinel": CommandEntry("fame_cli.cli.sentinel:sentinel", "Run a sentinel.", "Nodes"),
+    "agent": CommandEntry("fame_cli.cli.agent:agent", "Run an agent.", "Nodes"),
+    "call": CommandEntry("fame_cli.cli.call:call", "Call an operation of an agent.", "Client", True),
+    "stream": CommandEntry("fame_cli.cli.stream:stream", "Call a streaming operation of an agent.", "Client", True),
+    "up": CommandEntry("fame_cli.cli.up:up", "Start all nodes of a fabric file.", "Fabric"),
+    "ps": CommandEntry("fame_cli.cli.up:ps", "List the nodes that `fame up` started.", "Fabric"),
+    "logs": CommandEntry("fame_cli.cli.up:logs", "Show what the nodes of a fabric say.", "Fabric"),
+    "down": CommandEntry("fame_cli.cli.up:down", "Stop the nodes that `fame up -d` started.", "Fabric"),
+    "config": CommandEntry("fame_cli.cli.config_cmd:app", "Check and show config files.", "Files"),
+    "render": CommandEntry("fame_cli.cli.render:app", "Write files for other tools.", "Files"),
+}
+
+
+class _WordsCommand(TyperCommand):
+    """A command whose usage line shows what its words are, not that they are one list."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the pieces of the usage line."""
+        return ["[OPTIONS]", "[TARGET]", "OPERATION", "[NAME=VALUE]..."]
+
+
+class FameGroup(TyperGroup):
+    """The group of all commands: listed from `COMMANDS`, imported when chosen, failing in one place."""
+
+    def resolve_command(  # the parser keeps the class of `ctx` to itself, hence Any here and in `invoke`
+        self,
+        ctx: Any,
+        args: list[str],
+    ) -> tuple[str | None, Any, list[str]]:
+        """Find the command a word names and import it."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        if name is None or listed is None:
+            return name, listed, rest
+        invocation_of(ctx).command = f"fame {name}"
+        return name, load_command(name), rest
+
+    def invoke(self, ctx: Any) -> object:
+        """Run the chosen command; a reader of stdout that has seen enough ends it without a word."""
+        try:
+            outcome = super().invoke(ctx)
+            output.flush()
+        except output.ReaderGone:
+            output.discard_stdout()
+            return 0
+        return outcome
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,  # the parser's own signature: context settings, of which `obj` is ours
+    ) -> object:
+        """Parse, run, and turn whatever happens into an exit code.
+
+        Returns:
+            The exit code if not `standalone_mode`, which otherwise exits with it.
+        """
+        invocation = extra.setdefault("obj", Invocation())
+        try:
+            outcome = super().main(args, "fame", complete_var, False, windows_expand_args, **extra)
+            code = outcome if isinstance(outcome, int) else 0
+        except Exception as failure:  # the boundary of the process: nothing above could report it
+            code = report(failure, invocation)
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def load_command(name: str) -> Any:
+    """Import the command of that name and return it as the parser wants it."""
+    module_name, _, attribute = COMMANDS[name].target.partition(":")
+    found = vars(import_module(module_name))[attribute]
+    if isinstance(found, typer.Typer):
+        group = get_group(found)
+        group.name = name
+        return group
+    single = typer.Typer(add_completion=False)
+    single.command(name, cls=_WordsCommand if COMMANDS[name].takes_words else None)(found)
+    return get_command(single)
+
+
+def report(failure: BaseException, invocation: Invocation) -> int:
+    """Say in one line on stderr what went wrong; with ``--debug`` where, too.
+
+    Returns:
+        The exit code that belongs to it.
+    """
+    failure = _leading(failure)
+    if invocation.debug:
+        output.trace(failure)
+    match failure:
+        case FameError():
+            line, code = str(failure), failure.exit_code
+        case typer.TyperException():
+            line, code = _parser_message(failure, invocation), failure.exit_code
+        case typer.Abort():
+            line, code = "aborted", INTERRUPTED
+        case OSError():
+            line, code = str(failure), 1
+        case _:
+            line, code = f"internal error: {type(failure).__name__}: {failure}; add --debug to see where", 1
+    output.error(" ".join(line.split()))
+    return code
+
+
+def _parser_message(failure: typer.TyperException, invocation: Invocation) -> str:
+    text = failure.format_message().replace("Value error, ", "").rstrip(".")
+    return f"{text}{'' if text.endswith('?') else ';'} try: {invocation.command} --help"
+
+
+def _leading(failure: BaseException) -> BaseException:
+    """Return the error a group of them is about: the first of ours, else the first."""
+    while isinstance(failure, BaseExceptionGroup):
+        ours, _ = failure.split(FameError)
+        failure = (failure if ours is None else ours).exceptions[0]
+    return failure
+
+
+app = typer.Typer(
+    name="fame",
+    cls=FameGroup,
+    help="A fabric of agents: run sentinels and agents, and call any of them from anywhere.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        output.data(f"fame {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    if ctx.invoked_subcommand is None:
+        if text := ctx.get_help():  # rich prints it by itself
+            output.data(text)
+        raise typer.Exit(2)
+
+
+def _listed() -> None:
+    """Stand for a command in the list; `FameGroup.resolve_command` puts the real one in its place."""
+
+
+for _name, _entry in COMMANDS.items():
+    app.command(_name, help=_entry.summary, rich_help_panel=_entry.panel)(_listed)
+
+
+def main() -> None:
+    """Run ``fame`` with the arguments of this process."""
+    app()

@@ -1,0 +1,131 @@
+"""The options that several commands share, and what one run of the command line carries from its entry to a command.
+
+`Invocation` is the context object of the typer app. It is where tests put an
+environment and a client of their own. Importing this module must stay cheap.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fame_cli.cli.output import OutputFormat
+from fame_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from fame_cli.cli.session import Connect
+
+__all__ = [
+    "AgentUrlOption",
+    "ConfigOption",
+    "DebugOption",
+    "FormatOption",
+    "IdOption",
+    "Invocation",
+    "JsonOption",
+    "LogFormatOption",
+    "LogLevelOption",
+    "NodeOption",
+    "TimeoutOption",
+    "UrlOption",
+    "VerboseOption",
+    "WordsArgument",
+    "invocation_of",
+]
+
+
+@dataclass(slots=True)
+class Invocation:
+    """Carry what belongs to one run of ``fame``.
+
+    Args:
+        env: environment variables to use; None for those of the process.
+        connect: makes the client of ``call`` and ``stream``; None for the real one.
+        debug: whether a failure shows its traceback.
+        command: the command as typed so far, for hints, e.g. ``fame call``.
+    """
+
+    env: Mapping[str, str] | None = None
+    connect: "Connect | None" = None
+    debug: bool = False
+    command: str = "fame"
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment variables of this run, read in one go."""
+        from fame_cli.config.load import environment  # pulls in pydantic
+
+        return environment() if self.env is None else self.env
+
+
+def invocation_of(ctx: typer.Context) -> Invocation:
+    """Return the `Invocation` of this run, or an empty one where a command runs outside the app."""
+    found = ctx.find_object(Invocation)
+    return Invocation() if found is None else found
+
+
+def _set_debug(ctx: typer.Context, value: bool) -> bool:
+    if value:
+        invocation_of(ctx).debug = True
+    return value
+
+
+def _check_timeout(value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1e9:
+        raise UsageError(f"--timeout {value:g} is not a time", hint="give seconds above 0, e.g. --timeout 5")
+    return value
+
+
+WordsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="WORDS",
+        show_default=False,
+        help="An address, if you have one; the operation; its arguments as name=value (typed by the operation's "
+        "schema), name:=JSON or name=@FILE.",
+    ),
+]
+JsonOption = Annotated[
+    str | None,
+    typer.Option("--json", metavar="OBJECT", show_default=False, help="All arguments as a JSON object; - reads stdin."),
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="SECONDS", show_default=False, callback=_check_timeout, help="How long to wait [30]."
+    ),
+]
+FormatOption = Annotated[OutputFormat, typer.Option("-o", "--output", help="How results are written.")]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", show_default=False, help="Sentinel to attach to; else $FAME_DIRECT_ADMISSION_URL, --config."),
+]
+AgentUrlOption = Annotated[
+    str | None, typer.Option("--url", show_default=False, help="Sentinel to attach to, over what the file says.")
+]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", show_default=False, help="A YAML file, here or in ./configs."),
+]
+NodeOption = Annotated[
+    str | None,
+    typer.Option("--node", metavar="NAME", show_default=False, help="Which node of a `kind: fabric` file."),
+]
+IdOption = Annotated[str | None, typer.Option("--id", show_default=False, help="Node id, unique on the fabric.")]
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "-v", "--verbose", count=True, show_default=False, help="Show each envelope and the path; -vv whole envelopes."
+    ),
+]
+LogLevelOption = Annotated[
+    str | None,
+    typer.Option("--log-level", metavar="LEVEL", show_default=False, help="debug, info, warning or error."),
+]
+LogFormatOption = Annotated[
+    str | None,
+    typer.Option("--log-format", metavar="FORMAT", show_default=False, help="auto, text or json."),
+]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", is_eager=True, callback=_set_debug, help="Show the traceback of a failure.")
+]

@@ -1,0 +1,55 @@
+"""``fame sentinel``: read one config and run one sentinel until it is told to stop; the work is in `config.build`."""
+
+from typing import Annotated
+
+import typer
+
+from fame_cli.cli import output
+from fame_cli.cli.options import (
+    ConfigOption,
+    DebugOption,
+    IdOption,
+    LogFormatOption,
+    LogLevelOption,
+    NodeOption,
+    invocation_of,
+)
+
+__all__ = ["sentinel"]
+
+
+def sentinel(
+    ctx: typer.Context,
+    config: ConfigOption = None,
+    node: NodeOption = None,
+    id_: IdOption = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", show_default=False, help="Where to listen.")
+    ] = None,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option("--peer", metavar="URL", show_default=False, help="A sentinel to peer with; repeatable."),
+    ] = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run a sentinel: it routes between the agents, clients and sentinels attached to it."""
+    from fame_cli.cli.verbose import EnvelopeLog
+    from fame_cli.config.build import run_sentinel  # pulls in pydantic and websockets
+    from fame_cli.config.load import find, load
+
+    loaded = load(
+        None if config is None else find(config),
+        kind="sentinel",
+        env=invocation_of(ctx).environment(),
+        overrides={
+            "id": id_,
+            "listen": listen,
+            "peers": peers,
+            "log.level": log_level,
+            "log.format": log_format,
+        },
+        node=node,
+    )
+    run_sentinel(loaded, EnvelopeLog(output.diagnostic, 2) if loaded.log.show_envelopes else None)

@@ -1,0 +1,78 @@
+"""From a config to a running node: read it aloud and you know what a key does.
+
+The one place that turns models into objects; below it nobody sees a config, above it nobody sees a node.
+"""
+
+from typing import TYPE_CHECKING
+
+from fame_cli.config.schema import AgentConfig, OperationConfig, SentinelConfig
+from fame_cli.node.agent import Agent
+from fame_cli.node.imports import load_agent
+from fame_cli.node.log import set_up_logging
+from fame_cli.node.loop import run
+from fame_cli.node.operation import Operation
+from fame_cli.node.sentinel import Sentinel
+from fame_cli.node.serving import serve_agent
+
+if TYPE_CHECKING:
+    from fame_cli.node.runner import Observer
+
+__all__ = ["build_agent", "build_sentinel", "run_agent", "run_sentinel"]
+
+
+def build_sentinel(config: SentinelConfig, observer: "Observer | None" = None) -> Sentinel:
+    """Build the sentinel a config describes; `observer` sees its envelopes."""
+    return Sentinel(
+        id=config.id,
+        listen=config.listen,
+        peers=[peer.direct_url for peer in config.peers],
+        upstream=config.upstream.direct_url if config.upstream else None,
+        max_message_bytes=config.limits.max_message_bytes,
+        max_links=config.limits.max_links,
+        observer=observer,
+    )
+
+
+def build_agent(config: AgentConfig) -> Agent:
+    """Build the agent a config describes: imported code, or the operations it spells out.
+
+    Raises:
+        ConfigError: the import finds nothing that can serve.
+    """
+    block = config.agent
+    if block.import_ is not None:
+        return load_agent(block.import_, config.base_dir, block.init, description=block.description)
+    operations = [_declared(name, operation) for name, operation in (block.operations or {}).items()]
+    return Agent.from_operations(operations, description=block.description)
+
+
+def run_sentinel(config: SentinelConfig, observer: "Observer | None" = None) -> None:
+    """Run a sentinel until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: the port can't be had.
+    """
+    set_up_logging(config.log.level, config.log.format)
+    run(build_sentinel(config, observer).serve())
+
+
+def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
+    """Run an agent until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: its code can't be imported.
+        AdmissionRefused: the sentinel doesn't let it have its address.
+    """
+    set_up_logging(config.log.level, config.log.format)
+    work = serve_agent(
+        build_agent(config),
+        config.agent.address,
+        config.upstream.direct_url,
+        node_id=config.id,
+        capabilities=config.agent.capabilities,
+        logicals=config.logicals,
+        max_concurrent=config.agent.max_concurrent,
+        max_message_bytes=config.limits.max_message_bytes,
+        observer=observer,
+    )
+    run(work)

@@ -1,0 +1,337 @@
+"""The sections of a configuration file: every key there is, its type, its default and what it means.
+
+Pure. A model is frozen and takes no key it doesn't know; the docstring of a field is its help in an editor (``fame
+config schema``). What one value may look like is in ``fields``; what belongs together is checked here. Config models
+stop at ``build``: nothing below it sees one. Operations written in YAML have their own file, ``operations``.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+
+from fame_cli.config import fields
+from fame_cli.config.fields import bad
+from fame_cli.config.operations import HttpCall, OperationConfig, ParamConfig
+from fame_cli.config.section import UNKNOWN_KEYS, Section, is_empty
+from fame_cli.core import address
+from fame_cli.errors import RemoteProtocolError
+
+__all__ = [
+    "DEFAULT_ATTACH_URL",
+    "DEFAULT_LISTEN",
+    "DEFAULT_LOGICAL",
+    "UNKNOWN_KEYS",
+    "AgentBlock",
+    "AgentConfig",
+    "ClientConfig",
+    "FabricConfig",
+    "HttpCall",
+    "LimitsConfig",
+    "LogConfig",
+    "NodeConfig",
+    "NodeRef",
+    "OperationConfig",
+    "ParamConfig",
+    "PeerConfig",
+    "Section",
+    "SecurityConfig",
+    "SentinelConfig",
+    "UpstreamConfig",
+]
+
+DEFAULT_ATTACH_URL = "ws://127.0.0.1:8000/fame/v1/attach/ws/downstream"
+DEFAULT_LISTEN = "127.0.0.1:8000"
+DEFAULT_LOGICAL = "fame.fabric"
+
+_PLANNED_PROFILES = frozenset({"gated", "gated-callback", "overlay", "overlay-callback", "strict-overlay"})
+
+
+def _profile(value: object) -> object:
+    text = fields.to_text(value)
+    if isinstance(text, str) and text in _PLANNED_PROFILES:
+        raise bad("{value} isn't available yet", "use open")
+    return text
+
+
+class SecurityConfig(Section):
+    """Say whom this node trusts."""
+
+    profile: Annotated[Literal["open"], BeforeValidator(_profile)] = "open"
+    """`open` admits everybody; other profiles come later."""
+
+    allow_open_public: fields.Flag = False
+    """Let the open profile listen where other machines can reach it."""
+
+
+class LogConfig(Section):
+    """Say what is logged and how."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(fields.lowercase)] = "info"
+    """The least important events to log."""
+
+    format: Annotated[Literal["auto", "text", "json"], BeforeValidator(fields.lowercase)] = "auto"
+    """`auto` is text on a terminal and JSON elsewhere."""
+
+    show_envelopes: fields.Flag = False
+    """Show every envelope a call makes, as `--verbose` does, but whole."""
+
+
+class LimitsConfig(Section):
+    """Bound what neighbours can make this node hold."""
+
+    max_message_bytes: Annotated[int, Field(ge=4_096, le=67_108_864), BeforeValidator(fields.to_whole)] = 262_144
+    """Largest envelope in bytes, 4096-67108864; a Naylence node takes 262144."""
+
+    max_links: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(fields.to_whole)] = 10_000
+    """Links at one time, 1-1000000."""
+
+
+class UpstreamConfig(Section):
+    """Name the sentinel this node attaches to."""
+
+    direct_url: fields.UpstreamUrl
+    """Attach URL of the sentinel, without the node id; ends in /fame/v1/attach/ws/downstream."""
+
+
+class PeerConfig(Section):
+    """Name a sentinel this one makes a peer link to."""
+
+    direct_url: fields.PeerUrl
+    """Peer attach URL of the other sentinel, without the node id; ends in /fame/v1/attach/ws/peer."""
+
+
+class NodeConfig(Section):
+    """Hold what every kind of node has."""
+
+    kind: str = ""
+    """What this file describes."""
+
+    id: fields.NodeName | None = None
+    """Node id, unique in the fabric: 1-128 of letters, digits, dot, dash, underscore. Random if not set."""
+
+    security: SecurityConfig = SecurityConfig()
+    """Whom this node trusts."""
+
+    log: LogConfig = LogConfig()
+    """What is logged and how."""
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """Return the file this came from, None if from variables and flags alone."""
+        return self._file
+
+    @property
+    def base_dir(self) -> Path:
+        """Return the folder that relative names and agent imports are looked up in."""
+        return self._file.parent if self._file else Path()
+
+    def with_file(self, file: Path | None) -> Self:
+        """Return a copy that knows the file it came from."""
+        copy = self.model_copy()
+        copy._file = file
+        return copy
+
+
+class SentinelConfig(NodeConfig):
+    """Describe a sentinel: a node that routes."""
+
+    kind: Literal["sentinel"] = "sentinel"
+    """What this file describes."""
+
+    listen: fields.Listen = DEFAULT_LISTEN
+    """host:port to accept links on; port 0 takes a free one."""
+
+    peers: list[PeerConfig] = Field(default=[])
+    """Sentinels to make a peer link to; one side of each pair is enough."""
+
+    upstream: UpstreamConfig | None = None
+    """Parent sentinel; a sentinel without one is the root of its tree."""
+
+    logicals: list[fields.LogicalName] = Field(default=[])
+    """Logical names to ask the parent for, e.g. fame.fabric."""
+
+    limits: LimitsConfig = LimitsConfig()
+    """Bounds on what neighbours can make this node hold."""
+
+    @property
+    def listen_host(self) -> str:
+        """Return the host part of `listen`, without brackets."""
+        return fields.split_listen(self.listen)[0]
+
+    @property
+    def listen_port(self) -> int:
+        """Return the port part of `listen`, 0-65535."""
+        return fields.split_listen(self.listen)[1]
+
+    @model_validator(mode="after")
+    def _check_links(self) -> Self:
+        if self.upstream and fields.is_own_url(self.upstream.direct_url, self.listen):
+            raise bad(
+                "{value} is this sentinel itself", "name its parent, or remove upstream", at=("upstream", "direct_url")
+            )
+        seen: set[str] = set()
+        for index, peer in enumerate(self.peers):
+            at = ("peers", index, "direct_url")
+            if fields.is_own_url(peer.direct_url, self.listen):
+                raise bad("{value} is this sentinel itself", "name another sentinel, or listen on another port", at=at)
+            if peer.direct_url in seen:
+                raise bad("{value} is there twice", "remove one", at=at)
+            seen.add(peer.direct_url)
+        return self
+
+    @model_validator(mode="after")
+    def _check_exposure(self) -> Self:
+        if not fields.is_loopback(self.listen_host) and not self.security.allow_open_public:
+            hint = "listen on 127.0.0.1, or set security.allow_open_public: true or FAME_ALLOW_OPEN_PUBLIC=true"
+            raise bad("others can reach {value}, and the open profile admits everybody", hint, at=("listen",))
+        return self
+
+
+class AgentBlock(Section):
+    """Say which code answers, and under which address."""
+
+    import_: fields.ImportText | None = Field(default=None, alias="import")
+    """module:Class or module:function, looked up beside this file, in the folder it names, then on the Python path."""
+
+    operations: dict[fields.OperationName, OperationConfig] | None = None
+    """Operations written here instead of in Python, by name."""
+
+    address: fields.LogicalAddress
+    """Where callers reach the agent: name@host, e.g. math1@fame.fabric."""
+
+    capabilities: list[fields.Capability] = Field(default=[])
+    """Capabilities to advertise beside op:<name> for each operation."""
+
+    init: dict[str, fields.Json] = Field(default={})
+    """Arguments for the constructor of the imported class."""
+
+    max_concurrent: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(fields.to_whole)] = 64
+    """Calls served at one time, 1-10000; more wait."""
+
+    description: fields.Plain | None = None
+    """What the agent does, for callers."""
+
+    @model_validator(mode="after")
+    def _check_code(self) -> Self:
+        if self.import_ is None and not self.operations:
+            raise bad("nothing answers the calls", "add import: module:Class, or operations")
+        if self.import_ is not None and self.operations is not None:
+            raise bad("import and operations exclude each other", "keep one", at=("operations",))
+        if self.import_ is None and self.init:
+            raise bad("init is for the class that import names", "remove init, or use import", at=("init",))
+        return self
+
+
+class AgentConfig(NodeConfig):
+    """Describe an agent: a node whose code answers calls."""
+
+    kind: Literal["agent"] = "agent"
+    """What this file describes."""
+
+    upstream: UpstreamConfig = UpstreamConfig(direct_url=DEFAULT_ATTACH_URL)
+    """Sentinel to attach to."""
+
+    logicals: list[fields.LogicalName] = Field(default=[DEFAULT_LOGICAL])
+    """Logical names the agent may bind addresses in; the host of its address if not set."""
+
+    agent: AgentBlock
+    """The code that answers, and its address."""
+
+    limits: LimitsConfig = LimitsConfig()
+    """Bounds on what neighbours can make this node hold."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_logicals(cls, data: object) -> object:
+        if not isinstance(data, dict) or not is_empty(data.get("logicals")):
+            return data
+        block = data.get("agent")
+        text = block.get("address") if isinstance(block, dict) else None
+        try:
+            host = address.parse(str(text)).host
+        except RemoteProtocolError:
+            host = ""
+        return {**data, "logicals": [host]} if host else data
+
+    @model_validator(mode="after")
+    def _check_logicals(self) -> Self:
+        host = address.parse(self.agent.address).host
+        if not any(
+            name in (host, "*") or (name[:2] == "*." and address.pool_matches(name, host)) for name in self.logicals
+        ):
+            raise bad("the host of {value} isn't among logicals", f"add {host} to logicals", at=("agent", "address"))
+        return self
+
+
+class ClientConfig(NodeConfig):
+    """Describe a client: a node that only calls."""
+
+    kind: Literal["client"] = "client"
+    """What this file describes."""
+
+    upstream: UpstreamConfig = UpstreamConfig(direct_url=DEFAULT_ATTACH_URL)
+    """Sentinel to attach to."""
+
+    timeout_s: Annotated[float, Field(gt=0, le=86_400), BeforeValidator(fields.to_number)] = 30.0
+    """Seconds to wait for an answer, above 0 up to 86400."""
+
+
+class NodeRef(Section):
+    """Name a node of a fabric that has a file of its own."""
+
+    config: fields.Plain
+    """The node's file, relative to this one (or in configs/ beside this one)."""
+
+    env: dict[fields.VariableName, fields.Plain] = Field(default={})
+    """Variables for that file."""
+
+    id: fields.NodeName | None = None
+    """Node id, in place of the one in its file."""
+
+
+_TAGS = {"sentinel": "<sentinel>", "agent": "<agent>", "client": "<client>"}
+
+
+def _node_tag(value: object) -> str | None:
+    """Tell which model a node of a fabric is; None makes pydantic refuse it."""
+    if isinstance(value, NodeConfig):
+        return _TAGS.get(value.kind)
+    if isinstance(value, NodeRef) or (isinstance(value, dict) and "config" in value):
+        return "<ref>"
+    return _TAGS.get(str(value.get("kind"))) if isinstance(value, dict) else None
+
+
+FabricEntry = Annotated[
+    Annotated[SentinelConfig, Tag("<sentinel>")]
+    | Annotated[AgentConfig, Tag("<agent>")]
+    | Annotated[ClientConfig, Tag("<client>")]
+    | Annotated[NodeRef, Tag("<ref>")],
+    Discriminator(_node_tag),
+]
+
+
+class FabricConfig(Section):
+    """Describe all nodes of one fabric, for ``fame up``."""
+
+    kind: Literal["fabric"] = "fabric"
+    """What this file describes."""
+
+    name: fields.NodeName
+    """Name of the fabric."""
+
+    nodes: Annotated[list[FabricEntry], Field(min_length=1)]
+    """The nodes: a whole node each (with an id), or config: FILE."""
+
+    @model_validator(mode="after")
+    def _check_ids(self) -> Self:
+        seen: set[str] = set()
+        for index, node in enumerate(self.nodes):
+            if node.id is None and not isinstance(node, NodeRef):
+                raise bad("a node without an id", "add id: NAME", at=("nodes", index))
+            if node.id is not None and node.id in seen:
+                raise bad("{value} names two nodes", "give one of them another id", at=("nodes", index, "id"))
+            seen.add(node.id or "")
+        return self

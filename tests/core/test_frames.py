@@ -1,0 +1,77 @@
+"""Frames: told apart by type, written as the original writes them."""
+
+import json
+from typing import get_args
+
+import msgspec
+import pytest
+
+from fame_cli.core import frames
+from fame_cli.core.frames import DeliveryAck, Frame, KeyRequest, NodeAttachAck
+
+SAMPLES: dict[str, dict[str, object]] = {
+    "NodeHello": {"systemId": "a", "instanceId": "i", "logicals": [], "regionHint": "eu"},
+    "NodeWelcome": {
+        "systemId": "a",
+        "instanceId": "i",
+        "connectionGrants": [{"type": "x", "auth": {"type": "NoAuth"}}],
+    },
+    "NodeAttach": {"originType": "peer", "systemId": "a", "instanceId": "i", "callbackGrants": [{"a": None}]},
+    "NodeAttachAck": {"ok": True, "refId": "r", "targetSystemId": "s", "targetPhysicalPath": "/s", "routingEpoch": "e"},
+    "NodeHeartbeat": {},
+    "NodeHeartbeatAck": {"ok": True, "refId": "r", "routingEpoch": "e"},
+    "AddressBind": {"address": "a@b", "encryptionKeyId": "k", "physicalPath": "/s/a"},
+    "AddressBindAck": {"ok": False, "code": "c", "reason": "r", "refId": "r", "address": "a@b"},
+    "AddressUnbind": {"address": "a@b"},
+    "AddressUnbindAck": {"ok": True, "refId": "r", "address": "a@b"},
+    "CapabilityAdvertise": {"capabilities": ["c"], "address": "a@b"},
+    "CapabilityAdvertiseAck": {"ok": True, "capabilities": ["c"], "address": "a@b"},
+    "CapabilityWithdraw": {"capabilities": [], "address": "a@b"},
+    "CapabilityWithdrawAck": {"ok": True, "capabilities": ["c"], "address": "a@b"},
+    "Data": {"payload": {"x": [1, None, 1.5, "é"]}, "codec": "json"},
+    "DeliveryAck": {"ok": False, "code": "NO_ROUTE", "reason": "r", "refId": "r"},
+    "CreditUpdate": {"flowId": "f", "credits": 32},
+    "KeyAnnounce": {"physicalPath": "/s", "keys": [{"kty": "OKP"}], "created": "2026-01-01T00:00:00Z"},
+    "KeyRequest": {"kid": "k", "physical_path": "/s"},
+    "SecureOpen": {"cid": "c", "ephPub": "p", "alg": "a", "opts": 0},
+    "SecureAccept": {"ok": False, "cid": "c", "ephPub": "p", "alg": "a"},
+    "SecureClose": {"cid": "c", "reason": "r"},
+    "CallCancel": {},
+}
+
+
+def test_there_is_a_sample_of_every_frame() -> None:
+    assert {frame.__name__ for frame in get_args(Frame)} == set(SAMPLES)
+    assert set(SAMPLES) | {"Frame"} == set(frames.__all__)
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_frame_is_read_by_its_type_and_written_as_it_came(kind: str) -> None:
+    wire = {"type": kind, **SAMPLES[kind]}
+    frame = msgspec.json.decode(json.dumps(wire), type=Frame)
+    assert type(frame).__name__ == kind
+    assert json.loads(msgspec.json.encode(frame)) == wire
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_keys_of_a_later_version_are_passed_over(kind: str) -> None:
+    wire = {"type": kind, "fromTheFuture": {"a": 1}, **SAMPLES[kind]}
+    assert type(msgspec.json.decode(json.dumps(wire), type=Frame)).__name__ == kind
+
+
+def test_an_unknown_type_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"type":"NodeDetach"}', type=Frame)
+
+
+def test_an_absent_ok_means_yes() -> None:
+    assert DeliveryAck().accepted
+    assert NodeAttachAck(ok=True).accepted
+    assert not DeliveryAck(ok=False).accepted
+
+
+def test_the_one_frame_without_camel_case_keeps_its_key() -> None:
+    assert json.loads(msgspec.json.encode(KeyRequest(physical_path="/s1"))) == {
+        "type": "KeyRequest",
+        "physical_path": "/s1",
+    }

@@ -1,0 +1,105 @@
+"""Drive one real Naylence client: `client.py --url URL [STEP …]`, or one STEP a line on stdin.
+
+A script for an interpreter that has `naylence-agent-sdk` installed; the interop tests start it as a process. It never
+imports our own package. A STEP is a JSON object:
+
+    {"do": "call" | "stream", "to": ADDRESS or "capabilities": [C, …], "method": M, "params": {…}}
+    {"do": "idle", "seconds": S}
+
+It prints `READY <id>` when attached, then one JSON line a step: {"ok": true, "result": …} for a call,
+{"ok": true, "items": […]} for a stream, {"ok": false, "error": TEXT} for a failure; always with `seconds` taken.
+Steps run in order, or all at once where they come as one JSON list.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line; every value can also come from the environment."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url", default=os.environ.get("FAME_DIRECT_ADMISSION_URL"))
+    parser.add_argument("--delivery", default="at-most-once", choices=["at-most-once", "at-least-once"])
+    parser.add_argument("--id", default=os.environ.get("INTEROP_ID", f"nl-client-{os.getpid()}"))
+    parser.add_argument("steps", nargs="*")
+    return parser.parse_args()
+
+
+ARGS = arguments()
+if ARGS.url:
+    os.environ["FAME_DIRECT_ADMISSION_URL"] = ARGS.url
+
+from naylence.agent import Agent  # noqa: E402  (after the environment, which it reads when imported)
+from naylence.fame.core import FameFabric  # noqa: E402
+from naylence.fame.util.logging import enable_logging  # noqa: E402
+
+
+def proxy_of(step: dict[str, Any]) -> Any:
+    """Make the remote handle of a step: by capabilities if it names some, else by address."""
+    if "capabilities" in step:
+        return Agent.remote_by_capabilities(step["capabilities"])
+    return Agent.remote_by_address(step["to"])
+
+
+async def perform(step: dict[str, Any]) -> dict[str, Any]:
+    """Run one step and describe what came of it."""
+    if step["do"] == "idle":
+        await asyncio.sleep(step["seconds"])
+        return {}
+    method = getattr(proxy_of(step), step["method"])
+    params = step.get("params", {})
+    if step["do"] == "call":
+        return {"result": await method(**params)}
+    items = [item async for item in await method(_stream=True, **params)]
+    return {"items": items}
+
+
+async def report(step: dict[str, Any]) -> None:
+    """Run one step and print its one line."""
+    started = time.monotonic()
+    try:
+        outcome: dict[str, Any] = {"ok": True, **await perform(step)}
+    except Exception as error:  # the boundary: whatever the kit raises is the outcome the test asks about
+        outcome = {"ok": False, "error": str(error), "kind": type(error).__name__}
+    outcome["seconds"] = round(time.monotonic() - started, 4)
+    if "name" in step:
+        outcome["name"] = step["name"]
+    print(json.dumps(outcome, default=str), flush=True)
+
+
+async def steps() -> AsyncIterator[Any]:
+    """Yield the steps of the command line, else those of stdin, line by line as they come."""
+    if ARGS.steps:
+        for text in ARGS.steps:
+            yield json.loads(text)
+        return
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if line.strip():
+            yield json.loads(line)
+
+
+async def main() -> None:
+    """Attach, run every step, detach."""
+    enable_logging(log_level=os.environ.get("INTEROP_LOG_LEVEL", "warning"))
+    config = {
+        "node": {
+            "id": ARGS.id,
+            "security": {"type": "SecurityProfile", "profile": "open"},
+            "admission": {"type": "AdmissionProfile", "profile": "open"},
+            "delivery": {"type": "DeliveryProfile", "profile": ARGS.delivery},
+        }
+    }
+    async with FameFabric.create(root_config=config):
+        print(f"READY {ARGS.id}", flush=True)
+        async for step in steps():
+            await asyncio.gather(*(report(one) for one in (step if isinstance(step, list) else [step])))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
