@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fame_cli.errors import RemoteProtocolError
 
-__all__ = ["MAX_ADDRESS_LENGTH", "Address", "is_node_id", "parse", "physical", "pool_matches"]
+__all__ = ["MAX_ADDRESS_LENGTH", "Address", "is_node_id", "is_node_path", "parse", "physical", "pool_matches"]
 
 MAX_ADDRESS_LENGTH = 1024
 """Characters. Our own bound (the original has none): 16 hops of 60-character ids fit."""
@@ -72,6 +72,11 @@ def pool_matches(pattern_host: str, host: str) -> bool:
     """Tell whether the pool pattern ``*.D`` takes `host`: D itself, anything under it, or the pattern (spec 3.1)."""
     domain = pattern_host[2:]
     return host in (pattern_host, domain) or host.endswith("." + domain)
+
+
+def is_node_path(text: str) -> bool:
+    """Tell whether `text` can be a node's physical path: ``/`` and one segment, or more of both."""
+    return len(text) > 1 and bool(_PATH.fullmatch(text))
 
 
 def is_node_id(text: str) -> bool:

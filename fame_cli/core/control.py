@@ -7,6 +7,7 @@ into a refusal there.
 
 from typing import Any
 
+from fame_cli.core.address import is_node_id, is_node_path
 from fame_cli.core.announce import PLAIN_PEER_DELAY_S, announce, announce_all, is_announceable, plain_peer
 from fame_cli.core.carry import link_lost
 from fame_cli.core.effects import BindAnswered, CloseLink, LinkAttached, LinkRefused
@@ -116,14 +117,19 @@ def _settle_namesake(state: NodeState, link: Link) -> Refusal | None:
     """
     link.segment = link.remote_id
     child = link.kind is LinkKind.CHILD
-    known = (state.table.children if child else state.table.peers).get(link.remote_id)
-    if known is None or known is link:
+    neighbours = state.table.children if child else state.table.peers
+    known = neighbours.get(link.remote_id)
+    if known is None:
         return None
     if link.is_ours and known.instance_id != link.instance_id:
         if not child:
             return Refusal("ID_TAKEN", f"another sentinel is attached as {link.remote_id}")
         link.segment = f"{link.remote_id}-{state.new_id()[:4]}"
-        return None
+        own = (link.remote_id, link.instance_id)
+        before = next((twin for twin in neighbours.values() if (twin.remote_id, twin.instance_id) == own), None)
+        if before is None:
+            return None
+        known, link.segment = before, before.segment
     if known.dialed != link.dialed and not child and not _survives(state, link):
         return Refusal("DUPLICATE_LINK", "already linked the other way round")
     end(state, state.sessions[known], CLOSE_NORMAL, "replaced by a newer link")
@@ -140,20 +146,26 @@ def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: f
     assert isinstance(ack, NodeAttachAck)
     if ack.accepted and envelope.corr_id != session.attach_corr:
         return
-    whole = ack.target_system_id and ack.target_physical_path and (ack.assigned_path or link.kind is LinkKind.PEER)
+    whole = (
+        is_node_id(ack.target_system_id or "")
+        and is_node_path(ack.target_physical_path or "")
+        and (is_node_path(ack.assigned_path or "") or link.kind is LinkKind.PEER)
+    )
     if not ack.accepted or not whole:
         code = ack.code or ("REFUSED" if not ack.accepted else "INVALID_ACK")
-        state.effects.append(LinkRefused(link, code, ack.reason or "the answer to our attach lacks its path"))
+        state.effects.append(LinkRefused(link, code, ack.reason or "the answer to our attach lacks an id or a path"))
         end(state, session, CLOSE_NORMAL, "")
         return
     _negotiate(session, envelope.meta)
     link.remote_id = link.segment = ack.target_system_id or ""
     link.remote_path = ack.target_physical_path or ""
-    link.instance_id = str((envelope.meta or {}).get("fame.instance", ""))
+    instance_id: Any = (envelope.meta or {}).get("fame.instance")
+    link.instance_id = instance_id if isinstance(instance_id, str) else ""
     session.epoch = ack.routing_epoch or ""
     if link.kind is LinkKind.PEER:
         known = state.table.peers.get(link.remote_id)
-        if known is not None and known.instance_id == link.instance_id and not _survives(state, link):
+        crossed = known is not None and known.instance_id == link.instance_id and not known.dialed
+        if crossed and not _survives(state, link):
             state.effects.append(LinkRefused(link, "DUPLICATE_LINK", "already linked the other way round"))
             end(state, session, CLOSE_NORMAL, "duplicate link")
             return

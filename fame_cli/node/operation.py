@@ -2,7 +2,8 @@
 
 All the looking at signatures happens once, when the operation is made; a call converts its arguments with one msgspec
 struct built from the type hints. What the hints ask for is what the schema says and what callers are held to: a
-missing, unknown or wrong argument is answered with -32602 and its name, and the handler never runs.
+missing, unknown or wrong argument is answered with -32602 and its name, and the handler never runs. Operations that
+come from a config instead of a function (``declared.py``) have the same `Shape`.
 """
 
 import asyncio
@@ -18,7 +19,17 @@ import msgspec
 from fame_cli.core.envelope import encode_json
 from fame_cli.errors import LocalProtocolError, RemoteError
 
-__all__ = ["INTERNAL", "INVALID_PARAMS", "Operation", "Schema", "operation_from", "wrong_argument"]
+__all__ = [
+    "INTERNAL",
+    "INVALID_PARAMS",
+    "Field",
+    "Invoke",
+    "Operation",
+    "Schema",
+    "Shape",
+    "operation_from",
+    "wrong_argument",
+]
 
 INVALID_PARAMS, INTERNAL = -32602, -32603
 """JSON-RPC error codes."""
@@ -28,6 +39,11 @@ Schema = dict[str, Any]
 
 Invoke = Callable[[Sequence[object], Mapping[str, object]], object]
 """(positional, keyword) → the result, an awaitable of it, or an async iterator of items."""
+
+Field = tuple[str, Any] | tuple[str, Any, Any]
+"""A parameter: its name, its type hint, and its default or a `msgspec.field`; without a default it is required."""
+
+_END = object()
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,17 +95,17 @@ def operation_from(
 ) -> Operation:
     """Make an operation of a function or bound method.
 
-    Plain functions run in the event loop and must not block; with `thread` they run in a thread. A generator, async
-    or not, streams.
+    Plain functions and generators run in the event loop and must not block; with `thread` they run in a thread. A
+    generator, async or not, streams.
 
     Args:
         name: None for the function's own. description: None for its docstring.
     """
-    shape = _Shape(function, name or function.__name__)
+    shape = _shape_of(function, name or function.__name__)
     streaming = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
     call: Callable[..., object] = function
     if inspect.isgeneratorfunction(function):
-        call = _stepped(function)
+        call = _stepped_in_thread(function) if thread else _stepped(function)
     elif thread and not inspect.iscoroutinefunction(function):
         call = _threaded(function)
     return Operation(
@@ -109,6 +125,15 @@ def _stepped(function: Callable[..., Iterator[object]]) -> Callable[..., AsyncIt
     return items
 
 
+def _stepped_in_thread(function: Callable[..., Iterator[object]]) -> Callable[..., AsyncIterator[object]]:
+    async def items(*args: object, **arguments: object) -> AsyncIterator[object]:
+        iterator = function(*args, **arguments)
+        while (item := await asyncio.to_thread(next, iterator, _END)) is not _END:
+            yield item
+
+    return items
+
+
 def _threaded(function: Callable[..., object]) -> Callable[..., Awaitable[object]]:
     def start(*args: object, **arguments: object) -> Awaitable[object]:
         return asyncio.to_thread(function, *args, **arguments)
@@ -116,32 +141,44 @@ def _threaded(function: Callable[..., object]) -> Callable[..., Awaitable[object
     return start
 
 
-class _Shape:
-    """Know what arguments a function takes: read once, then used for the schema and for every call."""
+class Shape:
+    """Know what arguments an operation takes: read once, then used for the schema and for every call.
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
+    Args:
+        name: of the operation, for messages.
+        positional: parameters that may be given by position, in order.
+        keyword_only: parameters that may not.
+        rest: True when more positional arguments are taken. open_ended: True when any other names are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        positional: Sequence[Field],
+        keyword_only: Sequence[Field] = (),
+        *,
+        rest: bool = False,
+        open_ended: bool = False,
+    ) -> None:
         self._name = name
-        parameters = inspect.signature(function).parameters.values()
-        kinds = inspect.Parameter
-        self._positional = [
-            p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
-        ]
-        self._keyword_only = [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY]
-        self._rest = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
-        self._open = any(p.kind is kinds.VAR_KEYWORD for p in parameters)
-        hints = _hints(function)
-        named = [p for p in parameters if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
+        self._positional = [field[0] for field in positional]
+        self._keyword_only = [field[0] for field in keyword_only]
+        self._rest = rest
+        self._open = open_ended
+        # attributes of a struct can't have every name that a parameter can, so they are numbered
+        fields = {f"a{at}": field for at, field in enumerate([*positional, *keyword_only])}
         self._struct = msgspec.defstruct(
             "Arguments",
-            [_field(p, hints.get(p.name, Any)) for p in named],
+            [(attribute, *field[1:]) for attribute, field in fields.items()],
+            rename={attribute: field[0] for attribute, field in fields.items()},
             kw_only=True,
-            forbid_unknown_fields=not self._open,
+            forbid_unknown_fields=not open_ended,
         )
 
     def schema(self) -> Schema:
         """Return the JSON Schema of the parameters."""
-        (_, components) = msgspec.json.schema_components([self._struct], ref_template="#/$defs/{name}")
-        schema: Schema = dict(components.pop("Arguments"))
+        ((top,), components) = msgspec.json.schema_components([self._struct], ref_template="{name}")
+        schema: Schema = dict(components.pop(top["$ref"]))
         schema.pop("title", None)
         schema["additionalProperties"] = self._open
         if components:
@@ -150,9 +187,10 @@ class _Shape:
 
     def invoker(self, call: Callable[..., object]) -> Invoke:
         """Return the function that checks arguments and calls."""
-        struct, positional, keyword_only = self._struct, self._positional, self._keyword_only
+        struct, positional = self._struct, len(self._positional)
+        names = [*self._positional, *self._keyword_only]
         convert, as_tuple = msgspec.convert, msgspec.structs.astuple
-        plain = not keyword_only and not self._rest and not self._open
+        plain = not self._keyword_only and not self._rest and not self._open
 
         def invoke(args: Sequence[object], kwargs: Mapping[str, object]) -> object:
             given = self._merge(args, kwargs) if args else kwargs
@@ -160,13 +198,12 @@ class _Shape:
                 checked = convert(given, struct)
             except msgspec.ValidationError as error:
                 raise self._explain(str(error)) from error
+            values = as_tuple(checked)
             if plain:
-                return call(*as_tuple(checked))
-            values = msgspec.structs.asdict(checked)
-            rest = args[len(positional) :]
-            extra = {key: value for key, value in given.items() if key not in values}
-            named = {key: values[key] for key in keyword_only}
-            return call(*(values[key] for key in positional), *rest, **named, **extra)
+                return call(*values)
+            extra = {key: value for key, value in given.items() if key not in names}
+            named = dict(zip(self._keyword_only, values[positional:], strict=True))
+            return call(*values[:positional], *args[positional:], **named, **extra)
 
         return invoke
 
@@ -183,7 +220,7 @@ class _Shape:
 
     def _explain(self, problem: str) -> RemoteError:
         """Turn msgspec's words into ours, with the parameter's name in front."""
-        takes = ", ".join(self._struct.__struct_fields__) or "nothing"
+        takes = ", ".join([*self._positional, *self._keyword_only]) or "nothing"
         missing = re.fullmatch(r"Object missing required field `(\w+)`", problem)
         if missing:
             return wrong_argument(f"{self._name} needs {missing[1]}; it takes {takes}", missing[1])
@@ -198,6 +235,22 @@ class _Shape:
         return wrong_argument(f"{self._name}: {problem}", "")
 
 
+def _shape_of(function: Callable[..., Any], name: str) -> Shape:
+    parameters = inspect.signature(function).parameters.values()
+    kinds = inspect.Parameter
+    hints = _hints(function)
+    by_kind: dict[object, list[Field]] = {}
+    for each in parameters:
+        by_kind.setdefault(each.kind, []).append(_field(each, hints.get(each.name, Any)))
+    return Shape(
+        name,
+        [*by_kind.get(kinds.POSITIONAL_ONLY, ()), *by_kind.get(kinds.POSITIONAL_OR_KEYWORD, ())],
+        by_kind.get(kinds.KEYWORD_ONLY, ()),
+        rest=kinds.VAR_POSITIONAL in by_kind,
+        open_ended=kinds.VAR_KEYWORD in by_kind,
+    )
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the type hints of a function; none when they name something that can't be found at run time."""
     try:
@@ -206,7 +259,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _field(parameter: inspect.Parameter, hint: object) -> tuple[str, Any] | tuple[str, Any, Any]:
+def _field(parameter: inspect.Parameter, hint: object) -> Field:
     try:
         msgspec.json.schema(hint)
     except (TypeError, ValueError, NotImplementedError):

@@ -467,7 +467,7 @@ def test_following_ends_with_the_last_node(console: Fame, file: Path, env: dict[
 
 def test_following_goes_on_until_a_signal(file: Path, env: dict[str, str]) -> None:
     start_all(stand_in("s1"), file=file, env=env)
-    words = [sys.executable, "-W", "error", "-u", "-c", "from fame_cli.cli.main import main; main()", "logs", "-f"]
+    words = [sys.executable, "-W", "error", "-u", "-m", "fame_cli", "logs", "-f"]
     with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
         assert following.stdout is not None
         assert "node_ready" in following.stdout.readline()

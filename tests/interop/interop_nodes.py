@@ -432,7 +432,7 @@ class Fabric:
         return process
 
     def _fame(self) -> list[str]:
-        return [sys.executable, "-m", "fame_cli.cli.main"]
+        return [sys.executable, "-m", "fame_cli"]
 
     def _our_environment(self) -> dict[str, str]:
         repository = str(Path(__file__).parents[2])

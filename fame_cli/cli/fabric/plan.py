@@ -16,7 +16,7 @@ from fame_cli.config.schema import AgentConfig, SentinelConfig
 
 __all__ = ["Task", "plan"]
 
-_FAME = (sys.executable, "-P", "-c", "from fame_cli.cli.main import main; main()")
+_FAME = (sys.executable, "-P", "-m", "fame_cli")
 """`fame` by the interpreter that runs it now, whatever the PATH says; -P: what lies in this folder is not imported."""
 
 
