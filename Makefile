@@ -1,44 +1,57 @@
-# Everything here sets itself up: Python >= 3.11 and make are all a machine needs.
+# Everything here sets itself up: a Python >= 3.11 and make are all a machine needs. Nothing outside this folder changes.
 
-SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
-FOUND := $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
-PYTHON ?= $(FOUND)
+USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+
+# The first usable Python; expanded only where an environment has to be made.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-core demo format clean
 
-help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help:
+	@echo 'make demo       two sentinels, two agents, one client: the example, start to end'
+	@echo 'make test       the whole suite'
+	@echo 'make test-core  the pure core alone, in seconds'
+	@echo 'make check      lint, format, types, import rules'
+	@echo 'make format     format, and mend what a tool can'
+	@echo 'make setup      make $(VENV) with all of it inside (the others do so by themselves)'
+	@echo 'make clean      remove what make made'
 
-setup: $(VENV)/.ready ## make .venv with everything in it (the others do it by themselves)
+setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 found; install one or say make PYTHON=/path/to/python"; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@python='$(PYTHON)'; \
+	if ! "$${python:-none}" -c '$(USABLE)' >/dev/null 2>&1; then \
+		echo 'make: no Python >= 3.11 with venv found; install one, or say make PYTHON=/path/to/python' >&2; exit 1; \
+	fi; \
+	if ! $(BIN)/python -c '$(USABLE)' >/dev/null 2>&1; then \
+		echo "setting up $(VENV) with $$python, once"; "$$python" -m venv --clear '$(VENV)'; \
+	fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-check: setup ## lint, types, import rules
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+check: setup
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 
-test: setup ## the whole suite
+test: setup
 	$(BIN)/python -m pytest
 
-test-core: setup ## the pure core alone, in seconds
+test-core: setup
 	$(BIN)/python -m pytest tests/core
 
-demo: setup ## two sentinels, two agents, one client: the example, start to end
-	@$(MAKE) --no-print-directory -C examples/peers demo FAME=$(abspath $(BIN))/fame PYTHON=$(abspath $(BIN))/python
+demo: setup
+	@$(MAKE) --no-print-directory -C examples/peers demo PYTHON=$(abspath $(BIN))/python
 
-format: setup ## format and mend what a tool can
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+format: setup
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
 
-clean: ## remove what make made
-	rm -rf $(VENV) .venv-naylence .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+clean:
+	rm -rf '$(VENV)' .venv-naylence .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -prune -exec rm -rf {} +

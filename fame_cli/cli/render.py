@@ -186,6 +186,12 @@ def _check(node: FabricNode, path: Path) -> None:
         raise UsageError(f"{file} is outside of {folder}, which the image is made of", hint="move it there")
     if isinstance(node.config, SentinelConfig) and not node.config.listen_port:
         raise UsageError(f"{node.name} listens on a free port, which the others can't know", hint="give it a port")
+    upstream = (
+        node.config.upstream.direct_url if isinstance(node.config, SentinelConfig) and node.config.upstream else ""
+    )
+    if is_loopback(urlsplit(upstream).hostname or ""):  # fame sentinel has no flag that would replace it
+        hint = "write it with the name of the parent's service as its host"
+        raise UsageError(f"{node.name} has its parent at {upstream}, which a container can't reach", hint=hint)
 
 
 def _services(nodes: Sequence[FabricNode], file: str) -> list[_Service]:
@@ -198,7 +204,6 @@ def _services(nodes: Sequence[FabricNode], file: str) -> list[_Service]:
         if isinstance(node.config, SentinelConfig):
             command += ["--listen", f"0.0.0.0:{node.config.listen_port}"]
             command += _flags("--peer", [peer.direct_url for peer in node.config.peers], sentinels, node.name)
-            command += _flags("--url", _urls(node.config)[len(node.config.peers) :], sentinels, node.name)
             needs = [name for name in dialled[node.name] if not _leads_to(name, node.name, dialled)]
             services.append(_Service(node.name, command, node.config.listen_port, node.name == first, needs))
         elif isinstance(node.config, AgentConfig):

@@ -144,6 +144,12 @@ def test_a_free_port_is_refused(file: Path) -> None:
         services(file, sentinel("s1", 0))
 
 
+def test_a_parent_on_this_machine_is_refused(file: Path) -> None:
+    url = "ws://127.0.0.1:8000/fame/v1/attach/ws/downstream"
+    with pytest.raises(UsageError, match=r"s2 has its parent at ws://127.0.0.1:8000.*; write it with the name"):
+        services(file, sentinel("s1", 8000), f'{sentinel("s2", 8001)}, upstream: {{direct_url: "{url}"}}')
+
+
 def test_a_node_file_outside_of_the_image_is_refused(file: Path) -> None:
     outside = file.parent.parent / "outside.yaml"
     outside.write_text("kind: sentinel\nid: s1\n")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -147,8 +147,9 @@ def test_what_can_be_answered_is_answered_with_a_code() -> None:
 def test_a_message_beyond_the_transports_bound_ends_its_own_link_alone() -> None:
     async def body(s1: Sentinel, s2: Sentinel, client: Client) -> None:
         async with attacker(s1.url) as connection:
-            with pytest.raises(ConnectionClosed):
+            with suppress(ConnectionClosed):  # the close may overtake the end of so large a message
                 await connection.send(b"x" * 3_000_000)
+            with pytest.raises(ConnectionClosed):
                 await connection.recv()
             assert await client.call("sums@fame.fabric", "add", x=3, y=4) == 7
 
