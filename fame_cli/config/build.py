@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fame_cli.config.schema import AgentConfig, OperationConfig, SentinelConfig
 from fame_cli.node.agent import Agent
+from fame_cli.node.declared import Command, HttpCall, Parameter, Template, declared_operation
 from fame_cli.node.imports import load_agent
 from fame_cli.node.log import set_up_logging
 from fame_cli.node.loop import run
@@ -37,13 +38,37 @@ def build_agent(config: AgentConfig) -> Agent:
     """Build the agent a config describes: imported code, or the operations it spells out.
 
     Raises:
-        ConfigError: the import finds nothing that can serve.
+        ConfigError: the import finds nothing that can serve, or an operation can't be made.
     """
     block = config.agent
     if block.import_ is not None:
         return load_agent(block.import_, config.base_dir, block.init, description=block.description)
-    operations = [_declared(name, operation) for name, operation in (block.operations or {}).items()]
+    limit = config.limits.max_message_bytes
+    operations = [_declared(name, operation, limit) for name, operation in (block.operations or {}).items()]
     return Agent.from_operations(operations, description=block.description)
+
+
+def _declared(name: str, config: OperationConfig, max_bytes: int) -> Operation:
+    answer: Template | Command | HttpCall
+    if config.template is not None:
+        answer = Template(config.template, config.result)
+    elif config.command is not None:
+        answer = Command(tuple(config.command), config.result)
+    else:
+        assert config.http is not None  # the model has seen to it that there is exactly one
+        answer = HttpCall(config.http.url, config.http.method, config.http.headers)
+    return declared_operation(
+        name,
+        description=config.description or "",
+        parameters=[
+            Parameter(key, each.type, not each.has_default, each.default, each.description or "")
+            for key, each in config.params.items()
+        ],
+        streaming=config.stream,
+        timeout_s=config.timeout_s,
+        answer=answer,
+        max_bytes=max_bytes,
+    )
 
 
 def run_sentinel(config: SentinelConfig, observer: "Observer | None" = None) -> None:

@@ -26,7 +26,7 @@ PLAIN_PEER_DELAY_S = 1.0
 
 def plain_peer(link: Link) -> bool:
     """Tell whether the link leads to a peer that knows the original's rules only."""
-    return link.kind is LinkKind.PEER and not link.is_ours
+    return link.kind is LinkKind.PEER and "announce" not in link.extensions
 
 
 def announce_all(state: NodeState, session: Session, now: float) -> None:

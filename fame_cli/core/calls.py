@@ -122,17 +122,17 @@ class CallTable:
                 del self._deadlines[call.timeout_s]
         return call
 
-    def over(self, link: Link) -> list[CallKey]:
+    def over(self, link: Link) -> list[tuple[CallKey, Call]]:
         """List the calls that came in or went out by `link`, the longest silent first."""
-        return [key for key, call in self._calls.items() if call.ingress is link or call.egress is link]
+        return [(key, call) for key, call in self._calls.items() if call.ingress is link or call.egress is link]
 
     def next_deadline(self) -> float | None:
         """Return when the next call of ours times out, None when none can."""
         return min((next(iter(waiting.values())) for waiting in self._deadlines.values()), default=None)
 
-    def expired(self, now: float) -> list[CallKey]:
-        """List the calls of ours whose time is over, without ending them."""
-        return [key for waiting in self._deadlines.values() for key in _due(waiting, now)]
+    def expired(self, now: float) -> list[tuple[CallKey, float]]:
+        """List the calls of ours whose time is over, and how long it was in seconds, without ending them."""
+        return [(key, time_s) for time_s, waiting in self._deadlines.items() for key in _due(waiting, now)]
 
     def forget_stale(self, now: float) -> None:
         """Drop calls between other nodes that are too old or too many; called now and then, not per message."""

@@ -8,6 +8,8 @@ Functions that may keep an envelope's credit say so by returning True ("held"); 
 credit back with `credit_back`.
 """
 
+from typing import Any
+
 import msgspec
 
 from fame_cli.core.address import parse
@@ -22,7 +24,7 @@ from fame_cli.core.calls import (
 from fame_cli.core.effects import CallEnded, Dispatch, DispatchCancelled, FlowOpen, ItemArrived, Outcome, Request, Send
 from fame_cli.core.envelope import ACK, REPLY, RESET, STREAM, SYN, TRACE, Envelope, Header, data_frame, encode
 from fame_cli.core.flow import Held
-from fame_cli.core.frames import CallCancel, Data, DeliveryAck
+from fame_cli.core.frames import EMPTY, CallCancel, Data, DeliveryAck, Meta
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.session import Session
@@ -67,11 +69,9 @@ def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
         if not target.is_ours and _is_at(target, envelope.to):
             refuse(state, origin, envelope, "NO_ROUTE", f"nothing called {envelope.to} is known here")
             return False
-        if not _open(state, origin, target, envelope, now):
+        if _open(state, origin, target, envelope, now) is None:
             refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")
             return False
-    elif corr_id and envelope.to:
-        _answer_passed(state, envelope, now)
     if envelope.meta is not None and TRACE in envelope.meta and origin is not LOCAL:
         envelope = _traced(state, envelope, origin, now)
         data = encode(envelope)
@@ -79,6 +79,8 @@ def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
     sent = pass_on(state, out, envelope.flow_id, data, origin if deferred else None)
     if sent is False:
         _overflow(state, origin, envelope, f"{target.remote_id} doesn't keep up")
+    elif not asks and corr_id and envelope.to:
+        _answer_passed(state, envelope, now)
     return sent is None and deferred
 
 
@@ -93,15 +95,20 @@ def _overflow(state: NodeState, origin: Link, envelope: Envelope, reason: str) -
     _stop_downstream(state, key, call, reason)
 
 
-def _open(state: NodeState, origin: Link, target: Link, envelope: Envelope, now: float) -> bool:
-    """Enter a request into the table of calls; a call of our own is there already and learns where it went."""
+def _open(state: NodeState, origin: Link, target: Link, envelope: Envelope, now: float) -> Call | None:
+    """Enter a request into the table of calls; a call of our own is there already and learns where it went.
+
+    Returns:
+        None when another link uses the same names for a call of its own.
+    """
     key = (envelope.reply_to or "", envelope.corr_id or "")
     known = state.calls.get(key)
     if origin is LOCAL and known is not None:
         known.egress = target
-        return True
+        return known
     streaming = bool((envelope.rtype or 0) & STREAM)
-    return state.calls.open(key, Call(origin, target, envelope.id or "", streaming, now, trace_id=envelope.trace_id))
+    call = Call(origin, target, envelope.id or "", streaming, now, trace_id=envelope.trace_id)
+    return call if state.calls.open(key, call) else None
 
 
 def _answer_passed(state: NodeState, envelope: Envelope, now: float) -> None:
@@ -123,7 +130,7 @@ def _answer_passed(state: NodeState, envelope: Envelope, now: float) -> None:
 def _end(state: NodeState, key: CallKey) -> Call | None:
     call = state.calls.end(key)
     if call is not None and call.streaming:
-        state.producers.pop(key[1], None)
+        state.producers.pop((call.ingress, key[1]), None)
         for link in (call.ingress, call.egress):
             session = state.sessions.get(link)
             if session is not None:
@@ -143,12 +150,17 @@ def _would_poison(state: NodeState, link: Link, envelope: Envelope) -> bool:
 
 def _traced(state: NodeState, envelope: Envelope, origin: Link, now: float) -> Envelope:
     meta = dict(envelope.meta or {})
-    meta[TRACE] = _trace_on(state, meta.get(TRACE), origin, now)
+    meta[TRACE] = _trace_on(state, _trace_of(meta) or [], origin, now)
     return msgspec.structs.replace(envelope, meta=meta)
 
 
-def _trace_on(state: NodeState, trace: object, origin: Link, now: float) -> list[str]:
-    entries = [entry for entry in trace if isinstance(entry, str)] if isinstance(trace, list) else []
+def _trace_of(meta: Meta | None) -> list[str] | None:
+    """Return the trace entries of an envelope, None when it has none; anything odd among them is left out."""
+    trace: Any = (meta or {}).get(TRACE)
+    return [entry for entry in trace if isinstance(entry, str)] if isinstance(trace, list) else None
+
+
+def _trace_on(state: NodeState, entries: list[str], origin: Link, now: float) -> list[str]:
     if len(entries) >= MAX_TRACE:
         return entries
     return [*entries, f"{state.settings.node_id};{origin.kind.value};{int(now * 1e6)}"]
@@ -177,6 +189,9 @@ def _deliver(state: NodeState, origin: Link, envelope: Envelope, now: float) -> 
 
 def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, address: str, now: float) -> None:
     request = read_request(frame.payload)
+    if request is None and address.startswith("__rpc__"):
+        state.note("late_answer_ignored", "debug", link=origin.number)
+        return
     if request is None:
         message = Request(None, address, "", frame.payload, sender=envelope.sid or "")
         state.effects.append(Dispatch(message))
@@ -184,15 +199,17 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
     key = None
     trace = None
     if envelope.meta is not None and TRACE in envelope.meta:
-        trace = _trace_on(state, envelope.meta[TRACE], origin, now)
+        trace = _trace_on(state, _trace_of(envelope.meta) or [], origin, now)
     if envelope.reply_to and envelope.corr_id:
         key = (envelope.reply_to, envelope.corr_id)
-        if not _open(state, origin, LOCAL, envelope, now):
+        running = state.calls.get(key)
+        if running is not None and running.ingress is origin is not LOCAL and running.request_id == envelope.id:
+            return  # sent again because our acknowledgement was slow (spec 6.4)
+        call = _open(state, origin, LOCAL, envelope, now)
+        if call is None:
             refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")
             return
-        call = state.calls.get(key)
-        if call is not None:
-            call.rpc_id, call.trace = bytes(request.id), trace
+        call.rpc_id, call.trace = bytes(request.id), trace
     state.effects.append(
         Dispatch(
             Request(
@@ -222,7 +239,7 @@ def _answered(state: NodeState, key: CallKey, call: Call, origin: Link, envelope
     except RemoteProtocolError as error:
         _finish(state, key, Outcome("error", code="-32700", message=str(error)))
         return False
-    trace = envelope.meta.get(TRACE) if envelope.meta else None
+    trace = _trace_of(envelope.meta)
     if response.error is not None:
         failure = response.error
         outcome = Outcome("error", code=str(failure.code), message=failure.message, data=failure.data, trace=trace)
@@ -233,13 +250,15 @@ def _answered(state: NodeState, key: CallKey, call: Call, origin: Link, envelope
         state.effects.append(ItemArrived(key, response.result, origin if deferred else None))
         return deferred
     else:
-        _finish(state, key, Outcome("end" if call.streaming else "result", response.result, trace=trace))
+        value = response.result if response.has_result else EMPTY
+        _finish(state, key, Outcome("end" if call.streaming else "result", value, trace=trace))
     return False
 
 
 def _finish(state: NodeState, key: CallKey, outcome: Outcome) -> None:
-    if _end(state, key) is not None:
-        state.effects.append(CallEnded(key, outcome))
+    """End a call of ours that is known to be in flight."""
+    _end(state, key)
+    state.effects.append(CallEnded(key, outcome))
 
 
 # Answers of ours
@@ -273,20 +292,21 @@ def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: 
         failure = error_payload(call.rpc_id, -32603, f"the answer takes {len(data)} bytes, the limit is {limit}")
         answer(state, key, failure, now, last=True)
         return
-    local = call.ingress is LOCAL
-    if last and not local:
-        state.calls.end(key)
-        state.producers.pop(key[1], None)
+    if call.ingress is LOCAL:
+        _deliver(state, LOCAL, envelope, now)
+        return
     carry(state, LOCAL, envelope, data, now)
+    if last:
+        _end(state, key)  # has happened already unless there was no way back
 
 
 def writable(state: NodeState, key: CallKey) -> bool:
     """Tell a producer whether to go on; when not, a `FlowOpen` follows as soon as it may."""
     call = state.calls.get(key)
-    session = state.sessions.get(call.ingress) if call is not None else None
+    session = state.sessions.get(call.ingress) if call is not None and call.streaming else None
     if session is None or session.flow.writable(key[1]):
         return True
-    state.producers[key[1]] = key
+    state.producers[session.link, key[1]] = key
     return False
 
 
@@ -295,9 +315,9 @@ def release(state: NodeState, session: Session, flow_id: str, held: list[Held]) 
     for item in held:
         state.effects.append(Send(session.link, item.data))
         credit_back(state, item.source, flow_id)
-    key = state.producers.get(flow_id)
+    key = state.producers.get((session.link, flow_id))
     if key is not None and session.flow.writable(flow_id):
-        del state.producers[flow_id]
+        del state.producers[session.link, flow_id]
         state.effects.append(FlowOpen(key))
 
 
@@ -327,7 +347,10 @@ def _send_routed(
     state: NodeState, origin: Link, to: str, frame: DeliveryAck, about: Envelope | Header, flow_flags: int
 ) -> None:
     """Send an acknowledgement of ours along the routes; what has no way is dropped, as spec 6.4 says."""
-    target = route(to, None, LOCAL, state.table)
+    try:
+        target = route(to, None, LOCAL, state.table)
+    except RemoteProtocolError as error:
+        target = Drop("NO_ROUTE", str(error))
     if isinstance(target, Drop) or target is LOCAL:
         state.note("ack_undeliverable", "debug", to=to)
         return
@@ -372,10 +395,8 @@ def _stop_downstream(state: NodeState, key: CallKey, call: Call, reason: str) ->
 
 def link_lost(state: NodeState, link: Link) -> None:
     """End every call over a link that is gone: tell the callers beyond us, stop the work beyond us."""
-    for key in state.calls.over(link):
-        call = _end(state, key)
-        if call is None:
-            continue
+    for key, call in state.calls.over(link):
+        _end(state, key)
         if call.ingress is link:
             _stop_downstream(state, key, call, "the caller's link is gone")
             continue

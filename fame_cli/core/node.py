@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fame_cli.core import carry, control
-from fame_cli.core.address import physical
+from fame_cli.core.address import parse, physical
 from fame_cli.core.announce import announce, announce_all
 from fame_cli.core.calls import Call, CallKey, error_payload, request_payload, result_payload
 from fame_cli.core.effects import CallEnded, Effect, Outcome
@@ -129,16 +129,16 @@ class NodeCore:
         if session is not None:
             for flow_id, held in session.flow.resume():
                 carry.release(self._state, session, flow_id, [held])
-            for flow_id in list(self._state.producers):
-                carry.release(self._state, session, flow_id, [])
+            for waiting, flow_id in list(self._state.producers):
+                if waiting is link:
+                    carry.release(self._state, session, flow_id, [])
         return self._effects()
 
     def tick(self, now: float) -> list[Effect]:
         """Take that time has passed; call it at `next_deadline` or later."""
-        for key in self._state.calls.expired(now):
-            call = self._state.calls.get(key)
-            if call is not None and carry.cancel(self._state, key, LOCAL, "the caller's time is over"):
-                self._state.effects.append(CallEnded(key, Outcome("timeout", message=f"{call.timeout_s:g}")))
+        for key, timeout_s in self._state.calls.expired(now):
+            carry.cancel(self._state, key, LOCAL, "the caller's time is over")
+            self._state.effects.append(CallEnded(key, Outcome("timeout", message=f"{timeout_s:g}")))
         if now >= self._sweep_at:
             self._sweep(now)
             self._sweep_at = now + SWEEP_S if self._state.sessions else float("-inf")
@@ -200,6 +200,8 @@ class NodeCore:
             RemoteProtocolError: `to` isn't an address.
         """
         state = self._state
+        if to is not None:
+            parse(to)
         corr_id = state.new_id()
         key = (physical(self._inbox, self.table.path), corr_id)
         sequence = state.next_sequence()
@@ -226,6 +228,8 @@ class NodeCore:
         state.calls.open(key, call)
         if len(data) > limit:
             carry.refuse(state, LOCAL, envelope, "MESSAGE_TOO_LARGE", f"{len(data)} bytes; the limit is {limit}")
+        elif not state.settings.routes and self.table.parent is None and self.table.path:
+            carry.refuse(state, LOCAL, envelope, "LINK_LOST", "the link to the sentinel is down")
         else:
             carry.carry(state, LOCAL, envelope, data, now)
         return key, self._effects()
@@ -319,12 +323,15 @@ class NodeCore:
             self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
         else:
             control.on_control(self._state, session, envelope, now)
-        if flow_id is not None and not held and session.is_open and not self._is_over(envelope):
+        if flow_id is not None and not held and session.is_open and not self._is_over(session, envelope):
             credit_back(self._state, session.link, flow_id)
 
-    def _is_over(self, envelope: Envelope) -> bool:
-        """Tell whether an envelope belongs to a stream that has ended: its flow is forgotten and needs no credit."""
-        if envelope.flow_id != envelope.corr_id:
+    def _is_over(self, session: Session, envelope: Envelope) -> bool:
+        """Tell whether an envelope belongs to a stream that has ended: its flow is forgotten and needs no credit.
+
+        A plain Naylence neighbour can't be told to stop, and waits for credit in its read loop: it gets some.
+        """
+        if envelope.flow_id != envelope.corr_id or not session.link.is_ours:
             return False
         return self._state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
 
@@ -343,10 +350,7 @@ class NodeCore:
         header = peek(data)
         if header is not None and session.is_open:
             code = "MALFORMED" if len(data) <= self._state.settings.max_message_bytes else "MESSAGE_TOO_LARGE"
-            try:
-                carry.refuse(self._state, session.link, header, code, str(error)[:200])
-            except RemoteProtocolError:
-                self._state.note("ack_undeliverable", "debug", link=session.link.number)
+            carry.refuse(self._state, session.link, header, code, str(error)[:200])
 
     def _sweep(self, now: float) -> None:
         for session in self.sessions():

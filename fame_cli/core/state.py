@@ -52,7 +52,7 @@ class NodeState:
         stamp: makes the text of `ts` (spec 3); the core has no clock.
         flow_id: credit bucket of what this node originates.
         sequence: envelopes originated in that flow so far.
-        producers: flow id → call whose local producer waits for credit.
+        producers: (link, flow id) → call whose local producer waits for credit there.
         sid: digest of the physical path, None while there is none.
     """
 
@@ -64,7 +64,7 @@ class NodeState:
     calls: CallTable = field(default_factory=CallTable)
     sessions: dict[Link, Session] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
-    producers: dict[str, CallKey] = field(default_factory=dict)
+    producers: dict[tuple[Link, str], CallKey] = field(default_factory=dict)
     sid: str | None = None
     sequence: int = 0
 

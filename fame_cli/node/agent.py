@@ -22,6 +22,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from types import MethodType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, overload
 from weakref import WeakKeyDictionary
 
@@ -69,10 +70,15 @@ def operation(
     """
 
     def mark(method: Callable[P, R]) -> Callable[P, R]:
-        _marked[method] = {"name": name, "description": description, "thread": thread}
+        _marked[_plain(method)] = {"name": name, "description": description, "thread": thread}
         return method
 
     return mark if function is None else mark(function)
+
+
+def _plain(value: Any) -> Any:
+    """Return the function inside a bound, static or class method; anything else as it is."""
+    return value.__func__ if isinstance(value, staticmethod | classmethod | MethodType) else value
 
 
 class Agent:
@@ -84,13 +90,28 @@ class Agent:
 
     capabilities: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls) -> None:
+        """Refuse operations that would take the place of what every agent has.
+
+        Raises:
+            LocalProtocolError: a marked method is called like one of `Agent`.
+        """
+        super().__init_subclass__()
+        for attribute, value in vars(cls).items():
+            function = _plain(value)
+            if attribute in vars(Agent) and inspect.isfunction(function) and function in _marked:
+                hint = f'call the method something else and mark it @operation(name="{attribute}")'
+                raise LocalProtocolError(
+                    f"{cls.__name__}.{attribute}: every agent has a {attribute} already", hint=hint
+                )
+
     _extra: tuple[Operation, ...] = ()
     _description: str | None = None
 
     @classmethod
     def from_functions(cls, functions: Iterable[Callable[..., Any]], *, description: str | None = None) -> Self:
         """Make an agent of plain functions; each is an operation of its own name."""
-        operations = [operation_from(each, **_marked.get(each, {})) for each in functions]
+        operations = [operation_from(each, **_marked.get(_plain(each), {})) for each in functions]
         return cls.from_operations(operations, description=description)
 
     @classmethod
@@ -101,18 +122,24 @@ class Agent:
         agent._description = description
         return agent
 
+    def describe_as(self, description: str) -> None:
+        """Tell callers this instead of the class's docstring."""
+        self._description = description
+
     @cached_property
     def operations(self) -> dict[str, Operation]:
         """Name → operation: marked methods, base classes first, then what was given as functions.
 
-        A method that overrides a marked one is an operation too, marked or not.
+        A method that overrides a marked one is an operation too, marked or not; ``name = None`` takes one away.
         """
         marks: dict[str, dict[str, Any]] = {}
         for kind in reversed(type(self).__mro__):
             for attribute, value in vars(kind).items():
-                function = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+                function = _plain(value)
                 if inspect.isfunction(function) and function in _marked:
                     marks[attribute] = _marked[function]
+                elif not inspect.isfunction(function):
+                    marks.pop(attribute, None)
         made = [operation_from(getattr(self, attribute), **mark) for attribute, mark in marks.items()]
         found: dict[str, Operation] = {}
         for each in (*made, *self._extra):

@@ -7,14 +7,16 @@ exception is its caller's answer, never the host's end.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
+from contextlib import aclosing, nullcontext
+from functools import partial
 
 import msgspec
 
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import Request
-from fame_cli.errors import FameError, RemoteError
+from fame_cli.core.envelope import encode_json
+from fame_cli.errors import FameError, LocalProtocolError, RemoteError
 from fame_cli.node.agent import Agent
 from fame_cli.node.log import log_event
 from fame_cli.node.operation import INTERNAL, INVALID_PARAMS, Operation
@@ -24,6 +26,9 @@ __all__ = ["AgentHost"]
 
 WAITING_PER_SLOT = 10
 """Requests that may wait for each one that may run."""
+
+ITEMS_A_TURN = 64
+"""Items a stream may send before others get their turn, if its generator never waits for anything."""
 
 BUSY = -32029
 """JSON-RPC code for "too much at once" (spec 8.2)."""
@@ -55,6 +60,8 @@ class AgentHost:
             self._waiting.append(request)
         elif request.key is not None:
             self._node.reply_error(request.key, BUSY, f"busy: {self._slots} calls run and {len(self._waiting)} wait")
+        else:
+            log_event("message_dropped", "warning", address=request.address, reason="busy")
 
     def dispatch_cancelled(self, key: CallKey, reason: str) -> None:
         """Cancel the task that runs for a call, or forget the call if it still waits."""
@@ -73,18 +80,20 @@ class AgentHost:
     def _begin(self, request: Request) -> None:
         if request.key is None:
             self._messages += 1
-            self._node.spawn(self._take_message(request))
+            self._node.spawn(self._take_message(request)).add_done_callback(self._message_taken)
+            return
+        if request.key in self._running:
+            log_event("request_repeated", "warning", address=request.address, sender=request.sender)
             return
         try:
             operation, outcome = self._invoke(request)
-        except RemoteError as error:
-            self._node.reply_error(request.key, error.code, error.message, error.data)
-            return
-        except Exception as error:  # noqa: BLE001  # the boundary to user code: whatever it raises is the answer
+        except Exception as error:  # the boundary to user code: whatever it raises is the answer
             self._failed(request.key, request.method, error)
             return
         if isinstance(outcome, Awaitable | AsyncIterator):
-            self._running[request.key] = self._node.spawn(self._run(request.key, operation, request, outcome))
+            task = self._node.spawn(self._run(request.key, operation, request, outcome))
+            task.add_done_callback(partial(self._ended, request.key, outcome))
+            self._running[request.key] = task
         else:
             self._result(request.key, operation, outcome)
 
@@ -101,29 +110,40 @@ class AgentHost:
                 self._result(key, operation, await outcome)
             else:
                 await self._produce(key, operation, outcome, first_only=not request.streaming)
-        except RemoteError as error:
-            self._node.reply_error(key, error.code, error.message, error.data)
-        except Exception as error:  # noqa: BLE001  # the boundary to user code, as above
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._failed(key, operation.name, error)  # something it waited for was cancelled, not the call
+        except Exception as error:  # the boundary to user code, as above
             self._failed(key, operation.name, error)
-        finally:
-            del self._running[key]
-            self._blocked.pop(key, None)
-            self._next()
+
+    def _ended(self, key: CallKey, outcome: object, _: "asyncio.Task[None]") -> None:
+        """Take that a call's task is done, be it that it was cancelled before its first step."""
+        if isinstance(outcome, Coroutine):
+            outcome.close()
+        del self._running[key]
+        self._blocked.pop(key, None)
+        self._next()
 
     async def _produce(
         self, key: CallKey, operation: Operation, items: AsyncIterator[object], *, first_only: bool
     ) -> None:
         """Send a stream item by item at its reader's pace; a caller that wants one answer gets the first (spec 8.3)."""
-        async with aclosing(items) as open_items:  # type: ignore[type-var]  # Operation.invoke returns async generators
-            async for item in open_items:
-                if item is None:
-                    raise RemoteError(f"{operation.name} yielded null, which ends a stream", code=INTERNAL)
+        sent = 0
+        async with aclosing(items) if isinstance(items, AsyncGenerator) else nullcontext():
+            async for item in items:
                 data = operation.encode(item)
+                if data == b"null":
+                    raise RemoteError(f"{operation.name} yielded null, which ends a stream", code=INTERNAL)
                 if first_only:
                     self._node.reply(key, data)
                     return
+                sent += 1
                 if not self._node.reply_item(key, data):
                     await self._reader_ready(key)
+                elif sent % ITEMS_A_TURN == 0:
+                    await asyncio.sleep(0)
         self._node.reply(key, None)
 
     async def _reader_ready(self, key: CallKey) -> None:
@@ -135,27 +155,61 @@ class AgentHost:
         try:
             data = None if value is None else operation.encode(value)
         except RemoteError as error:
-            self._node.reply_error(key, error.code, error.message, error.data)
+            self._failed(key, operation.name, error)
         else:
             self._node.reply(key, data)
 
-    def _failed(self, key: CallKey, operation: str, error: Exception) -> None:
-        log_event("operation_failed", "warning", operation=operation, error=f"{type(error).__name__}: {error}")
-        message = str(error) if isinstance(error, FameError) else f"{type(error).__name__}: {error}".rstrip(": ")
-        self._node.reply_error(key, INTERNAL, message)
+    def _failed(self, key: CallKey, operation: str, error: BaseException) -> None:
+        """Answer with an error, whatever state the exception of somebody else's code is in."""
+        if isinstance(error, RemoteError):
+            self._node.reply_error(key, error.code, _encodable(str(error)), _sendable(error.data))
+            return
+        told = _told(error)
+        log_event("operation_failed", "warning", operation=operation, error=told)
+        self._node.reply_error(key, INTERNAL, _encodable(str(error)) if isinstance(error, FameError) else told)
 
     async def _take_message(self, request: Request) -> None:
+        """Take a message, or run an operation whose answer nobody wants."""
         try:
-            await self._agent.on_message(msgspec.json.decode(request.params))
-        except Exception as error:  # noqa: BLE001  # the boundary to user code, as above
-            log_event("message_failed", "warning", address=request.address, error=f"{type(error).__name__}: {error}")
-        finally:
-            self._messages -= 1
-            self._next()
+            if not request.method:
+                await self._agent.on_message(msgspec.json.decode(request.params))
+                return
+            _, outcome = self._invoke(request)
+            if isinstance(outcome, Awaitable):
+                await outcome
+        except Exception as error:  # the boundary to user code, as above
+            log_event("message_failed", "warning", address=request.address, error=_told(error))
+
+    def _message_taken(self, _: "asyncio.Task[None]") -> None:
+        self._messages -= 1
+        self._next()
 
     def _next(self) -> None:
-        while self._waiting and len(self._running) + self._messages < self._slots:
+        while self._waiting and not self._node.ending and len(self._running) + self._messages < self._slots:
             self._begin(self._waiting.popleft())
+
+
+def _told(error: BaseException) -> str:
+    """Write an exception as ``TypeName: text``."""
+    try:
+        text = str(error)
+    except Exception:  # its __str__ is user code, too
+        text = ""
+    return _encodable(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _encodable(text: str) -> str:
+    """Replace what UTF-8 has no form for, e.g. the odd bytes of a file name."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _sendable(data: object) -> object:
+    """Return an error's data; nothing when it has no JSON form."""
+    try:
+        encode_json(data)
+    except LocalProtocolError:
+        return None
+    return data
 
 
 class _Params(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -30,10 +31,10 @@ def load_agent(
         text: ``module:name``; module may be dotted or hold a folder.
         base_dir: folder of the config.
         init: arguments of the class's constructor.
-        description: of an agent made from a plain function.
+        description: what callers are told instead of the docstring.
 
     Raises:
-        ConfigError: the module or the name isn't there, raises when imported, or can't serve.
+        ConfigError: the module or the name isn't there, raises when imported or made, or can't serve.
     """
     module_name, _, name = text.partition(":")
     module = _import(module_name, base_dir)
@@ -43,16 +44,26 @@ def load_agent(
         near = difflib.get_close_matches(name, public, n=1)
         hint = f"did you mean {module_name}:{near[0]}?" if near else f"it has {', '.join(public) or 'nothing to serve'}"
         raise ConfigError(f"{module_name} has no {name}", source=_place(module), hint=hint)
+    agent = _agent_of(found, text, _place(module), init or {})
+    if description is not None:
+        agent.describe_as(description)
+    return agent
+
+
+def _agent_of(found: object, text: str, place: str, init: Mapping[str, object]) -> Agent:
     if inspect.isclass(found) and issubclass(found, Agent):
         try:
-            return found(**(init or {}))
-        except TypeError as error:
-            raise ConfigError(f"{name} can't be made: {error}", source=_place(module), hint="see agent.init") from error
+            return found(**init)
+        except Exception as error:  # the boundary to user code: a constructor may raise anything
+            what = f"{text} can't be made: {type(error).__name__}: {' '.join(str(error).split())}"
+            raise ConfigError(what, source=place, hint="see agent.init; --debug shows all") from error
+    if init:
+        raise ConfigError(f"{text} takes no init", source=place, hint="name a class, or remove agent.init")
     if isinstance(found, Agent):
         return found
     if inspect.isfunction(found):
-        return Agent.from_functions([found], description=description)
-    raise ConfigError(f"{text} is a {type(found).__name__}", source=_place(module), hint="name an Agent or a function")
+        return Agent.from_functions([found])
+    raise ConfigError(f"{text} is a {type(found).__name__}", source=place, hint="name an Agent or a function")
 
 
 def _place(module: ModuleType) -> str:
@@ -60,8 +71,9 @@ def _place(module: ModuleType) -> str:
 
 
 def _import(module_name: str, base_dir: Path) -> ModuleType:
-    relative = Path(module_name if "/" in module_name else module_name.replace(".", "/"))
-    for candidate in (base_dir / relative.with_suffix(".py"), base_dir / relative / "__init__.py"):
+    folder, slash, dotted = module_name.rpartition("/")
+    relative = folder + slash + dotted.replace(".", "/")
+    for candidate in (base_dir / f"{relative}.py", base_dir / relative / "__init__.py"):
         if candidate.is_file():
             return _load_file(candidate)
     looked = f"looked for {relative}.py in {base_dir.resolve()} and for {module_name} on the Python path"
@@ -98,14 +110,11 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _broken(where: str, error: Exception) -> ConfigError:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    line = error.lineno or 0 if isinstance(error, SyntaxError) else (trace.tb_lineno if trace else 0)
-    file = trace.tb_frame.f_code.co_filename if trace and not isinstance(error, SyntaxError) else where
-    return ConfigError(
-        f"importing it fails: {type(error).__name__}: {error}",
-        source=file,
-        line=line,
-        hint="mend it; --debug shows all",
-    )
+    """Say what failed and where: the deepest line in the folder of the code, else the deepest of all."""
+    places = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
+    folder = str(Path(where).parent) if where.endswith(".py") else None
+    file, line = next((place for place in reversed(places) if folder and place[0].startswith(folder)), places[-1])
+    if isinstance(error, SyntaxError):
+        file, line = error.filename or where, error.lineno or 0
+    what = f"importing it fails: {type(error).__name__}: {' '.join(str(error).split())}"
+    return ConfigError(what, source=file, line=line, hint="mend it; --debug shows all")

@@ -7,6 +7,7 @@ does. Everything else is 404.
 
 import json
 import os
+import socket
 import time
 
 from websockets.asyncio.server import Server
@@ -49,8 +50,10 @@ class Listener:
         try:
             self._server = await listen(host, port, self._node.turn, self._answer, self._accept)
         except OSError as error:
+            named = error.errno and not isinstance(error, socket.gaierror)
+            why = os.strerror(error.errno or 0) if named else error.strerror or str(error)
             raise ConfigError(
-                f"can't listen on {host}:{port}: {os.strerror(error.errno).lower() if error.errno else error}",
+                f"can't listen on {host}:{port}: {why.lower()}",
                 source="listen",
                 hint="choose another port, or stop what has it",
             ) from error

@@ -11,8 +11,10 @@ import inspect
 import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import msgspec
 
@@ -28,6 +30,8 @@ __all__ = [
     "Schema",
     "Shape",
     "operation_from",
+    "optional_field",
+    "read_json",
     "wrong_argument",
 ]
 
@@ -43,6 +47,7 @@ Invoke = Callable[[Sequence[object], Mapping[str, object]], object]
 Field = tuple[str, Any] | tuple[str, Any, Any]
 """A parameter: its name, its type hint, and its default or a `msgspec.field`; without a default it is required."""
 
+_DEFS = "#/$defs/"
 _END = object()
 
 
@@ -88,6 +93,19 @@ class Operation:
 def wrong_argument(message: str, parameter: str) -> RemoteError:
     """Build the answer to an argument that doesn't fit."""
     return RemoteError(message, code=INVALID_PARAMS, data={"parameter": parameter})
+
+
+def read_json(operation: str, what: str, data: bytes | str) -> object:
+    """Read what something outside has answered for an operation.
+
+    Raises:
+        RemoteError: -32603, it isn't JSON.
+    """
+    try:
+        value: object = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteError(f"{operation}: {what} isn't JSON: {error}", code=INTERNAL) from error
+    return value
 
 
 def operation_from(
@@ -177,10 +195,11 @@ class Shape:
 
     def schema(self) -> Schema:
         """Return the JSON Schema of the parameters."""
-        ((top,), components) = msgspec.json.schema_components([self._struct], ref_template="{name}")
-        schema: Schema = dict(components.pop(top["$ref"]))
+        ((top,), components) = msgspec.json.schema_components([self._struct], ref_template=f"{_DEFS}{{name}}")
+        schema: Schema = dict(components.pop(top["$ref"].removeprefix(_DEFS)))
         schema.pop("title", None)
         schema["additionalProperties"] = self._open
+        schema["properties"] = {name: _shortened(each) for name, each in schema["properties"].items()}
         if components:
             schema["$defs"] = components
         return schema
@@ -251,6 +270,16 @@ def _shape_of(function: Callable[..., Any], name: str) -> Shape:
     )
 
 
+def _shortened(schema: Schema) -> Schema:
+    """Say "number" where msgspec says "integer or number"."""
+    branches = schema.get("anyOf", [])
+    if {"type": "integer"} not in branches or {"type": "number"} not in branches:
+        return schema
+    branches = [branch for branch in branches if branch != {"type": "integer"}]
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**rest, "anyOf": branches} if len(branches) > 1 else {**branches[0], **rest}
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the type hints of a function; none when they name something that can't be found at run time."""
     try:
@@ -264,9 +293,18 @@ def _field(parameter: inspect.Parameter, hint: object) -> Field:
         msgspec.json.schema(hint)
     except (TypeError, ValueError, NotImplementedError):
         hint = Any  # msgspec can't check it: the handler gets the JSON value as it came
-    default = parameter.default
-    if default is inspect.Parameter.empty:
-        return (parameter.name, hint)
-    if isinstance(default, list | dict | set):
-        return (parameter.name, hint, msgspec.field(default_factory=default.copy))
-    return (parameter.name, hint, default)
+    empty = parameter.default is inspect.Parameter.empty
+    return (parameter.name, hint) if empty else optional_field(parameter.name, hint, parameter.default)
+
+
+def optional_field(name: str, hint: object, default: object) -> Field:
+    """Return a parameter with a default; lists and dicts are copied for every call."""
+    if default is None or isinstance(default, bool | int | float | str):
+        return (name, hint, default)
+    copied = isinstance(default, list | dict | set)
+    field = msgspec.field(default_factory=partial(deepcopy, default) if copied else lambda: default)
+    try:
+        shown = msgspec.to_builtins(default, str_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return (name, hint, field)  # a default callers can't be told, e.g. an object that stands for "not given"
+    return (name, Annotated[hint, msgspec.Meta(extra_json_schema={"default": shown})], field)

@@ -110,7 +110,7 @@ class Node:
     Attributes:
         core: the decisions; its verbs go through `perform`.
         attached: set while the upstream link is open.
-        ended: link → why it is no more, for whoever dialled it.
+        ending: True once the node has begun to end; nothing new is started then.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class Node:
         self.core = NodeCore(settings, new_id, stamp)
         self.turn = Turn()
         self.attached = asyncio.Event()
+        self.ending = False
         self.started = time.monotonic()
         self._observer = observer
         self._loop = asyncio.get_running_loop()
@@ -160,6 +161,7 @@ class Node:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.ending = True
         transports = list(self._transports.values())
         self.perform(self.core.drain())
         with contextlib.suppress(TimeoutError):

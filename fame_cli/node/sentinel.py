@@ -10,7 +10,7 @@ from typing import Self
 
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import LinkKind
-from fame_cli.errors import LocalProtocolError
+from fame_cli.errors import ConfigError, LocalProtocolError
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
@@ -55,7 +55,7 @@ class Sentinel:
     ) -> None:
         self.address = listen
         self._id = id or random_id("sentinel")
-        self._listen = listen
+        self._listen = _host_and_port(listen)
         self._dials = [(url, LinkKind.PEER) for url in peers]
         self._dials += [(upstream, LinkKind.PARENT)] if upstream else []
         self._max_message_bytes = max_message_bytes
@@ -89,11 +89,10 @@ class Sentinel:
         node = Node(self._id, routes=True, max_message_bytes=self._max_message_bytes, observer=self._observer)
         parent = any(kind is LinkKind.PARENT for _, kind in self._dials)
         listener = Listener(node, has_parent=parent, max_links=self._max_links)
-        host, _, port = self._listen.rpartition(":")
         await node.__aenter__()
         try:
             node.serve("__sys__", AgentHost(node, SystemAgent(node)))
-            self.address = await listener.start(host.strip("[]"), int(port))
+            self.address = await listener.start(*self._listen)
         except BaseException:
             await node.__aexit__(None, None, None)
             raise
@@ -130,3 +129,10 @@ class Sentinel:
         """Be a program: log to stderr, run until SIGINT or SIGTERM."""
         set_up_logging()
         run(self.serve())
+
+
+def _host_and_port(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ConfigError(f"{listen} isn't host:port", source="listen", hint="write it like 127.0.0.1:8000")
+    return host.strip("[]"), int(port)

@@ -321,7 +321,7 @@ class TableModel(RuleBasedStateMachine):
         return sorted((link for n, link in self.pairs if n == name), key=lambda link: closeness.index(link.kind))
 
     def change(self, name: str | Offer, link: Link, changed: bool, *, present: bool) -> None:
-        assert changed is ((name, link) not in self.pairs) if present else ((name, link) in self.pairs)
+        assert changed is (((name, link) in self.pairs) is not present)
         if changed and present:
             self.pairs.append((name, link))
         elif changed:

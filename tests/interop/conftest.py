@@ -16,23 +16,15 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # for `interop_nodes`, whatever import mode pytest runs in
-
 from interop_nodes import Fabric, FabricMaker, World
 
 KIT = "naylence-agent-sdk"
 KIT_VERSION = "0.4.12"
 OLDEST = (3, 12)
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-naylence"
-INSTALL_S = 600
+INSTALL_S = 240
+TEST_S = 300  # the first test of a run may have to install the kit
 HERE = Path(__file__).parent
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register this folder's markers."""
-    config.addinivalue_line("markers", "interop: talks to real Naylence processes")
-    config.addinivalue_line("markers", "slow: waits for real time to pass; runs only when asked for with -m slow")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -42,6 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not item.path.is_relative_to(HERE):
             continue
         item.add_marker(pytest.mark.interop)
+        item.add_marker(pytest.mark.timeout(TEST_S))
         if item.get_closest_marker("slow") and not asked:
             item.add_marker(pytest.mark.skip(reason="waits for heartbeats in real time; run with -m slow"))
 

@@ -180,6 +180,10 @@ class NodeProcess:
         """Wait for the `READY` line of a Naylence script."""
         self.wait_until(self._said_ready.is_set, f"{self.name} says READY")
 
+    def wait_for_line(self, text: str) -> None:
+        """Wait until it has written a line that holds the text."""
+        self.wait_until(lambda: any(text in line for line in list(self.log)), f"{self.name} says {text!r}")
+
     def write(self, line: str) -> None:
         """Write one line to its stdin."""
         assert self._popen.stdin is not None
@@ -322,9 +326,9 @@ class Fabric:
         arguments = ["--id", node, "--url", at.url, "--delivery", delivery]
         return NaylenceClient(self._start_naylence(node, "client.py", arguments))
 
-    def our_sentinel(self, name: str, *, peers: Sequence[Sentinel | str] = (), port: int = 0) -> Sentinel:
+    def our_sentinel(self, name: str, *, peers: Sequence[Sentinel | str] = ()) -> Sentinel:
         """Start `fame sentinel --config FILE`; a peer is a sentinel, or the URL of one that is yet to come."""
-        node, port = self._id(name), port or free_port()
+        node, port = self._id(name), free_port()
         urls = [peer if isinstance(peer, str) else peer.peer_url for peer in peers]
         config = {
             "kind": "sentinel",
@@ -334,6 +338,12 @@ class Fabric:
             "security": {"profile": "open"},
         }
         return Sentinel(node, port, self._start_ours(node, "sentinel", config))
+
+    def restart(self, sentinel: Sentinel) -> Sentinel:
+        """Kill a sentinel of ours without a goodbye and start it again from the same file."""
+        sentinel.process.kill()
+        sentinel.process.join()
+        return Sentinel(sentinel.id, sentinel.port, self._run_ours(sentinel.id, "sentinel"))
 
     def our_agent(self, name: str, at: Sentinel, *, capabilities: Sequence[str] = ()) -> NodeProcess:
         """Start `fame agent --config FILE` that serves `NAME@fame.fabric`; it says nothing when it is ready."""
@@ -377,6 +387,26 @@ class Fabric:
     def stream(self, at: Sentinel, *words: str) -> Cli:
         """Run `fame stream WORDS` at a sentinel."""
         return self.run("stream", *words, "-o", "ndjson", "--url", at.url)
+
+    def stream_start(self, at: Sentinel, *words: str, take: int) -> Cli:
+        """Run `fame stream WORDS`, read some items and leave, as `| head` does."""
+        started = time.monotonic()
+        arguments = ["stream", *words, "-o", "ndjson", "--url", at.url]
+        with subprocess.Popen(
+            [*self._fame(), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=self._our_environment(),
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            out = "".join(process.stdout.readline() for _ in range(take))
+            process.stdout.close()
+            code = process.wait(timeout=ANSWER_S)
+            return Cli("fame " + " ".join(arguments), code, out, process.stderr.read(), time.monotonic() - started)
 
     def wait_for_address(self, address: str, at: Sentinel) -> None:
         """Wait until a call of ours from that sentinel reaches the address."""
@@ -422,9 +452,11 @@ class Fabric:
         return self._keep(NodeProcess(node, command, env=environment(extra), cwd=SCRIPTS))
 
     def _start_ours(self, node: str, kind: str, config: Mapping[str, Any]) -> NodeProcess:
-        file = self.folder / f"{node}.yaml"
-        file.write_text(json.dumps(config, indent=2), encoding="utf-8")  # JSON is YAML
-        command = [*self._fame(), kind, "--config", str(file), "--log-level", "debug"]
+        (self.folder / f"{node}.yaml").write_text(json.dumps(config, indent=2), encoding="utf-8")  # JSON is YAML
+        return self._run_ours(node, kind)
+
+    def _run_ours(self, node: str, kind: str) -> NodeProcess:
+        command = [*self._fame(), kind, "--config", str(self.folder / f"{node}.yaml"), "--log-level", "debug"]
         return self._keep(NodeProcess(node, command, env=self._our_environment(), cwd=self.folder))
 
     def _keep(self, process: NodeProcess) -> NodeProcess:

@@ -6,16 +6,22 @@ A Naylence agent rests 10 ms after each item it streams and serves one message a
 asked for as seldom as the table of cases allows.
 """
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from interop_nodes import Fabric, FabricMaker, Sentinel, World, free_port
+from interop_nodes import Fabric, FabricMaker, NodeProcess, Sentinel, World, free_port
+
+from fame_cli import Client
 
 AT_ONCE_S = 5.0  # "at once" for a whole run of a command, on a slow machine; a lost answer would take 30 s
 FIBONACCI = [0, 1, 1, 2, 3, 5, 8, 13, 21, 34]
 LONG = 1000
 NO_ROUTE = 5
 FAILED = 1
+USAGE = 2
+LINK_LOST = 7
 SHAPES: list[Any] = [None, True, "grüße 🚀", 1.5, 2**53, [1, [None]], {"a": {"b": [None, {}]}}]
 
 
@@ -255,9 +261,19 @@ def test_a_naylence_client_reaches_our_agent_on_their_sentinel_by_capability(the
     assert _result(theirs.client.call_capability("interop.ours1", "add", x=3, y=4)) == 7
 
 
-def test_our_client_reaches_a_naylence_agent_on_their_sentinel_by_the_name_of_an_operation(theirs: World) -> None:
-    answer = theirs.fabric.call(theirs.near, "whoami")
-    assert answer.value.startswith("theirs1-")
+def test_our_python_client_reaches_a_naylence_agent_on_their_sentinel_by_capability(theirs: World) -> None:
+    async def ask() -> Any:
+        async with Client(theirs.near.url) as client:
+            return await client.request(None, "whoami", {}, capabilities=["op:whoami"], timeout_s=AT_ONCE_S)
+
+    assert asyncio.run(ask()).startswith("theirs1-")
+
+
+def test_our_command_line_asks_for_an_address_where_a_sentinel_cannot_look_one_up(theirs: World) -> None:
+    refused = theirs.fabric.call(theirs.near, "whoami")
+    assert refused.code == USAGE
+    assert "address" in refused.err
+    assert refused.seconds < AT_ONCE_S
 
 
 def test_a_capability_nobody_has_is_refused_at_once(ours: World) -> None:
@@ -345,6 +361,53 @@ def test_a_call_to_nobody_at_their_sentinel_does_not_cost_us_the_peer_link(mixed
     assert after.seconds < AT_ONCE_S
 
 
+# --- leaving early, and dying --------------------------------------------------------------------------------------
+
+
+def test_leaving_a_stream_of_a_naylence_agent_early_harms_neither_side(ours: World) -> None:
+    """It has no way to be cancelled: it produces to the end, and must then serve on."""
+    started = ours.fabric.stream_start(ours.near, "theirs2@fame.fabric", "count", "n:=200", take=3)
+    assert started.items == [0, 1, 2]
+    assert started.seconds < AT_ONCE_S
+    assert ours.fabric.call(ours.near, "theirs2@fame.fabric", "add", "x:=3", "y:=4").value == 7
+
+
+def test_a_naylence_client_that_leaves_a_stream_of_ours_early_is_served_on(ours: World) -> None:
+    step = {"do": "stream", "to": "ours2@fame.fabric", "method": "count", "params": {"n": LONG}, "take": 3}
+    assert _items(ours.client.do(step)[0]) == [0, 1, 2]
+    assert _result(ours.client.call("ours2@fame.fabric", "add", x=3, y=4)) == 7
+    assert _items(ours.client.stream("ours2@fame.fabric", "count", n=100)) == list(range(100))
+
+
+def _doomed(world: World) -> tuple[NodeProcess, str]:
+    """Start a Naylence agent across our peer link, to be killed over a call."""
+    agent = world.fabric.naylence_agent(f"doomed{free_port()}", world.far)
+    address = f"{agent.name.rpartition('-')[0]}@fame.fabric"
+    agent.wait_for_ready_line()
+    world.fabric.wait_for_address(address, world.near)
+    return agent, address
+
+
+def test_our_client_learns_at_once_that_a_naylence_agent_died_over_its_call(ours: World) -> None:
+    agent, address = _doomed(ours)
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(ours.fabric.call, ours.near, address, "sleep", "seconds:=60")
+        agent.wait_for_line("sleeping")
+        agent.kill()
+        assert call.result().code == LINK_LOST, call.result().err
+        assert call.result().seconds < 2 * AT_ONCE_S
+
+
+def test_a_naylence_client_learns_at_once_that_a_naylence_agent_died_over_its_call(ours: World) -> None:
+    agent, address = _doomed(ours)
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(ours.client.call, address, "sleep", seconds=60)
+        agent.wait_for_line("sleeping")
+        agent.kill()
+        assert "nacked" in call.result()["error"]
+        assert call.result()["seconds"] < 2 * AT_ONCE_S
+
+
 # --- at-least-once delivery: what a Naylence node does unless its config says otherwise -------------------------------
 
 
@@ -399,8 +462,6 @@ def test_a_naylence_agent_and_client_come_back_to_a_sentinel_of_ours_that_was_re
     agent.wait_for_ready_line()
     client.process.wait_for_ready_line()
     fabric.wait_for_address_from(client, "theirs1@fame.fabric")
-    first.process.kill()
-    first.process.join()
-    second = fabric.our_sentinel("phoenix", port=first.port).wait()
+    second = fabric.restart(first).wait()
     fabric.wait_for_address("theirs1@fame.fabric", second)
     fabric.wait_for_address_from(client, "theirs1@fame.fabric")

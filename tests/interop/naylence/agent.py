@@ -68,7 +68,8 @@ class MathAgent(BaseAgent):
 
     @operation
     async def sleep(self, seconds: float = 0.1) -> float:
-        """Return after that many seconds."""
+        """Return after that many seconds; says on stderr that it has begun."""
+        print("sleeping", file=sys.stderr, flush=True)
         await asyncio.sleep(seconds)
         return seconds
 

@@ -4,6 +4,7 @@ A script for an interpreter that has `naylence-agent-sdk` installed; the interop
 imports our own package. A STEP is a JSON object:
 
     {"do": "call" | "stream", "to": ADDRESS or "capabilities": [C, …], "method": M, "params": {…}}
+    with "take": N, a stream is closed after N items
     {"do": "idle", "seconds": S}
 
 It prints `READY <id>` when attached, then one JSON line a step: {"ok": true, "result": …} for a call,
@@ -18,6 +19,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 
@@ -56,7 +58,12 @@ async def perform(step: dict[str, Any]) -> dict[str, Any]:
     params = step.get("params", {})
     if step["do"] == "call":
         return {"result": await method(**params)}
-    items = [item async for item in await method(_stream=True, **params)]
+    items: list[Any] = []
+    async with aclosing(await method(_stream=True, **params)) as stream:
+        async for item in stream:
+            items.append(item)
+            if len(items) == step.get("take"):
+                break
     return {"items": items}
 
 

@@ -1,0 +1,623 @@
+"""The node's five methods and its verbs: what they let through, when they want to be woken, and how every call ends."""
+
+import json
+
+import pytest
+from core_rig import Json, Rig, ack_of, attach_of, frames, make_answer, make_envelope, make_request, types
+
+from fame_cli.core.effects import CallEnded, DispatchCancelled, FlowOpen
+from fame_cli.core.link import Link, LinkKind
+from fame_cli.errors import LocalProtocolError, RemoteProtocolError
+
+MATH = "math1@fame.fabric"
+CLIENT = "__rpc__x@/s1/c"
+
+
+def caller() -> tuple[Rig, Link]:
+    rig = Rig("c", routes=False)
+    return rig, rig.parent("s1", path="/s1/c", ours=True)
+
+
+def provider() -> tuple[Rig, Link]:
+    rig = Rig()
+    rig.do(rig.core.bind(MATH))
+    return rig, rig.child("c", ours=True)
+
+
+# Who it is
+
+
+def test_a_sentinel_has_its_path_from_birth_and_a_leaf_has_none() -> None:
+    assert Rig("s1").core.table.path == "/s1"
+    assert Rig("c", routes=False).core.table.path == ""
+
+
+def test_a_node_answers_for_its_system_inbox_and_its_reply_inbox() -> None:
+    local = Rig().core.table.local
+    assert "__sys__" in local
+    assert any(name.startswith("__rpc__") for name in local)
+
+
+def test_the_links_we_dialled_are_counted_and_a_peer_either_way() -> None:
+    rig = Rig()
+    rig.open(LinkKind.PEER, dialed=True)
+    rig.child("a1")
+    assert rig.core.dialed_links() == 0
+    rig.peer("s2")
+    rig.dialed_peer("s3")
+    rig.parent(path="/s1")
+    assert rig.core.dialed_links() == 3
+
+
+# Links
+
+
+def test_what_comes_over_a_link_that_was_given_up_is_ignored() -> None:
+    rig = Rig()
+    link = rig.child("a1")
+    rig.do(rig.core.link_closed(link))
+    assert rig.feed(link, make_envelope()) == []
+    for event in (rig.core.link_closed, rig.core.link_stalled, rig.core.link_drained):
+        assert event(link) == []
+
+
+def test_nothing_is_carried_for_a_link_before_its_attach() -> None:
+    rig = Rig()
+    rig.bind(rig.child("a1"), MATH)
+    link = rig.open(LinkKind.CHILD, "c")
+    rig.feed(link, make_request(CLIENT))
+    assert rig.said(link) == []
+    assert rig.noted("frame_ignored")
+    rig.feed(link, attach_of("c", LinkKind.CHILD))
+    assert types(rig.said(link)) == ["NodeAttachAck"]
+
+
+def test_an_accepted_link_cannot_acknowledge_an_attach_we_never_sent() -> None:
+    rig = Rig()
+    link = rig.open(LinkKind.CHILD, "c")
+    rig.feed(link, ack_of({"id": "x", "corrId": ""}, "c", "/c", "/s1"))
+    assert not rig.session(link).is_open
+
+
+def test_a_dialled_link_takes_no_attach() -> None:
+    rig = Rig()
+    link = rig.open(LinkKind.PEER, dialed=True)
+    rig.said(link)
+    rig.feed(link, attach_of("s2", LinkKind.PEER))
+    assert rig.said(link) == []
+
+
+@pytest.mark.parametrize("frame", [{"type": "NodeAttachAck"}, {"type": "KeyAnnounce", "physicalPath": "/s1/a1"}])
+def test_frames_out_of_place_on_an_open_link_are_passed_over(frame: Json) -> None:
+    rig = Rig()
+    link = rig.child("a1")
+    rig.feed(link, make_envelope(frame))
+    assert rig.said(link) == []
+    assert rig.noted("frame_ignored")
+
+
+def test_a_second_attach_changes_nothing() -> None:
+    rig = Rig()
+    link = rig.child("a1")
+    epoch = rig.session(link).epoch
+    rig.feed(link, attach_of("a1", LinkKind.CHILD))
+    assert rig.said(link) == []
+    assert rig.session(link).epoch == epoch
+
+
+def test_draining_closes_every_link_in_good_order() -> None:
+    rig = Rig()
+    waiting, child = rig.open(LinkKind.CHILD, "c"), rig.child("a1")
+    rig.do(rig.core.drain())
+    assert rig.closed() == [(waiting, 1000, "normal closure"), (child, 1000, "normal closure")]
+    assert rig.core.sessions() == []
+
+
+def test_a_new_name_makes_every_neighbour_attach_anew() -> None:
+    rig = Rig()
+    child = rig.child("a1")
+    rig.do(rig.core.rename("s9"))
+    assert rig.closed() == [(child, 1000, "the node's id changed")]
+    assert rig.core.settings.node_id == "s9"
+    assert rig.child("a1").remote_path == "/s9/a1"
+
+
+def test_a_renamed_leaf_gets_its_path_from_its_sentinel() -> None:
+    rig, _ = caller()
+    rig.do(rig.core.rename("c2"))
+    link = rig.open(LinkKind.PARENT, dialed=True)
+    [attach] = rig.said(link)
+    assert isinstance(attach["frame"], dict)
+    assert attach["frame"]["systemId"] == "c2"
+
+
+# What can't be read
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"\x00\xff", b"[]", b'{"id":"\xff"}', b"[" * 100_000, b"null"])
+def test_garbage_is_noted_and_never_closes_a_link(garbage: bytes) -> None:
+    rig = Rig()
+    link = rig.child("a1")
+    rig.feed(link, garbage)
+    assert rig.noted("envelope_rejected")
+    assert rig.said(link) == []
+    rig.feed(link, make_envelope({"type": "NodeHeartbeat"}))
+    assert types(rig.said(link)) == ["NodeHeartbeatAck"]
+
+
+def test_a_malformed_request_with_a_readable_header_is_refused() -> None:
+    rig = Rig()
+    link = rig.child("c")
+    rig.feed(link, make_request(CLIENT, frame={"type": "Teleport"}))
+    [frame] = frames(rig.said(link), "DeliveryAck")
+    assert (frame["code"], frame["refId"]) == ("MALFORMED", "e1")
+
+
+def test_a_request_to_what_is_no_address_is_refused() -> None:
+    rig = Rig()
+    link = rig.child("c")
+    rig.feed(link, make_request(CLIENT, to="nonsense"))
+    [frame] = frames(rig.said(link), "DeliveryAck")
+    assert frame["code"] == "MALFORMED"
+    assert "nonsense" in str(frame["reason"])
+
+
+def test_a_bind_of_what_is_no_address_is_refused() -> None:
+    rig = Rig()
+    link = rig.child("a1", ours=True)
+    bind = make_envelope({"type": "AddressBind", "address": "x"}, replyTo="__sys__@/s1/a1", corrId="k")
+    rig.feed(link, bind)
+    [frame] = frames(rig.said(link), "DeliveryAck")
+    assert frame["code"] == "MALFORMED"
+
+
+def test_a_refusal_with_a_hostile_reply_address_goes_nowhere() -> None:
+    rig = Rig()
+    link = rig.child("c")
+    rig.feed(link, make_request("nonsense", frame={"type": "Teleport"}))
+    assert rig.said(link) == []
+
+
+def test_garbage_before_the_attach_is_not_answered() -> None:
+    rig = Rig()
+    link = rig.open(LinkKind.CHILD, "c")
+    rig.feed(link, make_request(CLIENT, frame={"type": "Teleport"}))
+    assert rig.said(link) == []
+
+
+def test_an_envelope_of_the_largest_size_passes_and_a_larger_one_is_refused() -> None:
+    rig = Rig(max_message_bytes=1000)
+    agent, client = rig.child("a1"), rig.child("c")
+    rig.bind(agent, MATH)
+    request = make_request(CLIENT)
+    spare = 1000 - len(json.dumps(request | {"x": ""}))
+    rig.feed(client, request | {"x": "y" * spare})
+    assert len(rig.said(agent)) == 1
+    rig.feed(client, request | {"x": "y" * (spare + 1)})
+    [frame] = frames(rig.said(client), "DeliveryAck")
+    assert (frame["code"], frame["refId"]) == ("MESSAGE_TOO_LARGE", "e1")
+    assert "the limit is 1000" in str(frame["reason"])
+
+
+# Time
+
+
+def test_a_node_without_links_and_calls_needs_no_waking() -> None:
+    rig = Rig()
+    assert rig.core.next_deadline() is None
+    assert rig.core.tick(0.0) == []
+
+
+def test_a_link_wants_a_look_every_second_and_none_when_it_is_gone() -> None:
+    rig = Rig()
+    rig.now = 100.0
+    link = rig.child("a1")
+    assert rig.core.next_deadline() == 101.0
+    rig.advance(1.5)
+    assert rig.core.next_deadline() == 102.0
+    rig.do(rig.core.link_closed(link))
+    assert rig.core.next_deadline() is None
+
+
+def test_a_second_link_does_not_put_the_look_off() -> None:
+    rig = Rig()
+    rig.child("a1")
+    rig.now = 0.9
+    rig.child("a2")
+    assert rig.core.next_deadline() == 1.0
+
+
+def test_a_look_before_its_time_changes_nothing() -> None:
+    rig = Rig()
+    rig.child("a1")
+    assert rig.core.tick(0.5) == []
+    assert rig.core.next_deadline() == 1.0
+
+
+def test_a_call_is_woken_for_when_it_ends_before_the_next_look() -> None:
+    rig, _ = caller()
+    rig.call(MATH, timeout_s=0.25)
+    assert rig.core.next_deadline() == 0.25
+    rig.call(MATH, timeout_s=60.0)
+    rig.advance(0.5)
+    assert rig.core.next_deadline() == 1.0
+
+
+def test_an_accepted_link_that_does_not_attach_is_given_up_after_5_seconds() -> None:
+    rig = Rig()
+    link = rig.open(LinkKind.CHILD, "c")
+    rig.advance(4.9)
+    assert rig.closed() == []
+    rig.advance(0.2)
+    assert rig.closed() == [(link, 1001, "no attach in time")]
+
+
+def test_a_dialled_link_that_is_not_answered_is_given_up_after_10_seconds() -> None:
+    rig = Rig()
+    link = rig.open(LinkKind.PEER, dialed=True)
+    rig.advance(9.9)
+    assert rig.closed() == []
+    rig.advance(0.2)
+    assert rig.closed() == [(link, 1001, "no attach in time")]
+
+
+def test_a_link_that_is_silent_for_30_seconds_is_given_up() -> None:
+    rig = Rig()
+    silent, alive = rig.child("a1"), rig.child("a2")
+    rig.advance(20)
+    rig.feed(alive, b"even garbage is a sign of life")
+    rig.advance(10.1)
+    assert rig.closed() == [(silent, 1001, "nothing heard")]
+
+
+def test_the_connecting_side_beats_every_15_seconds_and_the_accepting_side_never() -> None:
+    rig = Rig()
+    dialed, accepted = rig.dialed_peer("s2"), rig.peer("s3")
+    rig.advance(14.9)
+    assert rig.said(dialed) == []
+    rig.advance(0.1)
+    [beat] = rig.said(dialed)
+    assert beat["frame"] == {"type": "NodeHeartbeat"}
+    assert {"corrId", "sid"} <= set(beat)
+    assert not {"to", "replyTo"} & set(beat)
+    rig.feed(dialed, make_envelope({"type": "NodeHeartbeatAck", "ok": True}))
+    rig.advance(14.9)
+    assert rig.said(dialed) == []
+    rig.advance(0.1)
+    assert types(rig.said(dialed)) == ["NodeHeartbeat"]
+    assert rig.said(accepted) == []
+
+
+# Calls of ours: exactly one end each
+
+
+def test_a_request_is_written_as_the_original_writes_it() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH)
+    [request] = rig.said(parent)
+    assert (request["to"], request["replyTo"], request["rtype"], request["corrId"]) == (MATH, key[0], 2, key[1])
+    assert request["frame"] == {
+        "type": "Data",
+        "payload": {"jsonrpc": "2.0", "id": key[1], "method": "add", "params": {}},
+    }
+    assert {"id", "sid", "traceId", "flowId", "seqId", "flowFlags", "ts", "version"} <= set(request)
+    assert not {"meta", "capabilities"} & set(request)
+
+
+def test_a_stream_by_capability_says_so() -> None:
+    rig, parent = caller()
+    rig.call(None, capabilities=["op:add"], streaming=True, trace=True)
+    [request] = rig.said(parent)
+    assert (request["rtype"], request["capabilities"], request["meta"]) == (4, ["op:add"], {"fame.trace": []})
+    assert "to" not in request
+
+
+def test_requests_are_numbered_on_from_the_attach() -> None:
+    rig, parent = caller()
+    for _ in range(3):
+        rig.call(MATH)
+    assert [(message["seqId"], message["flowFlags"]) for message in rig.said(parent)] == [(1, 0), (2, 0), (3, 0)]
+
+
+def test_a_call_to_what_is_no_address_is_refused_and_leaves_nothing_behind() -> None:
+    rig, _ = caller()
+    with pytest.raises(RemoteProtocolError):
+        rig.core.call("nonsense", "add", b"{}", 0.0)
+    assert rig.core.calls_in_flight() == 0
+
+
+def test_a_call_of_an_operation_without_json_form_is_our_own_mistake() -> None:
+    rig, _ = caller()
+    with pytest.raises(LocalProtocolError):
+        rig.core.call(MATH, "\ud800", b"{}", 0.0)
+    assert rig.core.calls_in_flight() == 0
+
+
+def test_a_request_that_is_too_large_never_leaves() -> None:
+    rig = Rig("c", routes=False, max_message_bytes=4096)
+    parent = rig.parent("s1", path="/s1/c", ours=True)
+    key, effects = rig.core.call(MATH, "add", b'"%b"' % (b"x" * 5000), 0.0)
+    rig.do(effects)
+    assert [(outcome.kind, outcome.code) for outcome in rig.outcomes(key)] == [("nack", "MESSAGE_TOO_LARGE")]
+    assert rig.said(parent) == []
+
+
+def test_a_call_nobody_serves_ends_at_once() -> None:
+    rig = Rig()
+    key = rig.call(MATH)
+    assert [(outcome.kind, outcome.code) for outcome in rig.outcomes(key)] == [("nack", "NO_ROUTE")]
+
+
+def test_a_call_without_a_link_upstream_ends_at_once() -> None:
+    rig, parent = caller()
+    rig.do(rig.core.link_closed(parent))
+    key = rig.call(MATH)
+    assert [(outcome.kind, outcome.code) for outcome in rig.outcomes(key)] == [("nack", "LINK_LOST")]
+
+
+def test_a_call_times_out_once_and_its_provider_is_told() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, timeout_s=2.5)
+    rig.said(parent)
+    rig.advance(2.4)
+    assert rig.outcomes(key) == []
+    rig.advance(0.2)
+    assert [(outcome.kind, outcome.message) for outcome in rig.outcomes(key)] == [("timeout", "2.5")]
+    [cancel] = rig.said(parent)
+    assert (cancel["frame"], cancel["replyTo"], cancel["corrId"]) == ({"type": "CallCancel"}, *key)
+    rig.feed(parent, make_answer(*key, result=1))
+    rig.advance(10)
+    assert len(rig.outcomes(key)) == 1
+
+
+def test_each_item_of_a_stream_gives_it_its_whole_time_again() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, streaming=True, timeout_s=2.0)
+    for _ in range(3):
+        rig.advance(1.9)
+        rig.feed(parent, make_answer(*key, result=1))
+    assert rig.outcomes(key) == []
+    rig.advance(2.1)
+    assert [outcome.kind for outcome in rig.outcomes(key)] == ["timeout"]
+
+
+def test_a_cancelled_call_ends_once() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH)
+    for _ in range(2):
+        rig.do(rig.core.cancel(key))
+    rig.feed(parent, make_answer(*key, result=1))
+    assert [outcome.kind for outcome in rig.outcomes(key)] == ["cancelled"]
+    assert types(rig.said(parent)).count("CallCancel") == 1
+
+
+def test_a_call_that_is_not_ours_cannot_be_cancelled_by_us() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT))
+    assert rig.core.cancel((CLIENT, "c1")) == []
+    assert rig.core.calls_in_flight() == 1
+
+
+def test_a_call_ends_when_the_link_it_went_by_is_gone() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH)
+    rig.do(rig.core.link_closed(parent))
+    assert [(outcome.kind, outcome.code) for outcome in rig.outcomes(key)] == [("nack", "LINK_LOST")]
+
+
+def test_a_timed_out_call_to_this_node_itself_stops_its_own_work() -> None:
+    rig = Rig()
+    rig.do(rig.core.bind(MATH))
+    key = rig.call(MATH, timeout_s=1.0)
+    assert DispatchCancelled(key, "the caller's time is over") in rig.advance(1.1)
+
+
+# Answers of ours
+
+
+def test_a_plain_result_to_a_stream_request_is_an_item_and_an_end() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT, rtype=4))
+    rig.do(rig.core.reply((CLIENT, "c1"), b"7", 0.0))
+    payloads = [frame["payload"] for frame in frames(rig.said(client), "Data")]
+    assert payloads == [{"jsonrpc": "2.0", "id": "c1", "result": 7}, {"jsonrpc": "2.0", "id": "c1"}]
+
+
+def test_a_null_result_has_neither_result_nor_error() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT))
+    rig.do(rig.core.reply((CLIENT, "c1"), None, 0.0))
+    [frame] = frames(rig.said(client), "Data")
+    assert frame["payload"] == {"jsonrpc": "2.0", "id": "c1"}
+
+
+def test_an_error_is_answered_with_code_message_and_data() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT))
+    rig.do(rig.core.reply_error((CLIENT, "c1"), -32602, "x is missing", {"parameter": "x"}, 0.0))
+    [frame] = frames(rig.said(client), "Data")
+    assert frame["payload"] == {
+        "jsonrpc": "2.0",
+        "id": "c1",
+        "error": {"code": -32602, "message": "x is missing", "data": {"parameter": "x"}},
+    }
+
+
+def test_an_answer_repeats_the_id_of_the_request_whatever_it_was() -> None:
+    rig, client = provider()
+    payload = {"jsonrpc": "2.0", "id": 7, "method": "add", "params": {}}
+    rig.feed(client, make_request(CLIENT, frame={"type": "Data", "payload": payload}))
+    rig.do(rig.core.reply((CLIENT, "c1"), b"1", 0.0))
+    [frame] = frames(rig.said(client), "Data")
+    assert frame["payload"] == {"jsonrpc": "2.0", "id": 7, "result": 1}
+
+
+def test_an_answer_to_a_call_that_has_ended_is_dropped() -> None:
+    rig, client = provider()
+    rig.do(rig.core.reply((CLIENT, "c1"), b"7", 0.0))
+    rig.do(rig.core.reply_item((CLIENT, "c1"), b"7", 0.0))
+    rig.do(rig.core.reply_error((CLIENT, "c1"), -1, "m", None, 0.0))
+    assert rig.said(client) == []
+
+
+def test_a_cancel_over_a_link_stops_the_work() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT))
+    effects = rig.feed(client, make_envelope({"type": "CallCancel"}, replyTo=CLIENT, corrId="c1"))
+    assert DispatchCancelled((CLIENT, "c1"), "cancelled") in effects
+
+
+def test_the_items_of_a_stream_have_a_flow_of_their_own() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT, rtype=4))
+    for _ in range(2):
+        rig.do(rig.core.reply_item((CLIENT, "c1"), b"1", 0.0))
+    first, second = rig.said(client)
+    assert (first["flowId"], first["seqId"], first["flowFlags"]) == ("c1", 0, 1)
+    assert (second["flowId"], second["seqId"], second["flowFlags"]) == ("c1", 1, 0)
+
+
+# Names
+
+
+def test_a_name_bound_twice_is_told_once_and_unbound_once() -> None:
+    rig = Rig()
+    peer = rig.peer("s2", ours=True)
+    for _ in range(2):
+        rig.do(rig.core.bind(MATH))
+        rig.do(rig.core.advertise("cap", MATH))
+    assert types(rig.said(peer)) == ["AddressBind", "CapabilityAdvertise"]
+    for _ in range(2):
+        rig.do(rig.core.withdraw("cap", MATH))
+        rig.do(rig.core.unbind(MATH))
+    assert types(rig.said(peer)) == ["CapabilityWithdraw", "AddressUnbind"]
+
+
+def test_only_addresses_are_bound() -> None:
+    with pytest.raises(RemoteProtocolError):
+        Rig().core.bind("nonsense")
+
+
+# Credit
+
+
+def test_a_flow_gets_its_credit_back_at_a_quarter_of_the_window() -> None:
+    rig = Rig()
+    agent, client = rig.child("a1"), rig.child("c")
+    rig.bind(agent, MATH)
+    for number in range(24):
+        rig.feed(client, make_request(CLIENT, corrId=f"c{number}", flowId="f9"))
+    updates = rig.said(client)
+    assert [message["frame"] for message in updates] == [{"type": "CreditUpdate", "flowId": "f9", "credits": 8}] * 3
+    assert {message["flowFlags"] for message in updates} == {2}
+    assert {message["flowId"] for message in updates} == {"f9"}
+    assert not any({"sid", "to"} & set(message) for message in updates)
+
+
+def test_credit_itself_costs_and_earns_none() -> None:
+    rig = Rig()
+    client = rig.child("c")
+    for _ in range(100):
+        rig.feed(client, make_envelope({"type": "CreditUpdate", "flowId": "f1", "credits": 32}))
+    assert rig.said(client) == []
+
+
+def test_an_envelope_without_a_flow_earns_none() -> None:
+    rig = Rig()
+    client = rig.child("c")
+    for _ in range(100):
+        rig.feed(client, make_request(CLIENT, replyTo=None, flowId=None))
+    assert rig.said(client) == []
+
+
+def test_a_read_item_gives_credit_back_and_an_ended_stream_none() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, streaming=True)
+    rig.said(parent)
+    for _ in range(64):
+        rig.feed(parent, make_answer(*key, result=1) | {"flowId": key[1]})
+    assert rig.said(parent) == []
+    for _ in range(64):
+        rig.do(rig.core.item_consumed(key, parent))
+    assert [frame["credits"] for frame in frames(rig.said(parent), "CreditUpdate")] == [64]
+    rig.feed(parent, make_answer(*key) | {"flowId": key[1]})
+    for _ in range(64):
+        rig.do(rig.core.item_consumed(key, parent))
+    assert rig.said(parent) == []
+
+
+def test_late_items_of_a_cancelled_stream_earn_no_credit_from_a_node_of_ours() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, streaming=True)
+    rig.do(rig.core.cancel(key))
+    rig.said(parent)
+    for _ in range(64):
+        rig.feed(parent, make_answer(*key, result=1) | {"flowId": key[1]})
+    assert rig.said(parent) == []
+
+
+def test_late_items_over_a_plain_sentinel_earn_credit_or_it_would_stop_reading() -> None:
+    """It can't be told to cancel, and it waits for credit inside its read loop (spec 7)."""
+    rig = Rig("c", routes=False)
+    parent = rig.parent("s1", path="/s1/c")
+    key = rig.call(MATH, streaming=True)
+    rig.do(rig.core.cancel(key))
+    rig.said(parent)
+    for _ in range(32):
+        rig.feed(parent, make_answer(*key, result=1) | {"flowId": key[1]})
+    assert sum(int(str(frame["credits"])) for frame in frames(rig.said(parent), "CreditUpdate")) == 32
+
+
+def test_a_stalled_link_takes_nothing_until_it_drains() -> None:
+    rig = Rig()
+    agent, client = rig.child("a1"), rig.child("c")
+    rig.bind(agent, MATH)
+    rig.do(rig.core.link_stalled(agent))
+    rig.feed(client, make_request(CLIENT))
+    rig.feed(client, make_request(CLIENT, corrId="c2", flowId="other"))
+    assert rig.said(agent) == []
+    rig.do(rig.core.link_drained(agent))
+    assert [message["corrId"] for message in rig.said(agent)] == ["c1", "c2"]
+
+
+def test_a_drained_link_wakes_the_producers_that_waited_for_it() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT, rtype=4))
+    rig.do(rig.core.link_stalled(client))
+    key = (CLIENT, "c1")
+    assert not rig.core.writable(key)
+    assert rig.do(rig.core.link_drained(client)) == [FlowOpen(key)]
+
+
+def test_a_drained_link_wakes_nobody_who_waits_for_another() -> None:
+    rig, client = provider()
+    other = rig.child("other", ours=True)
+    rig.feed(client, make_request(CLIENT, rtype=4))
+    rig.do(rig.core.link_stalled(client))
+    assert not rig.core.writable((CLIENT, "c1"))
+    assert rig.do(rig.core.link_drained(other)) == []
+
+
+def test_a_call_nobody_knows_is_always_writable() -> None:
+    rig, _ = provider()
+    assert rig.core.writable(("nobody", "knows"))
+
+
+def test_one_answer_that_is_no_stream_never_waits() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT))
+    rig.do(rig.core.link_stalled(client))
+    assert rig.core.writable((CLIENT, "c1"))
+
+
+def test_every_way_to_end_a_call_leaves_no_call_behind() -> None:
+    rig, parent = caller()
+    keys = [rig.call(MATH, timeout_s=1.0, streaming=number % 2 == 0) for number in range(12)]
+    rig.feed(parent, make_answer(*keys[0]))
+    rig.feed(parent, make_answer(*keys[1], result=1))
+    rig.feed(parent, make_answer(*keys[2], error={"code": 1}))
+    rig.do(rig.core.cancel(keys[3]))
+    rig.advance(1.1)
+    ended = [effect.key for effect in rig.log if isinstance(effect, CallEnded)]
+    assert sorted(ended) == sorted(keys)
+    assert rig.core.calls_in_flight() == 0

@@ -1,0 +1,111 @@
+"""Rules of the house that imports alone can't show, read off the source: who may wait, print, look at the environment.
+
+The rules about imports are contracts of import-linter and part of ``make check``.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "fame_cli"
+MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
+CORE = [module for module in MODULES if module.startswith("core/")]
+
+IMPURE = frozenset(
+    [
+        "asyncio",
+        "contextvars",
+        "datetime",
+        "io",
+        "locale",
+        "logging",
+        "os",
+        "pathlib",
+        "random",
+        "secrets",
+        "select",
+        "selectors",
+        "signal",
+        "socket",
+        "ssl",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "threading",
+        "time",
+        "uuid",
+        "warnings",
+    ]
+)
+ASKS_THE_WORLD = frozenset({"breakpoint", "eval", "exec", "input", "open", "print"})
+WAITS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
+BANNED = re.compile(r"(Manager|Factory|Handler|Helpers?|Utils?|Impl|Base|Like)$|^_?(Base|Default)(?=[A-Z])")
+
+
+@cache
+def source(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+
+
+def imported(module: str) -> Iterator[str]:
+    """Yield the top-level names that a module imports, anywhere in it."""
+    for node in ast.walk(source(module)):
+        match node:
+            case ast.Import():
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            case ast.ImportFrom():
+                yield (node.module or "").partition(".")[0]
+
+
+def called(module: str) -> Iterator[str]:
+    """Yield the functions that a module calls, as written: ``print``, ``sys.stdout.write``."""
+    return (ast.unparse(node.func) for node in ast.walk(source(module)) if isinstance(node, ast.Call))
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_never_waits(module: str) -> None:
+    assert not [node.lineno for node in ast.walk(source(module)) if isinstance(node, WAITS)]
+
+
+@pytest.mark.parametrize("module", [*CORE, "errors.py"])
+def test_the_core_has_no_clock_no_chance_no_log_and_no_files(module: str) -> None:
+    assert not IMPURE.intersection(imported(module))
+    assert not ASKS_THE_WORLD.intersection(called(module))
+
+
+def test_only_output_prints() -> None:
+    prints = re.compile(r"print|(sys\.)?std(out|err)\.(write|writelines)|(typer|click)\.s?echo")
+    printing = {module for module in MODULES if any(prints.fullmatch(name) for name in called(module))}
+    assert printing <= {"cli/output.py"}
+
+
+def test_only_load_reads_the_environment() -> None:
+    def reads(module: str) -> bool:
+        for node in ast.walk(source(module)):
+            match node:
+                case ast.Attribute(value=ast.Name(id="os"), attr="environ" | "environb" | "getenv" | "putenv"):
+                    return True
+                case ast.ImportFrom(module="os", names=names) if {"environ", "getenv"} & {name.name for name in names}:
+                    return True
+        return False
+
+    assert [module for module in MODULES if reads(module)] == ["config/load.py"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_class_has_a_name_that_says_nothing(module: str) -> None:
+    names = [node.name for node in ast.walk(source(module)) if isinstance(node, ast.ClassDef)]
+    assert not [name for name in names if BANNED.search(name)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_says_what_it_is(module: str) -> None:
+    assert ast.get_docstring(source(module))
+
+
+def test_the_package_says_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
