@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fame_cli.config.schema import AgentConfig, OperationConfig, SentinelConfig
 from fame_cli.node.agent import Agent
-from fame_cli.node.declared import Command, HttpCall, Parameter, Template, declared_operation
+from fame_cli.node.declared import Answer, Command, HttpCall, Parameter, Template, declared_operation
 from fame_cli.node.imports import load_agent
 from fame_cli.node.log import set_up_logging
 from fame_cli.node.loop import run
@@ -49,7 +49,7 @@ def build_agent(config: AgentConfig) -> Agent:
 
 
 def _declared(name: str, config: OperationConfig, max_bytes: int) -> Operation:
-    answer: Template | Command | HttpCall
+    answer: Answer
     if config.template is not None:
         answer = Template(config.template, config.result)
     elif config.command is not None:

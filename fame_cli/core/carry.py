@@ -52,7 +52,7 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         refuse(state, origin, envelope, target.code, target.reason)
         return False
     if target is LOCAL:
-        return _deliver(state, origin, envelope, now)
+        return _deliver(state, origin, envelope, len(data), now)
     return _forward(state, origin, state.sessions[target], envelope, data, now)
 
 
@@ -72,11 +72,12 @@ def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
         if _open(state, origin, target, envelope, now) is None:
             refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")
             return False
+    size = len(data)
     if envelope.meta is not None and TRACE in envelope.meta and origin is not LOCAL:
         envelope = _traced(state, envelope, origin, now)
         data = encode(envelope)
     deferred = corr_id is not None and envelope.flow_id == corr_id
-    sent = pass_on(state, out, envelope.flow_id, data, origin if deferred else None)
+    sent = pass_on(state, out, envelope.flow_id, data, origin if deferred else None, size)
     if sent is False:
         _overflow(state, origin, envelope, f"{target.remote_id} doesn't keep up")
     elif not asks and corr_id and envelope.to:
@@ -169,14 +170,14 @@ def _trace_on(state: NodeState, entries: list[str], origin: Link, now: float) ->
 # Deliver
 
 
-def _deliver(state: NodeState, origin: Link, envelope: Envelope, now: float) -> bool:
+def _deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: float) -> bool:
     if (envelope.rtype or 0) & ACK and envelope.reply_to and isinstance(envelope.frame, Data):
         # "received", not "done"; a Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)
         _send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
     key = (envelope.to or "", envelope.corr_id or "")
     call = state.calls.get(key)
     if call is not None and call.ingress is LOCAL:
-        return _answered(state, key, call, origin, envelope, now)
+        return _answered(state, key, call, origin, envelope, size, now)
     frame = envelope.frame
     if not isinstance(frame, Data):
         return False
@@ -225,7 +226,9 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
     )
 
 
-def _answered(state: NodeState, key: CallKey, call: Call, origin: Link, envelope: Envelope, now: float) -> bool:
+def _answered(
+    state: NodeState, key: CallKey, call: Call, origin: Link, envelope: Envelope, size: int, now: float
+) -> bool:
     """Give an answer to the local caller that waits for it."""
     frame = envelope.frame
     if isinstance(frame, DeliveryAck):
@@ -247,7 +250,7 @@ def _answered(state: NodeState, key: CallKey, call: Call, origin: Link, envelope
     elif call.streaming and response.has_result:
         state.calls.touch(key, call, now)
         deferred = origin is not LOCAL and envelope.flow_id == envelope.corr_id
-        state.effects.append(ItemArrived(key, response.result, origin if deferred else None))
+        state.effects.append(ItemArrived(key, response.result, origin if deferred else None, size))
         return deferred
     else:
         value = response.result if response.has_result else EMPTY
@@ -314,7 +317,7 @@ def release(state: NodeState, session: Session, flow_id: str, held: list[Held]) 
     """Send what credit has set free, give its own credit back and wake the producer that waits for this flow."""
     for item in held:
         state.effects.append(Send(session.link, item.data))
-        credit_back(state, item.source, flow_id)
+        credit_back(state, item.source, flow_id, item.size)
     key = state.producers.get((session.link, flow_id))
     if key is not None and session.flow.writable(flow_id):
         del state.producers[session.link, flow_id]

@@ -12,7 +12,7 @@ from fame_cli.core.announce import PLAIN_PEER_DELAY_S, announce, announce_all, i
 from fame_cli.core.carry import link_lost
 from fame_cli.core.effects import BindAnswered, CloseLink, LinkAttached, LinkRefused
 from fame_cli.core.envelope import Envelope
-from fame_cli.core.flow import OUR_WINDOW, SPEC_WINDOW
+from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW
 from fame_cli.core.frames import (
     AddressBind,
     AddressBindAck,
@@ -74,7 +74,7 @@ def _negotiate(session: Session, meta: Meta | None) -> None:
     session.link.extensions = frozenset(EXTENSIONS).intersection(name for name in offered if isinstance(name, str))
     window: Any = (meta or {}).get("fame.window")
     if "window" in session.link.extensions and isinstance(window, int):
-        session.flow.resize(min(max(window, SPEC_WINDOW), 65_536), OUR_WINDOW)
+        session.flow.resize(min(max(window, SPEC_WINDOW), 65_536), OUR_WINDOW, OUR_UNIT_BYTES)
 
 
 def on_attach(state: NodeState, session: Session, envelope: Envelope, gate: Gate, now: float) -> None:

@@ -111,11 +111,13 @@ class ItemArrived(msgspec.Struct, frozen=True, gc=False):
 
     Args:
         source: link to name in `NodeCore.item_consumed` once the item has been read; None when nobody waits for that.
+        size: bytes to name with it.
     """
 
     key: tuple[str, str]
     value: msgspec.Raw
     source: Link | None
+    size: int
 
 
 class FlowOpen(msgspec.Struct, frozen=True, gc=False):

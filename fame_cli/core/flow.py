@@ -1,6 +1,7 @@
 """Credit windows of one link (spec 7): how many envelopes of a flow may be under way, and what waits for credit.
 
-A flow is named by `flowId`. Sending costs one credit of the flow, a CreditUpdate gives some back. What can't be sent
+A flow is named by `flowId`. Sending costs one credit of the flow (between our own nodes a large envelope costs more,
+so that a window bounds bytes too), a CreditUpdate gives some back. What can't be sent
 waits here, flow by flow, so that one slow flow never holds up the others of its link and nobody ever waits inside a
 read loop. A stream of ours has a flow of its own, named like its `corrId`; its credit is given back when its reader
 has taken the item, so the reader's pace reaches the producer hop by hop. Every other flow gets it at receipt.
@@ -20,20 +21,27 @@ SPEC_WINDOW = 32
 """Envelopes a flow may have under way towards a node that negotiated nothing (spec 7)."""
 
 OUR_WINDOW = 256
-"""Envelopes between our own nodes, negotiated at attach; what a slow reader can have in flight, per stream."""
+"""Credits of a flow between our own nodes, negotiated at attach: what a slow reader can have in flight, per stream."""
+
+OUR_UNIT_BYTES = 8192
+"""Between our own nodes an envelope costs one credit, and one more for each of these that it fills: 2 MiB a window."""
 
 MAX_FLOWS = 8192
 """Flows remembered a link; the one longest unused is forgotten first and starts with a full window again."""
 
-MAX_HELD_BYTES = 8 * 1024 * 1024
-"""Bytes that may wait for credit on one link; beyond it an envelope is refused."""
+MAX_HELD_BYTES = 64 * 1024 * 1024
+"""Bytes that may wait for credit on one link; beyond it an envelope is refused. 32 streams with nobody reading."""
 
 
 class Held(NamedTuple):
-    """One encoded envelope that waits for credit, and the link whose credit it still holds (None: nobody's)."""
+    """One encoded envelope that waits for credit, and the link whose credit it still holds (None: nobody's).
+
+    `size` is what it took on that link, in bytes.
+    """
 
     data: bytes
     source: Link | None
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -41,29 +49,39 @@ class FlowControl:
     """Count the credits of one link, both ways.
 
     Args:
-        send_window: envelopes the other side lets a flow have under way.
-        receive_window: envelopes we let a flow of the other side have under way.
+        send_window: credits the other side lets a flow have under way.
+        receive_window: credits we let a flow of the other side have under way.
+        unit_bytes: bytes that cost one credit more; 0 when every envelope costs one (spec 7).
         stalled: True while the transport takes no more bytes; then everything waits.
         held_bytes: bytes that wait now.
     """
 
     send_window: int = SPEC_WINDOW
     receive_window: int = SPEC_WINDOW
+    unit_bytes: int = 0
     stalled: bool = False
     held_bytes: int = 0
     _credits: dict[str, int] = field(default_factory=dict)
     _taken: dict[str, int] = field(default_factory=dict)
     _held: dict[str, deque[Held]] = field(default_factory=dict)
 
-    def resize(self, send_window: int, receive_window: int) -> None:
+    def resize(self, send_window: int, receive_window: int, unit_bytes: int = 0) -> None:
         """Start again with other windows; the handshake that agreed on them counts no more."""
         self.send_window = send_window
         self.receive_window = receive_window
+        self.unit_bytes = unit_bytes
         self._credits.clear()
         self._taken.clear()
 
-    def take(self, flow_id: str) -> bool:
-        """Spend one credit of a flow; False when it has none or something already waits (order is kept)."""
+    def _cost(self, size: int) -> int:
+        return 1 + size // self.unit_bytes if self.unit_bytes else 1
+
+    def take(self, flow_id: str, size: int = 0) -> bool:
+        """Spend the credit of an envelope of `size` bytes; False when the flow has none or something already waits.
+
+        One credit is enough to begin with: an envelope that costs more than there is leaves the flow in debt, so that
+        none is too large for a window.
+        """
         credits = self._credits.get(flow_id)
         if credits is None:
             credits = self.send_window
@@ -71,7 +89,7 @@ class FlowControl:
                 self._credits.pop(next(iter(self._credits)))
         if credits <= 0 or self.stalled or flow_id in self._held:
             return False
-        self._credits[flow_id] = credits - 1
+        self._credits[flow_id] = credits - self._cost(size)
         return True
 
     def writable(self, flow_id: str) -> bool:
@@ -82,11 +100,11 @@ class FlowControl:
         """Spend a credit that may not be there: control frames count but never wait."""
         self._credits[flow_id] = max(self._credits.get(flow_id, self.send_window) - 1, 0)
 
-    def hold(self, flow_id: str, data: bytes, source: Link | None) -> bool:
+    def hold(self, flow_id: str, data: bytes, source: Link | None, size: int = 0) -> bool:
         """Let an envelope wait for credit; False when the link already holds all it may."""
         if self.held_bytes + len(data) > MAX_HELD_BYTES:
             return False
-        self._held.setdefault(flow_id, deque()).append(Held(data, source))
+        self._held.setdefault(flow_id, deque()).append(Held(data, source, size))
         self.held_bytes += len(data)
         return True
 
@@ -110,22 +128,24 @@ class FlowControl:
         released: list[Held] = []
         while waiting and self._credits.get(flow_id, self.send_window) > 0 and not self.stalled:
             released.append(waiting.popleft())
-            self._credits[flow_id] = self._credits.get(flow_id, self.send_window) - 1
+            cost = self._cost(len(released[-1].data))
+            self._credits[flow_id] = self._credits.get(flow_id, self.send_window) - cost
         if waiting is not None and not waiting:
             del self._held[flow_id]
         self.held_bytes -= sum(len(held.data) for held in released)
         return released
 
-    def received(self, flow_id: str) -> int:
-        """Count one envelope as taken and return the credits to grant for it now, 0 while a grant can wait.
+    def received(self, flow_id: str, size: int = 0) -> int:
+        """Count one envelope of `size` bytes as taken and return the credits to grant for it now, 0 while a grant can wait.
 
         Grants are made at a quarter of the window, early enough that a sender in step never stands still.
         """
-        taken = self._taken.get(flow_id, 0) + 1
+        cost = self._cost(size)
+        taken = self._taken.get(flow_id, 0) + cost
         if taken * 4 >= self.receive_window:
             self._taken[flow_id] = 0
             return taken
-        if taken == 1 and len(self._taken) >= MAX_FLOWS:
+        if taken == cost and len(self._taken) >= MAX_FLOWS:
             self._taken.pop(next(iter(self._taken)))
         self._taken[flow_id] = taken
         return 0

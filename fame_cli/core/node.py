@@ -240,10 +240,10 @@ class NodeCore:
             self._state.effects.append(CallEnded(key, Outcome("cancelled")))
         return self._effects()
 
-    def item_consumed(self, key: CallKey, source: Link) -> list[Effect]:
+    def item_consumed(self, key: CallKey, source: Link, size: int = 0) -> list[Effect]:
         """Take that the reader has read an item that came over `source`: the producer may send another."""
         if self._state.calls.get(key) is not None:
-            credit_back(self._state, source, key[1])
+            credit_back(self._state, source, key[1], size)
         return self._effects()
 
     # What the user wants: answers
@@ -324,7 +324,7 @@ class NodeCore:
         else:
             control.on_control(self._state, session, envelope, now)
         if flow_id is not None and not held and session.is_open and not self._is_over(session, envelope):
-            credit_back(self._state, session.link, flow_id)
+            credit_back(self._state, session.link, flow_id, len(data))
 
     def _is_over(self, session: Session, envelope: Envelope) -> bool:
         """Tell whether an envelope belongs to a stream that has ended: its flow is forgotten and needs no credit.

@@ -141,23 +141,29 @@ def send_credit(state: NodeState, session: Session, flow_id: str, credits: int, 
     state.effects.append(Send(session.link, encode(envelope)))
 
 
-def pass_on(state: NodeState, session: Session, flow_id: str | None, data: bytes, source: Link | None) -> bool | None:
+def pass_on(
+    state: NodeState, session: Session, flow_id: str | None, data: bytes, source: Link | None, size: int = 0
+) -> bool | None:
     """Send encoded bytes when their flow has credit, else keep them waiting.
+
+    Args:
+        source: link whose credit the envelope still holds, None when it holds nobody's.
+        size: bytes it took on that link.
 
     Returns:
         True: sent. None: waiting. False: refused, the link holds all it may.
     """
-    if flow_id is None or session.flow.take(flow_id):
+    if flow_id is None or session.flow.take(flow_id, len(data)):
         state.effects.append(Send(session.link, data))
         return True
-    return None if session.flow.hold(flow_id, data, source) else False
+    return None if session.flow.hold(flow_id, data, source, size) else False
 
 
-def credit_back(state: NodeState, source: Link | None, flow_id: str) -> None:
+def credit_back(state: NodeState, source: Link | None, flow_id: str, size: int = 0) -> None:
     """Give a flow's credit back to the link an envelope came in by, once the envelope has left us."""
     session = state.sessions.get(source) if source is not None and source is not LOCAL else None
     if session is not None:
-        credits = session.flow.received(flow_id)
+        credits = session.flow.received(flow_id, size)
         if credits:
             send_credit(state, session, flow_id, credits, None)
 

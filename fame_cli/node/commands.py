@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,16 +20,13 @@ from fame_cli.errors import RemoteError
 
 __all__ = ["Command", "line_runner", "runner"]
 
-CHUNK_BYTES = 65_536
+STDIN, STDOUT, STDERR = 0, 1, 2
 
 STDERR_BYTES = 4_096
 """Bytes of the end of stderr that are kept for the message."""
 
 MESSAGE_CHARACTERS = 200
 """Characters of stderr's last line that reach the caller."""
-
-END_S = 5.0
-"""Seconds a program that was killed, or has closed its stdout, has to be gone."""
 
 T = TypeVar("T")
 
@@ -49,43 +45,76 @@ class Command:
     result: Literal["text", "json"] = "text"
 
 
-class _Run:
-    """Hold one running program."""
+class _Program(asyncio.SubprocessProtocol):
+    """Hold one running program: its output as far as it isn't taken, the end of its stderr, and its end."""
 
-    def __init__(self, name: str, process: Process, max_bytes: int) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
+    transport: asyncio.SubprocessTransport
+
+    def __init__(self, name: str, max_bytes: int) -> None:
         self._name = name
-        self._process = process
         self._max_bytes = max_bytes
-        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+        self._output = bytearray()
+        self._complete = False
         self._said = b""
-        self._listening = asyncio.create_task(self._listen())
+        self._changed = asyncio.Event()
+        self._exited = asyncio.Event()
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take that the program runs."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self.transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take what it prints; more than it may isn't read before the rest is taken."""
+        if fd == STDERR:
+            self._said = (self._said + data)[-STDERR_BYTES:]
+            return
+        self._output += data
+        self._changed.set()
+        if len(self._output) > self._max_bytes:
+            self._pipe().pause_reading()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Take the end of stdout or stderr."""
+        if fd == STDOUT:
+            self._complete = True
+            self._changed.set()
+
+    def process_exited(self) -> None:
+        """Take that the process has ended; its pipes may still hold something."""
+        self._exited.set()
+
+    # Called by us
 
     def tell(self, arguments: Mapping[str, object]) -> None:
         """Write the arguments; a program that doesn't read them is free not to."""
-        self._stdin.write(encode_json(arguments) + b"\n")
-        self._stdin.close()
+        pipe = self.transport.get_pipe_transport(STDIN)
+        assert isinstance(pipe, asyncio.WriteTransport)
+        pipe.write(encode_json(arguments) + b"\n")
+        pipe.close()
 
     async def output(self) -> bytes:
         """Read stdout to its end."""
-        parts: list[bytes] = []
-        size = 0
-        while part := await self._stdout.read(CHUNK_BYTES):
-            size += len(part)
-            if size > self._max_bytes:
+        while not self._complete:
+            if len(self._output) > self._max_bytes:
                 raise RemoteError(f"{self._name}: the command prints more than {self._max_bytes} bytes")
-            parts.append(part)
-        return b"".join(parts)
+            await self._more()
+        return bytes(self._output)
 
     async def line(self) -> bytes:
-        """Read the next line; b"" at the end."""
-        try:
-            return await self._stdout.readline()
-        except ValueError as error:
-            too_long = f"{self._name}: the command prints a line of more than {self._max_bytes} bytes"
-            raise RemoteError(too_long) from error
+        """Take the next line with its end; b"" at the end of stdout."""
+        searched = 0
+        while (end := self._output.find(b"\n", searched) + 1) == 0 and not self._complete:
+            searched = len(self._output)
+            if searched > self._max_bytes:
+                raise RemoteError(f"{self._name}: the command prints a line of more than {self._max_bytes} bytes")
+            await self._more()
+        end = end or len(self._output)
+        line = bytes(self._output[:end])
+        del self._output[:end]
+        return line
 
     async def succeed(self) -> None:
         """Wait for the end of the program.
@@ -93,44 +122,56 @@ class _Run:
         Raises:
             RemoteError: it failed; the last line of its stderr says why.
         """
-        code = await self._process.wait()
+        await self._exited.wait()
+        code = self.transport.get_returncode()
         if code:
-            await asyncio.wait([self._listening], timeout=END_S)
             lines = self._said.decode(errors="replace").strip().splitlines()
             why = f": {lines[-1].strip()[:MESSAGE_CHARACTERS]}" if lines else ""
             how = f"ended with code {code}" if code > 0 else f"was killed by signal {-code}"
             raise RemoteError(f"{self._name}: the command {how}{why}", data={"exit_code": code})
 
     async def stop(self) -> None:
-        """Kill what is left of the process group and forget it."""
+        """Kill what is left of the process group and see the program to its end, even when cancelled meanwhile."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._listening.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                await self._process.wait()
+            os.killpg(self.transport.get_pid(), signal.SIGKILL)
+        cancelled = None
+        while not self._exited.is_set():
+            try:
+                await self._exited.wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        self.transport.close()
+        if cancelled is not None:
+            raise cancelled
 
-    async def _listen(self) -> None:
-        """Keep stderr flowing and remember its end."""
-        while part := await self._stderr.read(CHUNK_BYTES):
-            self._said = (self._said + part)[-STDERR_BYTES:]
+    async def _more(self) -> None:
+        self._pipe().resume_reading()
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _pipe(self) -> asyncio.ReadTransport:
+        pipe = self.transport.get_pipe_transport(STDOUT)
+        assert isinstance(pipe, asyncio.ReadTransport)
+        return pipe
 
 
 @asynccontextmanager
-async def _running(name: str, command: Command, arguments: Mapping[str, object], max_bytes: int) -> AsyncIterator[_Run]:
+async def _running(
+    name: str, command: Command, arguments: Mapping[str, object], max_bytes: int
+) -> AsyncIterator[_Program]:
+    loop = asyncio.get_running_loop()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=max_bytes, start_new_session=True
+        _, program = await loop.subprocess_exec(
+            lambda: _Program(name, max_bytes), *command.argv, start_new_session=True
         )
     except (OSError, ValueError) as error:
         why = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
         raise RemoteError(f"{name}: {command.argv[0]} can't be started: {why}") from error
-    run = _Run(name, process, max_bytes)
     try:
-        run.tell(arguments)
-        yield run
+        program.tell(arguments)
+        yield program
     finally:
-        await run.stop()
+        await program.stop()
 
 
 def runner(
@@ -145,11 +186,11 @@ def runner(
     """
 
     async def answer(arguments: Mapping[str, object]) -> str:
-        async with _running(name, command, arguments, max_bytes) as run:
+        async with _running(name, command, arguments, max_bytes) as program:
             try:
                 async with asyncio.timeout(timeout_s):
-                    printed = await run.output()
-                    await run.succeed()
+                    printed = await program.output()
+                    await program.succeed()
             except TimeoutError as error:
                 raise RemoteError(f"{name}: the command took longer than {timeout_s:g} s") from error
         return _text(name, printed)
@@ -169,10 +210,10 @@ def line_runner(
     """
 
     async def items(arguments: Mapping[str, object]) -> AsyncGenerator[object, None]:
-        async with _running(name, command, arguments, max_bytes) as run:
-            while line := await _in_time(name, run.line(), timeout_s):
+        async with _running(name, command, arguments, max_bytes) as program:
+            while line := await _in_time(name, program.line(), timeout_s):
                 yield _item(_text(name, line))
-            await _in_time(name, run.succeed(), timeout_s)
+            await _in_time(name, program.succeed(), timeout_s)
 
     return items
 

@@ -18,7 +18,9 @@ from fame_cli.node.operation import Field, Operation, Shape, optional_field, rea
 from fame_cli.node.rendering import Template, renderer
 from fame_cli.node.webcalls import HttpCall, http_caller
 
-__all__ = ["Command", "HttpCall", "Parameter", "Template", "declared_operation"]
+__all__ = ["Answer", "Command", "HttpCall", "JsonType", "Parameter", "Template", "declared_operation"]
+
+Answer = Template | Command | HttpCall
 
 JsonType = Literal["integer", "number", "string", "boolean", "object", "array"]
 
@@ -58,7 +60,7 @@ def declared_operation(
     parameters: Sequence[Parameter],
     streaming: bool,
     timeout_s: float,
-    answer: Template | Command | HttpCall,
+    answer: Answer,
     max_bytes: int = MAX_MESSAGE_BYTES,
 ) -> Operation:
     """Make an operation of a template, a command or an HTTP call.
@@ -82,7 +84,7 @@ def declared_operation(
 
 
 def _asked(
-    name: str, answer: Template | Command | HttpCall, *, streaming: bool, timeout_s: float, max_bytes: int
+    name: str, answer: Answer, *, streaming: bool, timeout_s: float, max_bytes: int
 ) -> Callable[[Mapping[str, object]], object]:
     """Return what answers: from the arguments to an awaitable of the result, or to an async iterator of items."""
     if streaming and not isinstance(answer, Command):

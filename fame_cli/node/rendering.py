@@ -23,6 +23,9 @@ __all__ = ["Template", "renderer"]
 MAX_BITS = 65_536
 """Bits of the largest whole number that ``*`` and ``**`` make."""
 
+MAX_DEPTH = 64
+"""Calls within calls; well below what the interpreter bears."""
+
 
 @dataclass(slots=True, frozen=True)
 class Template:
@@ -39,9 +42,10 @@ class Template:
 
 @dataclass(slots=True)
 class _Budget:
-    """Say when one rendering must be over; its thread looks here at every step of a loop and every call."""
+    """Say when one rendering must be over, and how deep it is; its thread looks here at every step and call."""
 
     until: float
+    depth: int = 0
 
     def check(self) -> None:
         if time.monotonic() >= self.until:
@@ -80,8 +84,6 @@ def renderer(
 
 
 def _render(name: str, compiled: "Compiled", arguments: Mapping[str, object], budget: _Budget, max_bytes: int) -> str:
-    from jinja2 import TemplateError  # loaded already: the template is compiled
-
     _budget.set(budget)
     parts: list[str] = []
     size = 0
@@ -92,7 +94,9 @@ def _render(name: str, compiled: "Compiled", arguments: Mapping[str, object], bu
             if size > max_bytes:
                 raise RemoteError(f"{name}: the template makes more than {max_bytes} bytes")
             parts.append(part)
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (RemoteError, TimeoutError):
+        raise
+    except Exception as error:  # the boundary to user code: a template may raise anything
         text = str(error).partition("\n")[0] or type(error).__name__
         raise RemoteError(f"{name}: the template fails: {text}") from error
     return "".join(parts)
@@ -132,8 +136,15 @@ def _environment() -> "SandboxedEnvironment":
             return super().call_binop(context, operator, left, right)
 
         def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
-            _budget.get().check()
-            return super().call(context, called, *args, **kwargs)
+            budget = _budget.get()
+            budget.check()
+            if budget.depth >= MAX_DEPTH:
+                raise SecurityError(f"it calls itself more than {MAX_DEPTH} deep")
+            budget.depth += 1
+            try:
+                return super().call(context, called, *args, **kwargs)
+            finally:
+                budget.depth -= 1
 
     environment = Sandbox(undefined=StrictUndefined, autoescape=False)
     environment.filters["_counted"] = _counted

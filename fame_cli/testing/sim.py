@@ -106,7 +106,7 @@ class SimNode:
                     self._dispatch(request)
                 case CallEnded(key, outcome):
                     self.outcomes.setdefault(key, []).append(outcome)
-                case ItemArrived(key, _, _):
+                case ItemArrived(key=key):
                     self.items.setdefault(key, []).append(effect)
                 case DispatchCancelled(key, _):
                     self.cancelled.append(key)

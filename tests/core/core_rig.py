@@ -22,7 +22,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 
 STAMP = "2026-01-01T00:00:00.000Z"
 
-PROPERTY = settings(deadline=None, derandomize=True, max_examples=60)
+PROPERTY = settings(deadline=None, derandomize=True, max_examples=40)
 """What every property test of this folder runs under: the same examples each time, few enough to stay quick."""
 
 Json = dict[str, object]

@@ -192,8 +192,9 @@ def test_a_plain_peer_that_still_has_a_name_is_not_told_it_again() -> None:
     assert told(rig, peer) == []
 
 
-def test_only_a_peer_without_extensions_is_a_plain_one() -> None:
+def test_a_peer_that_does_not_negotiate_announcements_is_a_plain_one() -> None:
     assert plain_peer(Link(1, LinkKind.PEER))
+    assert plain_peer(Link(1, LinkKind.PEER, extensions=frozenset({"cancel"})))
     assert not plain_peer(Link(1, LinkKind.PEER, extensions=frozenset({"announce"})))
     assert not plain_peer(Link(1, LinkKind.PARENT))
 

@@ -222,4 +222,4 @@ class FlowModel(RuleBasedStateMachine):
 
 
 TestFlowModel = FlowModel.TestCase
-TestFlowModel.settings = settings(PROPERTY, max_examples=25, stateful_step_count=30)
+TestFlowModel.settings = settings(PROPERTY, max_examples=20, stateful_step_count=25)

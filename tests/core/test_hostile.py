@@ -166,7 +166,7 @@ def test_deep_nesting_in_any_place_does_no_harm_on_any_link(number: int) -> None
     assert is_still_well(rig, links, links[number])
 
 
-@settings(PROPERTY, max_examples=40)
+@settings(PROPERTY, max_examples=30)
 @given(st.data())
 def test_real_envelopes_with_bytes_changed_do_no_harm(data: st.DataObject) -> None:
     rig, links = everybody()

@@ -4,7 +4,6 @@ from collections import Counter
 
 import pytest
 
-from fame_cli.core import ids
 from fame_cli.core.ids import ALPHABET, digits_from_bytes, sid_of
 
 
@@ -18,19 +17,6 @@ from fame_cli.core.ids import ALPHABET, digits_from_bytes, sid_of
 )
 def test_the_sender_digest_equals_the_check_values_of_the_specification(path: str, sid: str) -> None:
     assert sid_of(path) == sid
-
-
-def test_a_digest_of_zero_is_still_a_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No path is known whose digest starts with 16 zero bytes, so the hash is replaced."""
-
-    class Zeros:
-        def __init__(self, _: bytes) -> None: ...
-
-        def digest(self) -> bytes:
-            return bytes(32)
-
-    monkeypatch.setattr(ids, "sha256", Zeros)
-    assert sid_of("/s1") == "0"
 
 
 def test_every_digit_is_equally_likely() -> None:

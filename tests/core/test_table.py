@@ -394,4 +394,4 @@ class TableModel(RuleBasedStateMachine):
 
 
 TestTableModel = TableModel.TestCase
-TestTableModel.settings = settings(PROPERTY, max_examples=25, stateful_step_count=30)
+TestTableModel.settings = settings(PROPERTY, max_examples=20, stateful_step_count=25)

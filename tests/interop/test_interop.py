@@ -361,6 +361,27 @@ def test_a_call_to_nobody_at_their_sentinel_does_not_cost_us_the_peer_link(mixed
     assert after.seconds < AT_ONCE_S
 
 
+# --- bursts ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_burst_of_calls_of_our_client_does_not_lock_up_a_sentinel_of_theirs(new_fabric: FabricMaker) -> None:
+    """A real sentinel waits for credit inside the read loop of a link, and two such waits can wait for each other.
+
+    So a client of ours must keep fewer requests unanswered at a real sentinel than a window holds. This has a sentinel
+    of its own: one that locked up never answers again.
+    """
+    fabric = new_fabric()
+    sentinel = fabric.naylence_sentinel("alone").wait()
+    fabric.our_agent("ours1", sentinel)
+    fabric.wait_for_address("ours1@fame.fabric", sentinel)
+
+    async def burst() -> list[Any]:
+        async with Client(sentinel.url, timeout_s=2 * AT_ONCE_S) as client:
+            return await asyncio.gather(*(client.call("ours1@fame.fabric", "echo", value=n) for n in range(300)))
+
+    assert asyncio.run(burst()) == list(range(300))
+
+
 # --- leaving early, and dying --------------------------------------------------------------------------------------
 
 

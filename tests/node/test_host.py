@@ -61,8 +61,6 @@ class Work(Agent):
         self.ended.append(payload)
 
 
-
-
 # Answers
 
 
