@@ -16,7 +16,7 @@ from fame_cli.node.sentinel import Sentinel
 from fame_cli.node.serving import serve_agent
 
 if TYPE_CHECKING:
-    from fame_cli.node.runner import Observer
+    from fame_cli.node.roles import Observer
 
 __all__ = ["build_agent", "build_sentinel", "run_agent", "run_sentinel"]
 

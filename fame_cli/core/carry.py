@@ -8,11 +8,6 @@ Functions that may keep an envelope's credit say so by returning True ("held"); 
 credit back with `credit_back`.
 """
 
-from typing import Any
-
-import msgspec
-
-from fame_cli.core.address import parse
 from fame_cli.core.calls import (
     Call,
     CallKey,
@@ -21,20 +16,19 @@ from fame_cli.core.calls import (
     read_request,
     read_response,
 )
-from fame_cli.core.effects import CallEnded, Dispatch, DispatchCancelled, FlowOpen, ItemArrived, Outcome, Request, Send
-from fame_cli.core.envelope import ACK, REPLY, RESET, STREAM, SYN, TRACE, Envelope, Header, data_frame, encode
+from fame_cli.core.effects import CallEnded, Dispatch, FlowOpen, ItemArrived, Outcome, Request, Send
+from fame_cli.core.ending import end_call, is_at, refuse, send_routed, stop_downstream, tell_caller
+from fame_cli.core.envelope import ACK, REPLY, STREAM, SYN, TRACE, Envelope, data_frame, encode
 from fame_cli.core.flow import Held
-from fame_cli.core.frames import EMPTY, CallCancel, Data, DeliveryAck, Meta
+from fame_cli.core.frames import EMPTY, Data, DeliveryAck
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.session import Session
-from fame_cli.core.state import NodeState, credit_back, nack_frame, pass_on, send
+from fame_cli.core.state import NodeState, credit_back, pass_on
+from fame_cli.core.trace import extended, trace_of, traced
 from fame_cli.errors import RemoteProtocolError
 
-__all__ = ["answer", "cancel", "carry", "link_lost", "refuse", "release", "writable"]
-
-MAX_TRACE = 64
-"""Entries in one trace: 16 hops there and back, and room."""
+__all__ = ["answer", "carry", "release", "writable"]
 
 
 def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bool:
@@ -66,7 +60,7 @@ def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
         state.note("stale_answer_dropped", "debug", to=envelope.to, link=target.number)
         return False
     if asks:
-        if not target.is_ours and _is_at(target, envelope.to):
+        if not target.is_ours and is_at(target, envelope.to):
             refuse(state, origin, envelope, "NO_ROUTE", f"nothing called {envelope.to} is known here")
             return False
         if _open(state, origin, target, envelope, now) is None:
@@ -74,7 +68,7 @@ def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
             return False
     size = len(data)
     if envelope.meta is not None and TRACE in envelope.meta and origin is not LOCAL:
-        envelope = _traced(state, envelope, origin, now)
+        envelope = traced(state.settings.node_id, envelope, origin, now)
         data = encode(envelope)
     deferred = corr_id is not None and envelope.flow_id == corr_id
     sent = pass_on(state, out, envelope.flow_id, data, origin if deferred else None, size)
@@ -88,12 +82,12 @@ def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
 def _overflow(state: NodeState, origin: Link, envelope: Envelope, reason: str) -> None:
     """Refuse what a link has no room for: a request to its sender, an answer to the caller who waits for it."""
     key = (envelope.to or "", envelope.corr_id or "")
-    call = _end(state, key)
+    call = end_call(state, key)
     if call is None:
         refuse(state, origin, envelope, "QUEUE_FULL", reason)
         return
-    _tell_caller(state, key, call, "QUEUE_FULL", reason)
-    _stop_downstream(state, key, call, reason)
+    tell_caller(state, key, call, "QUEUE_FULL", reason)
+    stop_downstream(state, key, call, reason)
 
 
 def _open(state: NodeState, origin: Link, target: Link, envelope: Envelope, now: float) -> Call | None:
@@ -125,46 +119,12 @@ def _answer_passed(state: NodeState, envelope: Envelope, now: float) -> None:
             return
     elif isinstance(frame, DeliveryAck) and frame.accepted:
         return
-    _end(state, key)
-
-
-def _end(state: NodeState, key: CallKey) -> Call | None:
-    call = state.calls.end(key)
-    if call is not None and call.streaming:
-        state.producers.pop((call.ingress, key[1]), None)
-        for link in (call.ingress, call.egress):
-            session = state.sessions.get(link)
-            if session is not None:
-                session.flow.forget(key[1])
-    return call
-
-
-def _is_at(link: Link, to: str | None) -> bool:
-    """Tell whether an address lies at a plain neighbour's own path, where an unknown name stops its read loop."""
-    return to is not None and parse(to).path == link.remote_path and not to.startswith("__sys__@")
+    end_call(state, key)
 
 
 def _would_poison(state: NodeState, link: Link, envelope: Envelope) -> bool:
     """Tell whether a plain neighbour would choke on an answer nobody there waits for any more (spec 6.5)."""
-    return _is_at(link, envelope.to) and state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
-
-
-def _traced(state: NodeState, envelope: Envelope, origin: Link, now: float) -> Envelope:
-    meta = dict(envelope.meta or {})
-    meta[TRACE] = _trace_on(state, _trace_of(meta) or [], origin, now)
-    return msgspec.structs.replace(envelope, meta=meta)
-
-
-def _trace_of(meta: Meta | None) -> list[str] | None:
-    """Return the trace entries of an envelope, None when it has none; anything odd among them is left out."""
-    trace: Any = (meta or {}).get(TRACE)
-    return [entry for entry in trace if isinstance(entry, str)] if isinstance(trace, list) else None
-
-
-def _trace_on(state: NodeState, entries: list[str], origin: Link, now: float) -> list[str]:
-    if len(entries) >= MAX_TRACE:
-        return entries
-    return [*entries, f"{state.settings.node_id};{origin.kind.value};{int(now * 1e6)}"]
+    return is_at(link, envelope.to) and state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
 
 
 # Deliver
@@ -173,7 +133,7 @@ def _trace_on(state: NodeState, entries: list[str], origin: Link, now: float) ->
 def _deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: float) -> bool:
     if (envelope.rtype or 0) & ACK and envelope.reply_to and isinstance(envelope.frame, Data):
         # "received", not "done"; a Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)
-        _send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
+        send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
     key = (envelope.to or "", envelope.corr_id or "")
     call = state.calls.get(key)
     if call is not None and call.ingress is LOCAL:
@@ -200,7 +160,7 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
     key = None
     trace = None
     if envelope.meta is not None and TRACE in envelope.meta:
-        trace = _trace_on(state, _trace_of(envelope.meta) or [], origin, now)
+        trace = extended(state.settings.node_id, trace_of(envelope.meta) or [], origin, now)
     if envelope.reply_to and envelope.corr_id:
         key = (envelope.reply_to, envelope.corr_id)
         running = state.calls.get(key)
@@ -242,7 +202,7 @@ def _answered(
     except RemoteProtocolError as error:
         _finish(state, key, Outcome("error", code="-32700", message=str(error)))
         return False
-    trace = _trace_of(envelope.meta)
+    trace = trace_of(envelope.meta)
     if response.error is not None:
         failure = response.error
         outcome = Outcome("error", code=str(failure.code), message=failure.message, data=failure.data, trace=trace)
@@ -260,7 +220,7 @@ def _answered(
 
 def _finish(state: NodeState, key: CallKey, outcome: Outcome) -> None:
     """End a call of ours that is known to be in flight."""
-    _end(state, key)
+    end_call(state, key)
     state.effects.append(CallEnded(key, outcome))
 
 
@@ -272,7 +232,7 @@ def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: 
     call = state.calls.get(key)
     if call is None:
         return
-    meta = {TRACE: _trace_on(state, call.trace, LOCAL, now)} if call.trace is not None else None
+    meta = {TRACE: extended(state.settings.node_id, call.trace, LOCAL, now)} if call.trace is not None else None
     sequence = call.sent if call.streaming else state.next_sequence()
     call.sent += 1
     envelope = Envelope(
@@ -296,11 +256,11 @@ def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: 
         answer(state, key, failure, now, last=True)
         return
     if call.ingress is LOCAL:
-        _deliver(state, LOCAL, envelope, now)
+        _deliver(state, LOCAL, envelope, len(data), now)
         return
     carry(state, LOCAL, envelope, data, now)
     if last:
-        _end(state, key)  # has happened already unless there was no way back
+        end_call(state, key)  # has happened already unless there was no way back
 
 
 def writable(state: NodeState, key: CallKey) -> bool:
@@ -322,94 +282,3 @@ def release(state: NodeState, session: Session, flow_id: str, held: list[Held]) 
     if key is not None and session.flow.writable(flow_id):
         del state.producers[session.link, flow_id]
         state.effects.append(FlowOpen(key))
-
-
-# Refusals
-
-
-def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: str, reason: str) -> None:
-    """Answer an envelope that can't go on: to our own caller directly, else by a NACK to `replyTo` (spec 6.4).
-
-    A NACK has no `replyTo` itself, so it is never answered in turn.
-    """
-    state.note("envelope_refused", "debug", code=code, reason=reason, link=origin.number)
-    if not (envelope.id and envelope.reply_to and envelope.corr_id):
-        return
-    key = (envelope.reply_to, envelope.corr_id)
-    call = state.calls.get(key)
-    if call is not None and call.ingress is not origin:
-        return  # somebody else's call: the newcomer that borrowed its names gets no say over it
-    _end(state, key)
-    if origin is LOCAL:
-        state.effects.append(CallEnded(key, Outcome("nack", code=code, message=reason)))
-    else:
-        _send_routed(state, origin, envelope.reply_to, nack_frame(code, reason, envelope.id), envelope, RESET)
-
-
-def _send_routed(
-    state: NodeState, origin: Link, to: str, frame: DeliveryAck, about: Envelope | Header, flow_flags: int
-) -> None:
-    """Send an acknowledgement of ours along the routes; what has no way is dropped, as spec 6.4 says."""
-    try:
-        target = route(to, None, LOCAL, state.table)
-    except RemoteProtocolError as error:
-        target = Drop("NO_ROUTE", str(error))
-    if isinstance(target, Drop) or target is LOCAL:
-        state.note("ack_undeliverable", "debug", to=to)
-        return
-    if not target.is_ours and target is not origin and _is_at(target, to):
-        return
-    send(
-        state,
-        state.sessions[target],
-        frame,
-        to=to,
-        corr_id=about.corr_id,
-        trace_id=about.trace_id,
-        flow_flags=flow_flags,
-    )
-
-
-# Calls that end early
-
-
-def cancel(state: NodeState, key: CallKey, origin: Link, reason: str) -> bool:
-    """Stop a call on behalf of the side it came from, and let the next node towards the provider know.
-
-    Returns:
-        False when there is no such call of `origin`.
-    """
-    call = state.calls.get(key)
-    if call is None or call.ingress is not origin:
-        return False
-    _end(state, key)
-    _stop_downstream(state, key, call, reason)
-    return True
-
-
-def _stop_downstream(state: NodeState, key: CallKey, call: Call, reason: str) -> None:
-    if call.egress is LOCAL:
-        state.effects.append(DispatchCancelled(key, reason))
-        return
-    session = state.sessions.get(call.egress)
-    if session is not None and "cancel" in call.egress.extensions:
-        send(state, session, CallCancel(), reply_to=key[0], corr_id=key[1], trace_id=call.trace_id)
-
-
-def link_lost(state: NodeState, link: Link) -> None:
-    """End every call over a link that is gone: tell the callers beyond us, stop the work beyond us."""
-    for key, call in state.calls.over(link):
-        _end(state, key)
-        if call.ingress is link:
-            _stop_downstream(state, key, call, "the caller's link is gone")
-            continue
-        _tell_caller(state, key, call, "LINK_LOST", f"{link.remote_id} went away with the call in flight")
-
-
-def _tell_caller(state: NodeState, key: CallKey, call: Call, code: str, reason: str) -> None:
-    """Tell the caller of a call that has been ended here that it failed."""
-    if call.ingress is LOCAL:
-        state.effects.append(CallEnded(key, Outcome("nack", code=code, message=reason)))
-        return
-    about = Header(id=call.request_id, trace_id=call.trace_id, reply_to=key[0], corr_id=key[1])
-    _send_routed(state, call.ingress, key[0], nack_frame(code, reason, call.request_id), about, RESET)

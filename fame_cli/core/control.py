@@ -9,8 +9,8 @@ from typing import Any
 
 from fame_cli.core.address import is_node_id, is_node_path
 from fame_cli.core.announce import PLAIN_PEER_DELAY_S, announce, announce_all, is_announceable, plain_peer
-from fame_cli.core.carry import link_lost
 from fame_cli.core.effects import BindAnswered, CloseLink, LinkAttached, LinkRefused
+from fame_cli.core.ending import link_lost
 from fame_cli.core.envelope import Envelope
 from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW
 from fame_cli.core.frames import (
@@ -136,6 +136,24 @@ def _settle_namesake(state: NodeState, link: Link) -> Refusal | None:
     return None
 
 
+def _settle_twin(state: NodeState, link: Link) -> Refusal | None:
+    """Decide between a link we dialled and one that leads to a sentinel of the same id already (spec 9.1).
+
+    Two sentinels behind two of our URLs may share an id: then the first stays. One sentinel behind two of our URLs
+    takes the newer link for a reconnect, so we do too.
+    """
+    known = state.table.peers.get(link.remote_id)
+    if known is None:
+        return None
+    same = known.instance_id == link.instance_id
+    if not same and (known.dialed or link.is_ours):
+        return Refusal("NAMESAKE", f"another sentinel called {link.remote_id} is attached")
+    if same and not known.dialed and not _survives(state, link):
+        return Refusal("DUPLICATE_LINK", f"{link.remote_id} is linked already")
+    end(state, state.sessions[known], CLOSE_NORMAL, "replaced by a newer link")
+    return None
+
+
 def _survives(state: NodeState, link: Link) -> bool:
     return link.dialed == (state.settings.node_id < link.remote_id)
 
@@ -163,14 +181,11 @@ def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: f
     link.instance_id = instance_id if isinstance(instance_id, str) else ""
     session.epoch = ack.routing_epoch or ""
     if link.kind is LinkKind.PEER:
-        known = state.table.peers.get(link.remote_id)
-        crossed = known is not None and known.instance_id == link.instance_id and not known.dialed
-        if crossed and not _survives(state, link):
-            state.effects.append(LinkRefused(link, "DUPLICATE_LINK", "already linked the other way round"))
+        refusal = _settle_twin(state, link)
+        if refusal is not None:
+            state.effects.append(LinkRefused(link, refusal.code, refusal.reason))
             end(state, session, CLOSE_NORMAL, "duplicate link")
             return
-        if known is not None:
-            end(state, state.sessions[known], CLOSE_NORMAL, "replaced by a newer link")
     elif ack.assigned_path != state.table.path:
         _take_path(state, ack.assigned_path or "")
     session.next_beat = now + HEARTBEAT_S

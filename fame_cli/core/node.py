@@ -8,7 +8,7 @@ frames go to ``control.py``, data to ``carry.py``, and neither is asked before t
 from collections.abc import Callable
 from dataclasses import replace
 
-from fame_cli.core import carry, control
+from fame_cli.core import carry, control, ending
 from fame_cli.core.address import parse, physical
 from fame_cli.core.announce import announce, announce_all
 from fame_cli.core.calls import Call, CallKey, error_payload, request_payload, result_payload
@@ -137,7 +137,7 @@ class NodeCore:
     def tick(self, now: float) -> list[Effect]:
         """Take that time has passed; call it at `next_deadline` or later."""
         for key, timeout_s in self._state.calls.expired(now):
-            carry.cancel(self._state, key, LOCAL, "the caller's time is over")
+            ending.cancel(self._state, key, LOCAL, "the caller's time is over")
             self._state.effects.append(CallEnded(key, Outcome("timeout", message=f"{timeout_s:g}")))
         if now >= self._sweep_at:
             self._sweep(now)
@@ -227,16 +227,16 @@ class NodeCore:
         limit = state.settings.max_message_bytes
         state.calls.open(key, call)
         if len(data) > limit:
-            carry.refuse(state, LOCAL, envelope, "MESSAGE_TOO_LARGE", f"{len(data)} bytes; the limit is {limit}")
+            ending.refuse(state, LOCAL, envelope, "MESSAGE_TOO_LARGE", f"{len(data)} bytes; the limit is {limit}")
         elif not state.settings.routes and self.table.parent is None and self.table.path:
-            carry.refuse(state, LOCAL, envelope, "LINK_LOST", "the link to the sentinel is down")
+            ending.refuse(state, LOCAL, envelope, "LINK_LOST", "the link to the sentinel is down")
         else:
             carry.carry(state, LOCAL, envelope, data, now)
         return key, self._effects()
 
     def cancel(self, key: CallKey) -> list[Effect]:
         """Give a call of ours up; its provider is told as far as the links on the way know how."""
-        if carry.cancel(self._state, key, LOCAL, "the caller gave up"):
+        if ending.cancel(self._state, key, LOCAL, "the caller gave up"):
             self._state.effects.append(CallEnded(key, Outcome("cancelled")))
         return self._effects()
 
@@ -318,7 +318,7 @@ class NodeCore:
         elif isinstance(frame, Data | DeliveryAck | SecureOpen | SecureAccept | SecureClose):
             held = carry.carry(self._state, session.link, envelope, data, now)
         elif isinstance(frame, CallCancel):
-            carry.cancel(self._state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
+            ending.cancel(self._state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
         elif isinstance(frame, NodeAttach | NodeAttachAck | KeyAnnounce | KeyRequest):
             self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
         else:
@@ -350,7 +350,7 @@ class NodeCore:
         header = peek(data)
         if header is not None and session.is_open:
             code = "MALFORMED" if len(data) <= self._state.settings.max_message_bytes else "MESSAGE_TOO_LARGE"
-            carry.refuse(self._state, session.link, header, code, str(error)[:200])
+            ending.refuse(self._state, session.link, header, code, str(error)[:200])
 
     def _sweep(self, now: float) -> None:
         for session in self.sessions():

@@ -19,7 +19,7 @@ from fame_cli.core.table import RouteTable
 
 __all__ = ["EXTENSIONS", "NodeState", "Settings", "pass_on", "send", "send_credit"]
 
-EXTENSIONS = ("announce", "cancel", "sys", "trace", "window")
+EXTENSIONS = ("announce", "cancel", "sys", "window")
 """What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md)."""
 
 

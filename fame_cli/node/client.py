@@ -23,6 +23,7 @@ from fame_cli.errors import (
     CallCancelled,
     DeadlineExceeded,
     FameError,
+    LinkLost,
     LocalProtocolError,
     NoRoute,
     RemoteError,
@@ -32,7 +33,8 @@ from fame_cli.errors import (
 )
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import attach, keep_attached
-from fame_cli.node.runner import Node, Observer
+from fame_cli.node.roles import Observer
+from fame_cli.node.runner import Node
 
 __all__ = ["DEFAULT_URL", "Client"]
 
@@ -41,6 +43,9 @@ DEFAULT_URL = "ws://127.0.0.1:8000/fame/v1/attach/ws/downstream"
 
 DEFAULT_TIMEOUT_S = 30.0
 """Seconds a call waits for its answer, a stream for its next item (spec 8.1)."""
+
+PLAIN_CALLS = 24
+"""Calls without a first answer at a plain Naylence sentinel: its window of 32, less room for its grants (spec 7)."""
 
 MAX_UNREAD_ITEMS = 65_536
 """Items of one stream that may wait for their reader."""
@@ -122,6 +127,7 @@ class Client:
         self._observer = observer
         self._max_message_bytes = max_message_bytes
         self._node: Node | None = None
+        self._plain_slots = asyncio.Semaphore(PLAIN_CALLS)
 
     async def __aenter__(self) -> Self:
         node = Node(self._node_id, observer=self._observer, max_message_bytes=self._max_message_bytes)
@@ -187,6 +193,7 @@ class Client:
         if target is None and not capabilities:
             target = await self._sole_provider(operation)
         answer = _Answer()
+        slots = await self._slot(node)
         key = node.call(
             answer,
             target,
@@ -201,6 +208,9 @@ class Client:
         except asyncio.CancelledError:
             node.cancel(key)
             raise
+        finally:
+            if slots is not None:
+                slots.release()
         self.last_trace = outcome.trace or self.last_trace
         if outcome.kind != "result":
             raise _error(outcome, target, operation)
@@ -221,6 +231,7 @@ class Client:
         if target is None and not capabilities:
             target = await self._sole_provider(operation)
         items = _Items(node)
+        slots = await self._slot(node)
         key = node.call(
             items,
             target,
@@ -231,16 +242,36 @@ class Client:
             timeout_s=timeout_s or self.timeout_s,
             trace=self._trace,
         )
+        read = 0
         try:
             async for item in _drain(node, items):
+                read += 1
+                if slots is not None:
+                    slots.release()
+                    slots = None
                 yield msgspec.json.decode(item.value)
         finally:
+            if slots is not None:
+                slots.release()
             if items.outcome is None:
                 node.cancel(key)
         outcome = items.outcome or Outcome("cancelled")
         self.last_trace = outcome.trace or self.last_trace
         if outcome.kind != "end":
-            raise _error(outcome, target, operation)
+            error = _error(outcome, target, operation)
+            raise StreamEnded(f"{operation} stopped after {read} items: {error}") if _is_loss(error, read) else error
+
+    async def _slot(self, node: Node) -> asyncio.Semaphore | None:
+        """Wait for room at a plain Naylence sentinel, which stands still for good when too many calls are open.
+
+        Returns:
+            What to release once the first answer is there; None where there is no such limit.
+        """
+        parent = node.core.table.parent
+        if parent is None or "window" in parent.extensions:
+            return None
+        await self._plain_slots.acquire()
+        return self._plain_slots
 
     # What there is
 
@@ -290,6 +321,11 @@ async def _drain(node: Node, items: _Items) -> AsyncGenerator[ItemArrived, None]
             return
         items.changed.clear()
         await items.changed.wait()
+
+
+def _is_loss(error: FameError, read: int) -> bool:
+    """Tell whether a stream that had begun was cut off, rather than refused or failed."""
+    return read > 0 and isinstance(error, LinkLost)
 
 
 def _error(outcome: Outcome, target: str | None, operation: str) -> FameError:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import msgspec
 
@@ -21,6 +21,9 @@ from fame_cli.errors import RemoteError
 __all__ = ["Command", "line_runner", "runner"]
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+
+END_S = 5.0
+"""Seconds a program that was killed, or has failed, has to be gone for good."""
 
 STDERR_BYTES = 4_096
 """Bytes of the end of stderr that are kept for the message."""
@@ -57,14 +60,14 @@ class _Program(asyncio.SubprocessProtocol):
         self._complete = False
         self._said = b""
         self._changed = asyncio.Event()
+        self._silent = asyncio.Event()
         self._exited = asyncio.Event()
 
     # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take that the program runs."""
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is none, it only acts like it
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Take what it prints; more than it may isn't read before the rest is taken."""
@@ -81,6 +84,8 @@ class _Program(asyncio.SubprocessProtocol):
         if fd == STDOUT:
             self._complete = True
             self._changed.set()
+        elif fd == STDERR:
+            self._silent.set()
 
     def process_exited(self) -> None:
         """Take that the process has ended; its pipes may still hold something."""
@@ -90,28 +95,29 @@ class _Program(asyncio.SubprocessProtocol):
 
     def tell(self, arguments: Mapping[str, object]) -> None:
         """Write the arguments; a program that doesn't read them is free not to."""
-        pipe = self.transport.get_pipe_transport(STDIN)
-        assert isinstance(pipe, asyncio.WriteTransport)
-        pipe.write(encode_json(arguments) + b"\n")
-        pipe.close()
+        pipe = cast(asyncio.WriteTransport, self.transport.get_pipe_transport(STDIN))
+        if not pipe.is_closing():  # uvloop notices at once when a program has ended
+            pipe.write(encode_json(arguments) + b"\n")
+            pipe.close()
 
     async def output(self) -> bytes:
         """Read stdout to its end."""
-        while not self._complete:
-            if len(self._output) > self._max_bytes:
-                raise RemoteError(f"{self._name}: the command prints more than {self._max_bytes} bytes")
+        while not self._complete and len(self._output) <= self._max_bytes:
             await self._more()
+        if len(self._output) > self._max_bytes:
+            raise RemoteError(f"{self._name}: the command prints more than {self._max_bytes} bytes")
         return bytes(self._output)
 
     async def line(self) -> bytes:
         """Take the next line with its end; b"" at the end of stdout."""
         searched = 0
-        while (end := self._output.find(b"\n", searched) + 1) == 0 and not self._complete:
-            searched = len(self._output)
-            if searched > self._max_bytes:
-                raise RemoteError(f"{self._name}: the command prints a line of more than {self._max_bytes} bytes")
+        while not (end := self._output.find(b"\n", searched) + 1):
+            searched = end = len(self._output)
+            if self._complete or searched > self._max_bytes:
+                break
             await self._more()
-        end = end or len(self._output)
+        if end > self._max_bytes:
+            raise RemoteError(f"{self._name}: the command prints a line of more than {self._max_bytes} bytes")
         line = bytes(self._output[:end])
         del self._output[:end]
         return line
@@ -125,6 +131,9 @@ class _Program(asyncio.SubprocessProtocol):
         await self._exited.wait()
         code = self.transport.get_returncode()
         if code:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(END_S):
+                    await self._silent.wait()
             lines = self._said.decode(errors="replace").strip().splitlines()
             why = f": {lines[-1].strip()[:MESSAGE_CHARACTERS]}" if lines else ""
             how = f"ended with code {code}" if code > 0 else f"was killed by signal {-code}"
@@ -132,14 +141,17 @@ class _Program(asyncio.SubprocessProtocol):
 
     async def stop(self) -> None:
         """Kill what is left of the process group and see the program to its end, even when cancelled meanwhile."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.transport.get_pid(), signal.SIGKILL)
+        if not (self._exited.is_set() and self._complete):  # else there may be no such group any more
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.transport.get_pid(), signal.SIGKILL)
         cancelled = None
+        enough = asyncio.get_running_loop().call_later(END_S, self._exited.set)
         while not self._exited.is_set():
             try:
                 await self._exited.wait()
             except asyncio.CancelledError as error:
                 cancelled = error
+        enough.cancel()
         self.transport.close()
         if cancelled is not None:
             raise cancelled
@@ -150,9 +162,7 @@ class _Program(asyncio.SubprocessProtocol):
         await self._changed.wait()
 
     def _pipe(self) -> asyncio.ReadTransport:
-        pipe = self.transport.get_pipe_transport(STDOUT)
-        assert isinstance(pipe, asyncio.ReadTransport)
-        return pipe
+        return cast(asyncio.ReadTransport, self.transport.get_pipe_transport(STDOUT))
 
 
 @asynccontextmanager
@@ -161,6 +171,8 @@ async def _running(
 ) -> AsyncIterator[_Program]:
     loop = asyncio.get_running_loop()
     try:
+        if any("\0" in part for part in command.argv):
+            raise ValueError("embedded null byte")  # uvloop would cut it off there
         _, program = await loop.subprocess_exec(
             lambda: _Program(name, max_bytes), *command.argv, start_new_session=True
         )

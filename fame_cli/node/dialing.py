@@ -64,7 +64,7 @@ async def keep_attached(node: Node, url: str, kind: LinkKind) -> None:
     failures = 0
     while True:
         try:
-            _, transport = await attach(node, url, kind)
+            link, transport = await attach(node, url, kind)
         except FameError as error:
             log_event("link_failed", "warning" if failures in (0, 10) else "debug", url=url, reason=str(error))
             failures += 1
@@ -73,6 +73,8 @@ async def keep_attached(node: Node, url: str, kind: LinkKind) -> None:
         else:
             wait, failures = delays(random.random), 0
             await transport.wait_closed()
+            while kind is LinkKind.PEER and link.remote_id in node.core.table.peers:
+                await node.links_changed()  # another link to that sentinel has taken its place; it will do
         await asyncio.sleep(next(wait))
 
 

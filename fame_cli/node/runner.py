@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from fame_cli.core.address import parse, pool_matches
 from fame_cli.core.calls import CallKey
@@ -25,8 +25,6 @@ from fame_cli.core.effects import (
     LinkAttached,
     LinkRefused,
     Note,
-    Outcome,
-    Request,
     Send,
 )
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
@@ -37,42 +35,12 @@ from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
 from fame_cli.node.clock import new_id, stamp
 from fame_cli.node.log import log_event
+from fame_cli.node.roles import Caller, Observer, Service
 
-__all__ = ["Caller", "Node", "Observer", "Service"]
+__all__ = ["Node"]
 
 CLOSE_S = 2.0
 """Seconds a node that ends gives its neighbours to say goodbye."""
-
-Observer = Callable[[str, bytes, float], None]
-"""Called with "out" or "in", the envelope's bytes, and the moment in seconds of the monotonic clock."""
-
-
-class Service(Protocol):
-    """Answer requests for a local address."""
-
-    def dispatch(self, request: Request) -> None:
-        """Start to answer one request."""
-        ...
-
-    def dispatch_cancelled(self, key: CallKey, reason: str) -> None:
-        """Stop answering it."""
-        ...
-
-    def flow_opened(self, key: CallKey) -> None:
-        """Go on producing its stream."""
-        ...
-
-
-class Caller(Protocol):
-    """Wait for the answer of one call."""
-
-    def item_arrived(self, item: ItemArrived) -> None:
-        """Take a stream item."""
-        ...
-
-    def call_ended(self, outcome: Outcome) -> None:
-        """Take the end; nothing follows."""
-        ...
 
 
 class _Inbound:

@@ -14,7 +14,8 @@ from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
 from fame_cli.node.log import log_event, set_up_logging
 from fame_cli.node.loop import run, until_signalled
-from fame_cli.node.runner import Node, Observer
+from fame_cli.node.roles import Observer
+from fame_cli.node.runner import Node
 from fame_cli.node.system import OPERATION
 
 __all__ = ["offers_of", "run_agent", "serve_agent"]

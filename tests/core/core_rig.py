@@ -69,6 +69,7 @@ class Rig:
         self.log: list[Effect] = []
         self._numbers = count(1)
         self._unread: dict[Link, list[Json]] = {}
+        self._granted: dict[Link, list[Json]] = {}
 
     # Neighbours
 
@@ -126,6 +127,7 @@ class Rig:
         """Have a neighbour bind an address, and forget what was said about it."""
         self.feed(link, make_envelope({"type": "AddressBind", "address": address}))
         self._unread.clear()
+        self._granted.clear()
 
     def call(self, to: str | None, method: str = "add", **how: object) -> CallKey:
         """Start a call of the core's own; `how` as in `NodeCore.call`."""
@@ -149,9 +151,20 @@ class Rig:
         """Return the session of a link."""
         return next(session for session in self.core.sessions() if session.link is link)
 
-    def said(self, link: Link) -> list[Json]:
-        """Return what was sent on a link since the last look."""
-        return self._unread.pop(link, [])
+    def said(self, link: Link, *, credits: bool = False) -> list[Json]:
+        """Return what was sent on a link since the last look, credits left out unless asked for (see `granted`)."""
+        said = self._unread.pop(link, [])
+        if credits:
+            return said
+        self._granted.setdefault(link, []).extend(m for m in said if m["frame"]["type"] == "CreditUpdate")
+        return [message for message in said if message["frame"]["type"] != "CreditUpdate"]
+
+    def granted(self, link: Link) -> list[Json]:
+        """Return the credits given on a link since the last look."""
+        rest = self.said(link)
+        if rest:
+            self._unread[link] = rest
+        return self._granted.pop(link, [])
 
     def requests(self) -> list[Request]:
         """Return what was dispatched here."""

@@ -140,6 +140,26 @@ def test_a_name_whose_only_other_owner_is_the_listener_is_withdrawn_from_it() ->
     assert told(rig, peer) == [{"type": "AddressUnbind", "address": MATH}]
 
 
+def test_a_name_that_comes_back_is_told_again() -> None:
+    rig = Rig()
+    peer = rig.peer("s2", ours=True)
+    for _ in range(2):
+        rig.do(rig.core.bind(MATH))
+        rig.do(rig.core.advertise("cap", MATH))
+        assert types(rig.said(peer)) == ["AddressBind", "CapabilityAdvertise"]
+        rig.do(rig.core.unbind(MATH))
+        rig.do(rig.core.withdraw("cap", MATH))
+        assert types(rig.said(peer)) == ["AddressUnbind", "CapabilityWithdraw"]
+
+
+def test_only_a_parent_is_expected_to_answer() -> None:
+    rig = Rig()
+    peer, parent = rig.peer("s2", ours=True), rig.parent()
+    rig.do(rig.core.bind(MATH))
+    assert rig.session(peer).unanswered == {}
+    assert list(rig.session(parent).unanswered.values()) == [MATH]
+
+
 def test_what_was_never_told_is_not_withdrawn() -> None:
     rig = Rig()
     west, east = rig.peer("s2", ours=True), rig.peer("s3", ours=True)

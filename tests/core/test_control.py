@@ -282,7 +282,7 @@ def test_a_dialled_peer_that_is_linked_already_is_given_up_by_the_greater_id() -
     [attach] = rig.said(link)
     theirs = rig.peer("s1", ours=True)
     rig.feed(link, ack_of(attach, "s1", "/s1", None, ours=True))
-    assert LinkRefused(link, "DUPLICATE_LINK", "already linked the other way round") in rig.log
+    assert LinkRefused(link, "DUPLICATE_LINK", "s1 is linked already") in rig.log
     assert rig.core.table.peers == {"s1": theirs}
 
 

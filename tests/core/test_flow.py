@@ -124,14 +124,36 @@ def test_other_windows_start_afresh() -> None:
     control = FlowControl()
     control.spend("f")
     control.received("f")
-    control.resize(100, 8)
+    control.resize(100, 8, 1000)
     assert spend_all(control, "f") == 100
     assert [control.received("f") for _ in range(2)] == [0, 2]
 
 
 def test_a_grant_is_due_at_a_quarter_of_the_window() -> None:
-    control = FlowControl(receive_window=32)
+    control = FlowControl()
+    control.resize(32, 32, 1000)
     assert [control.received("f") for _ in range(16)] == [0, 0, 0, 0, 0, 0, 0, 8] * 2
+
+
+def test_a_node_that_negotiated_nothing_gets_a_window_for_every_envelope() -> None:
+    assert [FlowControl().received("f") for _ in range(3)] == [32, 32, 32]
+
+
+def test_a_large_envelope_costs_more_both_ways_and_none_is_too_large() -> None:
+    control = FlowControl()
+    control.resize(10, 10, 1000)
+    assert control.take("f", 4500)  # 5 credits
+    assert control.take("f", 9999)  # 10 credits: 5 of debt
+    assert not control.take("f", 1)
+    control.hold("f", b"x" * 2500, None)  # 3 credits
+    assert control.grant("f", 5) == []
+    assert len(control.grant("f", 1)) == 1
+    assert control.grant("f", 2) == []
+    assert not control.writable("f")
+    control.grant("f", 1)
+    assert control.writable("f")
+    assert control.received("f", 999) == 0  # 1 credit
+    assert control.received("f", 1000) == 3  # 2 credits: a quarter of the window is reached
 
 
 def test_an_ended_flow_leaves_nothing_behind() -> None:

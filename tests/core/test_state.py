@@ -113,9 +113,8 @@ def test_bytes_are_passed_on_held_or_refused() -> None:
 
 def test_credit_goes_back_to_the_link_the_envelope_came_by() -> None:
     state, session = make_state()
-    for _ in range(8):
-        credit_back(state, session.link, "f")
-    assert [e["frame"] for e in written(state)] == [{"type": "CreditUpdate", "flowId": "f", "credits": 8}]
+    credit_back(state, session.link, "f")
+    assert [e["frame"] for e in written(state)] == [{"type": "CreditUpdate", "flowId": "f", "credits": 32}]
 
 
 def test_credit_of_nobody_of_this_node_or_of_a_lost_link_goes_nowhere() -> None:

@@ -26,6 +26,9 @@ TURNS = 100_000
 
 MATH = "math@fame.fabric"
 
+loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+"""Makes the event loop of `bounded`; None for asyncio's own."""
+
 T = TypeVar("T")
 
 
@@ -36,7 +39,8 @@ def bounded(main: Coroutine[Any, Any, T]) -> T:
         async with asyncio.timeout(BOUND_S):
             return await main
 
-    return asyncio.run(within())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(within())
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -222,7 +222,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
 
 
 def test_an_unknown_operation_is_told_with_what_there_is_and_the_nearest() -> None:
-    with pytest.raises(RemoteError, match="^Method not found: ad$") as caught:
+    with pytest.raises(RemoteError, match=r"^Method not found: ad$") as caught:
         MathAgent().find("ad")
     assert caught.value.code == METHOD_NOT_FOUND
     assert caught.value.data == {"operations": ["add", "math.double", "count"], "nearest": "add"}
@@ -237,7 +237,7 @@ def test_a_name_like_nothing_here_has_no_nearest() -> None:
 
 @pytest.mark.parametrize("name", ["not_offered", "__init__", "_extra", "run", ""])
 def test_nothing_but_operations_is_reachable(name: str) -> None:
-    with pytest.raises(RemoteError, match="^Method not found"):
+    with pytest.raises(RemoteError, match=r"^Method not found"):
         MathAgent().find(name)
 
 

@@ -1,0 +1,121 @@
+"""How calls end early, and how a refusal finds its way back (spec 6.4).
+
+Pure functions over `NodeState`. Whoever removes a call from the table has ended it and owes the news: to its caller
+(`tell_caller`), to its provider (`stop_downstream`), or to both. Nothing here decides where an envelope goes: refusals
+are routed like everything else.
+"""
+
+from fame_cli.core.address import parse
+from fame_cli.core.calls import Call, CallKey
+from fame_cli.core.effects import CallEnded, DispatchCancelled, Outcome
+from fame_cli.core.envelope import RESET, Envelope, Header
+from fame_cli.core.frames import CallCancel, DeliveryAck
+from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.routing import Drop, route
+from fame_cli.core.state import NodeState, nack_frame, send
+from fame_cli.errors import RemoteProtocolError
+
+__all__ = ["cancel", "end_call", "is_at", "link_lost", "refuse", "send_routed", "stop_downstream", "tell_caller"]
+
+
+def end_call(state: NodeState, key: CallKey) -> Call | None:
+    """Remove a call and what its flow left behind; the first to do so gets it, everybody after gets None."""
+    call = state.calls.end(key)
+    if call is not None and call.streaming:
+        state.producers.pop((call.ingress, key[1]), None)
+        for link in (call.ingress, call.egress):
+            session = state.sessions.get(link)
+            if session is not None:
+                session.flow.forget(key[1])
+    return call
+
+
+def is_at(link: Link, to: str | None) -> bool:
+    """Tell whether an address lies at a plain neighbour's own path, where an unknown name stops its read loop."""
+    return to is not None and parse(to).path == link.remote_path and not to.startswith("__sys__@")
+
+
+def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: str, reason: str) -> None:
+    """Answer an envelope that can't go on: to our own caller directly, else by a NACK to `replyTo` (spec 6.4).
+
+    A NACK has no `replyTo` itself, so it is never answered in turn.
+    """
+    state.note("envelope_refused", "debug", code=code, reason=reason, link=origin.number)
+    if not (envelope.id and envelope.reply_to and envelope.corr_id):
+        return
+    key = (envelope.reply_to, envelope.corr_id)
+    call = state.calls.get(key)
+    if call is not None and call.ingress is not origin:
+        return  # somebody else's call: the newcomer that borrowed its names gets no say over it
+    end_call(state, key)
+    if origin is LOCAL:
+        state.effects.append(CallEnded(key, Outcome("nack", code=code, message=reason)))
+    else:
+        send_routed(state, origin, envelope.reply_to, nack_frame(code, reason, envelope.id), envelope, RESET)
+
+
+def send_routed(
+    state: NodeState, origin: Link, to: str, frame: DeliveryAck, about: Envelope | Header, flow_flags: int
+) -> None:
+    """Send an acknowledgement of ours along the routes; what has no way is dropped, as spec 6.4 says."""
+    try:
+        target = route(to, None, LOCAL, state.table)
+    except RemoteProtocolError as error:
+        target = Drop("NO_ROUTE", str(error))
+    if isinstance(target, Drop) or target is LOCAL:
+        state.note("ack_undeliverable", "debug", to=to)
+        return
+    if not target.is_ours and target is not origin and is_at(target, to):
+        return
+    send(
+        state,
+        state.sessions[target],
+        frame,
+        to=to,
+        corr_id=about.corr_id,
+        trace_id=about.trace_id,
+        flow_flags=flow_flags,
+    )
+
+
+def cancel(state: NodeState, key: CallKey, origin: Link, reason: str) -> bool:
+    """Stop a call on behalf of the side it came from, and let the next node towards the provider know.
+
+    Returns:
+        False when there is no such call of `origin`.
+    """
+    call = state.calls.get(key)
+    if call is None or call.ingress is not origin:
+        return False
+    end_call(state, key)
+    stop_downstream(state, key, call, reason)
+    return True
+
+
+def stop_downstream(state: NodeState, key: CallKey, call: Call, reason: str) -> None:
+    """Tell the side a call went to that nobody waits for it any more."""
+    if call.egress is LOCAL:
+        state.effects.append(DispatchCancelled(key, reason))
+        return
+    session = state.sessions.get(call.egress)
+    if session is not None and "cancel" in call.egress.extensions:
+        send(state, session, CallCancel(), reply_to=key[0], corr_id=key[1], trace_id=call.trace_id)
+
+
+def link_lost(state: NodeState, link: Link) -> None:
+    """End every call over a link that is gone: tell the callers beyond us, stop the work beyond us."""
+    for key, call in state.calls.over(link):
+        end_call(state, key)
+        if call.ingress is link:
+            stop_downstream(state, key, call, "the caller's link is gone")
+            continue
+        tell_caller(state, key, call, "LINK_LOST", f"{link.remote_id} went away with the call in flight")
+
+
+def tell_caller(state: NodeState, key: CallKey, call: Call, code: str, reason: str) -> None:
+    """Tell the caller of a call that has been ended here that it failed."""
+    if call.ingress is LOCAL:
+        state.effects.append(CallEnded(key, Outcome("nack", code=code, message=reason)))
+        return
+    about = Header(id=call.request_id, trace_id=call.trace_id, reply_to=key[0], corr_id=key[1])
+    send_routed(state, call.ingress, key[0], nack_frame(code, reason, call.request_id), about, RESET)
