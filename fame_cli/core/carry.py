@@ -8,6 +8,7 @@ Functions that may keep an envelope's credit say so by returning True ("held"); 
 credit back with `credit_back`.
 """
 
+from fame_cli.core.address import parse
 from fame_cli.core.calls import (
     Call,
     CallKey,
@@ -40,7 +41,12 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
 
     Returns:
         True when the envelope still holds credit of its flow.
+
+    Raises:
+        RemoteProtocolError: `to` or `replyTo` isn't an address, which spoils the whole envelope (spec 3.1).
     """
+    if origin is not LOCAL and envelope.reply_to:
+        parse(envelope.reply_to)
     target = route(envelope.to, envelope.capabilities, origin, state.table)
     if isinstance(target, Drop):
         refuse(state, origin, envelope, target.code, target.reason)

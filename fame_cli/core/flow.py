@@ -98,7 +98,8 @@ class FlowControl:
 
     def spend(self, flow_id: str) -> None:
         """Spend a credit that may not be there: control frames count but never wait."""
-        self._credits[flow_id] = max(self._credits.get(flow_id, self.send_window) - 1, 0)
+        credits = self._credits.get(flow_id, self.send_window)
+        self._credits[flow_id] = credits - 1 if credits > 0 else credits
 
     def hold(self, flow_id: str, data: bytes, source: Link | None, size: int = 0) -> bool:
         """Let an envelope wait for credit; False when the link already holds all it may."""

@@ -249,7 +249,7 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
                 f"{host} refused the link (HTTP {status})", hint="check the URL's path and this node's id"
             ) from error
         raise ConnectError(f"{host} answered HTTP {status} to {url}", hint="is it a sentinel's attach URL?") from error
-    except InvalidURI as error:
+    except (InvalidURI, ValueError) as error:  # ValueError: a port or a host that can't be
         raise ConnectError(f"not a WebSocket URL: {url}", hint="write ws://host:port/fame/v1/attach/ws/…") from error
     except TimeoutError as error:
         raise ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s") from error

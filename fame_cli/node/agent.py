@@ -81,6 +81,14 @@ def _plain(value: Any) -> Any:
     return value.__func__ if isinstance(value, staticmethod | classmethod | MethodType) else value
 
 
+def _mark_of(value: object) -> dict[str, Any] | None:
+    """Return the mark of a method, or of what it was wrapped around; None when there is none."""
+    function = _plain(value)
+    if not inspect.isfunction(function):
+        return None
+    return _marked[function] if function in _marked else _marked.get(inspect.unwrap(function))
+
+
 class Agent:
     """Serve operations; subclass it and mark methods with `@operation`.
 
@@ -94,12 +102,15 @@ class Agent:
         """Refuse operations that would take the place of what every agent has.
 
         Raises:
-            LocalProtocolError: a marked method is called like one of `Agent`.
+            LocalProtocolError: a marked method is called like one of `Agent`, or `capabilities` is a single text.
         """
         super().__init_subclass__()
+        if isinstance(vars(cls).get("capabilities"), str):
+            raise LocalProtocolError(
+                f"{cls.__name__}.capabilities is a text", hint=f"write capabilities = ({cls.capabilities!r},)"
+            )
         for attribute, value in vars(cls).items():
-            function = _plain(value)
-            if attribute in vars(Agent) and inspect.isfunction(function) and function in _marked:
+            if attribute in vars(Agent) and _mark_of(value) is not None:
                 hint = f'call the method something else and mark it @operation(name="{attribute}")'
                 raise LocalProtocolError(
                     f"{cls.__name__}.{attribute}: every agent has a {attribute} already", hint=hint
@@ -111,7 +122,7 @@ class Agent:
     @classmethod
     def from_functions(cls, functions: Iterable[Callable[..., Any]], *, description: str | None = None) -> Self:
         """Make an agent of plain functions; each is an operation of its own name."""
-        operations = [operation_from(each, **_marked.get(_plain(each), {})) for each in functions]
+        operations = [operation_from(each, **(_mark_of(each) or {})) for each in functions]
         return cls.from_operations(operations, description=description)
 
     @classmethod
@@ -135,10 +146,10 @@ class Agent:
         marks: dict[str, dict[str, Any]] = {}
         for kind in reversed(type(self).__mro__):
             for attribute, value in vars(kind).items():
-                function = _plain(value)
-                if inspect.isfunction(function) and function in _marked:
-                    marks[attribute] = _marked[function]
-                elif not inspect.isfunction(function):
+                mark = _mark_of(value)
+                if mark is not None:
+                    marks[attribute] = mark
+                elif not inspect.isfunction(_plain(value)):
                     marks.pop(attribute, None)
         made = [operation_from(getattr(self, attribute), **mark) for attribute, mark in marks.items()]
         found: dict[str, Operation] = {}
@@ -170,9 +181,10 @@ class Agent:
 
     def describe(self) -> dict[str, object]:
         """Tell what this agent is and what it can do."""
-        documented = self._description or (inspect.getdoc(type(self)) if type(self) is not Agent else None)
+        own = (kind.__doc__ for kind in type(self).__mro__ if kind is not Agent and issubclass(kind, Agent))
+        documented = self._description or next((inspect.cleandoc(text) for text in own if text), "")
         return {
-            "description": documented or "",
+            "description": documented,
             "operations": [each.describe() for each in self.operations.values()],
             "capabilities": list(self.capabilities),
         }

@@ -103,13 +103,13 @@ def _load_file(path: Path) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the boundary to user code: its module may raise anything
+    except (Exception, SystemExit) as error:  # the boundary to user code: its module may raise anything
         del sys.modules[name]
         raise _broken(str(path), error) from error
     return module
 
 
-def _broken(where: str, error: Exception) -> ConfigError:
+def _broken(where: str, error: Exception | SystemExit) -> ConfigError:
     """Say what failed and where: the deepest line in the folder of the code, else the deepest of all."""
     places = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
     folder = str(Path(where).parent) if where.endswith(".py") else None

@@ -9,11 +9,13 @@ come from a config instead of a function (``declared.py``) have the same `Shape`
 import asyncio
 import inspect
 import re
+import sys
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import msgspec
@@ -50,6 +52,12 @@ Field = tuple[str, Any] | tuple[str, Any, Any]
 _DEFS = "#/$defs/"
 _END = object()
 
+LONGEST_ECHO = 200
+"""Characters of a caller's own text that an answer repeats."""
+
+UNRESOLVED = (NameError, TypeError, AttributeError, SyntaxError)
+"""What reading a type hint raises when it names something that can't be found at run time."""
+
 
 @dataclass(slots=True, frozen=True)
 class Operation:
@@ -82,12 +90,16 @@ class Operation:
         """Encode what the operation gave back.
 
         Raises:
-            RemoteError: -32603, it has no JSON form.
+            RemoteError: -32603, it has no JSON form; a nan has none either, and must not become the null that ends a
+                stream (spec 8.3).
         """
         try:
-            return encode_json(value)
+            data = encode_json(value)
         except LocalProtocolError as error:
             raise RemoteError(f"{self.name} gave back something with {error.message}", code=INTERNAL) from error
+        if data == b"null" and value is not None:
+            raise RemoteError(f"{self.name} gave back {value!r:.40}, which JSON can't say", code=INTERNAL)
+        return data
 
 
 def wrong_argument(message: str, parameter: str) -> RemoteError:
@@ -120,7 +132,8 @@ def operation_from(
         name: None for the function's own. description: None for its docstring.
     """
     shape = _shape_of(function, name or function.__name__)
-    streaming = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
+    inner = inspect.unwrap(function)
+    streaming = inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner)
     call: Callable[..., object] = function
     if inspect.isgeneratorfunction(function):
         call = _stepped_in_thread(function) if thread else _stepped(function)
@@ -245,8 +258,10 @@ class Shape:
             return wrong_argument(f"{self._name} needs {missing[1]}; it takes {takes}", missing[1])
         unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL)
         if unknown:
-            return wrong_argument(f"{self._name} has no parameter {unknown[1]}; it takes {takes}", unknown[1])
-        place = re.fullmatch(r"(.*) - at `(?:key in )?\$\.?(\w*)(.*)`", problem, re.DOTALL)
+            name = unknown[1][:LONGEST_ECHO]
+            shown = name if name.isidentifier() else ascii(name)
+            return wrong_argument(f"{self._name} has no parameter {shown}; it takes {takes}", name)
+        place = re.fullmatch(r"(.*) - at (?:`key` in )?`\$\.?(\w*)(.*)`", problem, re.DOTALL)
         if place:
             where = place[2] + place[3]
             what = place[1][0].lower() + place[1][1:].replace("`", "")
@@ -281,14 +296,26 @@ def _shortened(schema: Schema) -> Schema:
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the type hints of a function; none when they name something that can't be found at run time."""
+    """Return the type hints of a function; one that can't be found at run time doesn't spoil the others."""
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        return {}
+    except UNRESOLVED:
+        inner = inspect.unwrap(function)
+        names = vars(sys.modules[inner.__module__]) if inner.__module__ in sys.modules else {}
+        return {name: _resolved(hint, names) for name, hint in inspect.get_annotations(inner).items()}
 
 
-def _field(parameter: inspect.Parameter, hint: object) -> Field:
+def _resolved(hint: object, names: dict[str, Any]) -> object:
+    alone = SimpleNamespace(__annotations__={"it": hint})
+    try:
+        return typing.get_type_hints(alone, names, include_extras=True)["it"]
+    except UNRESOLVED:
+        return Any
+
+
+def _field(parameter: inspect.Parameter, hint: Any) -> Field:
+    if parameter.default is None and hint is not Any:
+        hint = typing.Optional[hint]  # noqa: UP045  # `x: int = None` means it; `|` fails on hints that are text
     try:
         msgspec.json.schema(hint)
     except (TypeError, ValueError, NotImplementedError):

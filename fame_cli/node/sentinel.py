@@ -8,6 +8,7 @@ or, inside a program, ``async with Sentinel(...) as sentinel:``.
 from collections.abc import Iterable
 from typing import Self
 
+from fame_cli.core.address import is_node_id
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import LinkKind
 from fame_cli.errors import ConfigError, LocalProtocolError
@@ -56,6 +57,9 @@ class Sentinel:
     ) -> None:
         self.address = listen
         self._id = id or random_id("sentinel")
+        if not is_node_id(self._id):
+            hint = "use 1-128 letters, digits, dots, dashes and underscores"
+            raise ConfigError(f"{self._id} can't be a node id", source="id", hint=hint)
         self._listen = _host_and_port(listen)
         self._dials = [(url, LinkKind.PEER) for url in peers]
         self._dials += [(upstream, LinkKind.PARENT)] if upstream else []
@@ -113,13 +117,15 @@ class Sentinel:
 
     async def _tell_ready(self) -> None:
         """Log once that everything the config names is attached."""
+        node = self.node
         await self.ready()
-        log_event("node_ready", node_id=self.node.node_id, kind="sentinel", listen=self.address)
+        log_event("node_ready", node_id=node.node_id, kind="sentinel", listen=self.address)
 
     async def ready(self) -> None:
         """Wait until every peer and the parent of the config is attached for the first time."""
-        while self.node.core.dialed_links() < len(self._dials):
-            await self.node.links_changed()
+        node = self.node  # kept, because the sentinel may end meanwhile
+        while node.core.dialed_links() < len(self._dials):
+            await node.links_changed()
 
     async def serve(self) -> None:
         """Run until SIGINT or SIGTERM."""

@@ -20,6 +20,10 @@ from fame_cli.core.state import EXTENSIONS, Settings
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
+MATH = "math1@fame.fabric"
+CLIENT = "__rpc__x@/s1/c"
+"""The address of the agent and the reply address of the client that `Trio` is."""
+
 STAMP = "2026-01-01T00:00:00.000Z"
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=40)
@@ -187,6 +191,30 @@ class Rig:
         return [effect for effect in self.log if isinstance(effect, Note) and effect.event == event]
 
 
+class Trio:
+    """Be a sentinel with an agent that serves `math1@fame.fabric` and a client, all given as JSON."""
+
+    def __init__(self, *, ours: bool = False) -> None:
+        self.rig = Rig()
+        self.agent = self.rig.child("a1", ours=ours)
+        self.client = self.rig.child("c", ours=ours)
+        self.rig.bind(self.agent, MATH)
+
+    def ask(self, **changes: object) -> list[Json]:
+        """Send a request from the client and return what the agent got."""
+        self.rig.feed(self.client, make_request(CLIENT, **changes))
+        return self.rig.said(self.agent)
+
+    def answer(self, corr_id: str = "c1", **payload: object) -> list[Json]:
+        """Send an answer from the agent and return what the client got."""
+        self.rig.feed(self.agent, make_answer(CLIENT, corr_id, **payload))
+        return self.rig.said(self.client)
+
+    def item(self, number: int, corr_id: str = "c1") -> None:
+        """Send one stream item in a flow of its own."""
+        self.rig.feed(self.agent, make_answer(CLIENT, corr_id, result=number) | {"flowId": corr_id})
+
+
 def offer_of(instance: str) -> Json:
     """Make the `meta` with which a node of ours offers its extensions."""
     return {"fame.ext": list(EXTENSIONS), "fame.window": 256, "fame.instance": instance}
@@ -226,3 +254,23 @@ def frames(messages: list[Json], kind: str) -> list[Json]:
 def types(messages: list[Json]) -> list[str]:
     """Return the frame types of what was said, in order."""
     return [str(frame["type"]) for message in messages if isinstance(frame := message["frame"], dict)]
+
+
+def nack_of(messages: list[Json]) -> Json:
+    """Return the one thing said, a NACK, with the code, reason and `refId` of its frame beside its own fields."""
+    [message] = messages
+    frame = message["frame"]
+    assert isinstance(frame, dict)
+    assert (frame["type"], frame["ok"]) == ("DeliveryAck", False)
+    return message | {"code": frame["code"], "refId": frame["refId"], "reason": frame["reason"]}
+
+
+def cancel_of(reply_to: str = CLIENT, corr_id: str | None = "c1") -> Json:
+    """Make the CallCancel of a call."""
+    return make_envelope({"type": "CallCancel"}, replyTo=reply_to, corrId=corr_id)
+
+
+def caller() -> tuple[Rig, Link]:
+    """Be a client below a sentinel of ours; the link leads to the sentinel."""
+    rig = Rig("c", routes=False)
+    return rig, rig.parent("s1", path="/s1/c", ours=True)

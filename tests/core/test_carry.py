@@ -3,47 +3,25 @@
 import json
 
 import pytest
-from core_rig import Json, Rig, frames, make_answer, make_envelope, make_request, types
+from core_rig import (
+    CLIENT,
+    MATH,
+    Json,
+    Rig,
+    Trio,
+    caller,
+    cancel_of,
+    frames,
+    make_answer,
+    make_envelope,
+    make_request,
+    nack_of,
+    types,
+)
 
 from fame_cli.core import flow
 from fame_cli.core.effects import DispatchCancelled, FlowOpen, ItemArrived, Send
 from fame_cli.core.link import Link
-
-MATH = "math1@fame.fabric"
-CLIENT = "__rpc__x@/s1/c"
-
-
-class Trio:
-    """Be a sentinel with an agent that serves `MATH` and a client, all given as JSON."""
-
-    def __init__(self, *, ours: bool = False) -> None:
-        self.rig = Rig()
-        self.agent = self.rig.child("a1", ours=ours)
-        self.client = self.rig.child("c", ours=ours)
-        self.rig.bind(self.agent, MATH)
-
-    def ask(self, **changes: object) -> list[Json]:
-        """Send a request from the client and return what the agent got."""
-        self.rig.feed(self.client, make_request(CLIENT, **changes))
-        return self.rig.said(self.agent)
-
-    def answer(self, corr_id: str = "c1", **payload: object) -> list[Json]:
-        """Send an answer from the agent and return what the client got."""
-        self.rig.feed(self.agent, make_answer(CLIENT, corr_id, **payload))
-        return self.rig.said(self.client)
-
-    def item(self, number: int, corr_id: str = "c1") -> None:
-        """Send one stream item in a flow of its own."""
-        self.rig.feed(self.agent, make_answer(CLIENT, corr_id, result=number) | {"flowId": corr_id})
-
-
-def nack_of(messages: list[Json]) -> Json:
-    [message] = messages
-    frame = message["frame"]
-    assert isinstance(frame, dict)
-    assert (frame["type"], frame["ok"]) == ("DeliveryAck", False)
-    return message | {"code": frame["code"], "refId": frame["refId"], "reason": frame["reason"]}
-
 
 # Forwarding
 
@@ -155,15 +133,6 @@ def test_an_answer_a_plain_neighbour_no_longer_waits_for_is_not_forwarded_to_it(
     assert trio.answer(result=1) == []
 
 
-def test_a_refusal_is_not_sent_to_a_plain_third_party() -> None:
-    """Somebody else's replyTo must not make us stop a neighbour's read loop."""
-    trio = Trio()
-    evil = trio.rig.child("evil", ours=True)
-    trio.rig.feed(evil, make_request(CLIENT, to="nobody@fame.fabric"))
-    assert trio.rig.said(trio.client) == []
-    assert trio.rig.said(evil) == []
-
-
 def test_a_refusal_is_sent_to_a_third_party_of_ours() -> None:
     trio = Trio(ours=True)
     other = trio.rig.child("other", ours=True)
@@ -178,151 +147,6 @@ def test_a_peer_beyond_a_plain_peer_is_no_plain_neighbour() -> None:
     assert len(rig.said(plain)) == 1
     rig.feed(asker, make_request(CLIENT, to="anything@/s2", corrId="c2"))
     assert rig.said(plain) == []
-
-
-# Refusals
-
-
-def test_no_route_is_answered_the_way_the_original_does() -> None:
-    trio = Trio()
-    trio.ask(to="nobody@fame.fabric", id="e7", traceId="t7", corrId="c7")
-    nack = nack_of(trio.rig.said(trio.client))
-    assert (nack["code"], nack["refId"], nack["corrId"], nack["traceId"]) == ("NO_ROUTE", "e7", "c7", "t7")
-    assert (nack["to"], nack["flowFlags"]) == (CLIENT, 4)
-    assert "replyTo" not in nack
-    assert nack["sid"] == "4YYDfe32uhoXzWn6Kq7Rf9"
-
-
-@pytest.mark.parametrize("missing", ["id", "replyTo", "corrId"])
-def test_what_cannot_be_answered_is_dropped_in_silence(missing: str) -> None:
-    trio = Trio()
-    trio.ask(to="nobody@fame.fabric", **{missing: None})
-    assert trio.rig.said(trio.client) == []
-
-
-def test_a_refusal_that_has_no_way_is_dropped() -> None:
-    trio = Trio()
-    for reply_to in ("x@elsewhere", "__sys__@/s1", "not an address"):
-        trio.ask(to="nobody@fame.fabric", replyTo=reply_to)
-    assert trio.rig.said(trio.client) == []
-    assert len(trio.rig.noted("ack_undeliverable")) == 3
-
-
-def test_an_answer_that_cannot_go_on_is_dropped_in_silence() -> None:
-    trio = Trio()
-    trio.rig.feed(trio.agent, make_answer("__rpc__x@/s1/gone", result=1))
-    assert trio.rig.said(trio.agent) == []
-
-
-def test_a_refused_request_is_no_call_any_more() -> None:
-    trio = Trio()
-    trio.ask(to="nobody@/s1/a1")
-    assert trio.rig.core.calls_in_flight() == 0
-
-
-# Lost links
-
-
-def test_a_caller_hears_at_once_that_its_provider_is_gone() -> None:
-    trio = Trio()
-    trio.ask(traceId="t5")
-    trio.rig.do(trio.rig.core.link_closed(trio.agent))
-    nack = nack_of(trio.rig.said(trio.client))
-    assert (nack["code"], nack["refId"], nack["traceId"], nack["to"]) == ("LINK_LOST", "e1", "t5", CLIENT)
-    assert "a1" in str(nack["reason"])
-
-
-@pytest.mark.parametrize("reply_to", ["not an address", "x@/s1/gone", "__sys__@/s1"])
-def test_a_caller_with_a_hostile_reply_address_does_no_harm_when_its_provider_dies(reply_to: str) -> None:
-    trio = Trio()
-    assert len(trio.ask(replyTo=reply_to)) == 1
-    trio.rig.do(trio.rig.core.link_closed(trio.agent))
-    assert trio.rig.core.calls_in_flight() == 0
-
-
-def test_a_provider_of_ours_is_told_that_its_caller_is_gone() -> None:
-    trio = Trio(ours=True)
-    trio.ask(traceId="t5")
-    trio.rig.do(trio.rig.core.link_closed(trio.client))
-    [cancel] = trio.rig.said(trio.agent)
-    assert cancel["frame"] == {"type": "CallCancel"}
-    assert (cancel["replyTo"], cancel["corrId"], cancel["traceId"]) == (CLIENT, "c1", "t5")
-
-
-def test_a_plain_provider_is_not_told() -> None:
-    trio = Trio()
-    trio.ask()
-    trio.rig.do(trio.rig.core.link_closed(trio.client))
-    assert trio.rig.said(trio.agent) == []
-
-
-def test_nobody_is_told_of_a_call_whose_provider_left_with_its_caller() -> None:
-    """A node that calls through its sentinel and serves the call itself is both ends of it."""
-    rig = Rig()
-    both = rig.child("a1", ours=True)
-    rig.bind(both, MATH)
-    rig.do(rig.core.link_closed(both))
-    assert rig.core.calls_in_flight() == 0
-
-
-# Cancelling
-
-
-def cancel_of(reply_to: str = CLIENT, corr_id: str | None = "c1") -> Json:
-    return make_envelope({"type": "CallCancel"}, replyTo=reply_to, corrId=corr_id)
-
-
-def test_a_cancel_follows_the_request_and_ends_the_call() -> None:
-    trio = Trio(ours=True)
-    trio.ask()
-    trio.rig.feed(trio.client, cancel_of())
-    assert types(trio.rig.said(trio.agent)) == ["CallCancel"]
-    assert trio.rig.core.calls_in_flight() == 0
-    trio.rig.feed(trio.client, cancel_of())
-    assert trio.rig.said(trio.agent) == []
-
-
-def test_only_the_callers_link_may_cancel() -> None:
-    trio = Trio(ours=True)
-    other = trio.rig.child("other", ours=True)
-    trio.ask()
-    for link in (other, trio.agent):
-        trio.rig.feed(link, cancel_of())
-    assert trio.rig.said(trio.agent) == []
-    assert trio.answer(result=7)
-
-
-def test_a_cancel_of_nothing_is_passed_over() -> None:
-    trio = Trio(ours=True)
-    trio.rig.feed(trio.client, cancel_of(corr_id=None))
-    assert trio.rig.said(trio.agent) == []
-
-
-# Traces
-
-
-def test_a_traced_request_says_by_what_kind_of_link_it_came() -> None:
-    trio = Trio()
-    trio.rig.now = 1.5
-    [request] = trio.ask(meta={"fame.trace": [], "other": 1})
-    assert request["meta"] == {"fame.trace": ["s1;child;1500000"], "other": 1}
-    assert {k: v for k, v in request.items() if k != "meta"} == make_request(CLIENT)
-
-
-@pytest.mark.parametrize("trace", [None, 5, "x", {"a": 1}, [5, None, ["x"]]])
-def test_an_odd_trace_is_begun_anew(trace: object) -> None:
-    trio = Trio()
-    [request] = trio.ask(meta={"fame.trace": trace})
-    assert request["meta"] == {"fame.trace": ["s1;child;0"]}
-
-
-def test_a_trace_grows_to_its_bound_and_no_further() -> None:
-    trio = Trio()
-    [request] = trio.ask(meta={"fame.trace": [f"n{number};peer;1" for number in range(64)]})
-    meta = request["meta"]
-    assert isinstance(meta, dict)
-    assert len(meta["fame.trace"]) == 64
-    assert "s1;child;0" not in meta["fame.trace"]
 
 
 # Delivering here
@@ -349,6 +173,7 @@ def test_what_is_not_a_call_is_a_message_without_key() -> None:
     rig.feed(client, make_envelope({"type": "Data", "payload": {"hello": 1}}, to=MATH, replyTo=CLIENT, corrId="c1"))
     [message] = rig.requests()
     assert (message.key, message.method, json.loads(bytes(message.params))) == (None, "", {"hello": 1})
+    assert message.sender == ""
 
 
 @pytest.mark.parametrize("missing", ["replyTo", "corrId"])
@@ -401,7 +226,42 @@ def test_a_wanted_acknowledgement_is_sent_before_the_answer() -> None:
     assert (ack["to"], ack["corrId"], ack["traceId"]) == (CLIENT, "c1", "t4")
 
 
-@pytest.mark.parametrize("reply_to", ["nonsense", "x@/gone", None])
+@pytest.mark.parametrize("to", [MATH, "far@fame.fabric"])
+def test_a_request_whose_answer_could_not_be_addressed_is_dropped(to: str) -> None:
+    """A bad address anywhere spoils the envelope (spec 3.1); else answering it would fail at the provider."""
+    rig = Rig()
+    client = serve(rig)
+    peer = rig.peer("s2", ours=True)
+    rig.bind(peer, "far@fame.fabric")
+    rig.feed(client, make_request("nonsense", to=to, rtype=3))
+    assert rig.requests() == []
+    assert rig.said(client) == rig.said(peer) == []
+    assert rig.core.calls_in_flight() == 0
+
+
+def test_an_answer_that_has_no_way_back_ends_its_call_all_the_same() -> None:
+    rig = Rig()
+    client = serve(rig)
+    rig.feed(client, make_request("x@nowhere"))
+    rig.do(rig.core.reply(("x@nowhere", "c1"), b"7", 0.0))
+    assert rig.said(client) == []
+    assert rig.core.calls_in_flight() == 0
+
+
+def test_a_stream_that_speaks_is_not_forgotten_and_a_silent_one_is() -> None:
+    trio = Trio()
+    trio.ask(rtype=4)
+    trio.ask(rtype=4, corrId="c2")
+    trio.rig.now = 3000.0
+    trio.item(1)
+    trio.rig.now = 3601.0
+    for link in (trio.agent, trio.client):
+        trio.rig.feed(link, make_envelope({"type": "NodeHeartbeat"}))
+    trio.rig.do(trio.rig.core.tick(3601.0))
+    assert trio.rig.core.calls_in_flight() == 1
+
+
+@pytest.mark.parametrize("reply_to", ["x@/gone", None])
 def test_an_acknowledgement_that_has_no_way_does_not_keep_the_request_back(reply_to: str | None) -> None:
     rig = Rig()
     client = serve(rig)
@@ -445,6 +305,16 @@ def test_a_traced_answer_carries_the_way_there_and_back() -> None:
     rig.do(rig.core.reply((CLIENT, "c1"), b"7", 0.001))
     [answer] = rig.said(client)
     assert answer["meta"] == {"fame.trace": ["s9;child;1", "s1;child;0", "s1;local;1000"]}
+
+
+def test_answers_are_numbered_in_the_flow_of_the_node_and_items_in_their_own() -> None:
+    rig = Rig()
+    client = serve(rig)
+    for corr_id, rtype in (("c1", 2), ("c2", 4)):
+        rig.feed(client, make_request(CLIENT, corrId=corr_id, rtype=rtype))
+        rig.do(rig.core.reply((CLIENT, corr_id), b"1", 0.0))
+    numbers = [(message["flowId"] == "c2", message["seqId"], message["flowFlags"]) for message in rig.said(client)]
+    assert numbers == [(False, 1, 0), (True, 0, 1), (True, 1, 0)]  # the attach was the node's first
 
 
 def test_only_the_first_answer_counts() -> None:
@@ -491,12 +361,6 @@ def test_a_request_for_this_node_stops_when_its_caller_is_gone() -> None:
 # Answers to calls of our own
 
 
-def caller() -> tuple[Rig, Link]:
-    """Be a client below a sentinel of ours that knows nobody yet."""
-    rig = Rig("c", routes=False)
-    return rig, rig.parent("s1", path="/s1/c", ours=True)
-
-
 def test_a_result_reaches_its_caller() -> None:
     rig, parent = caller()
     key = rig.call(MATH)
@@ -532,6 +396,17 @@ def test_a_remote_error_keeps_its_code_message_and_data() -> None:
     rig.feed(parent, make_answer(*key, error={"code": -32601, "message": "no", "data": {"a": 1}}))
     [outcome] = rig.outcomes(key)
     assert (outcome.kind, outcome.code, outcome.message, bytes(outcome.data)) == ("error", "-32601", "no", b'{"a": 1}')
+
+
+def test_each_item_gives_a_stream_of_ours_its_whole_time_again() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, streaming=True, timeout_s=2.0)
+    for _ in range(3):
+        rig.advance(1.9)
+        rig.feed(parent, make_answer(*key, result=1))
+    assert rig.outcomes(key) == []
+    rig.advance(2.1)
+    assert [outcome.kind for outcome in rig.outcomes(key)] == ["timeout"]
 
 
 def test_an_error_ends_a_stream_of_ours() -> None:

@@ -6,6 +6,7 @@ from core_rig import Json, Rig, ack_of, attach_of, frames, make_envelope, make_r
 from fame_cli.core.control import MAX_CAPABILITIES
 from fame_cli.core.effects import BindAnswered, LinkAttached, LinkRefused
 from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.session import State
 from fame_cli.core.state import EXTENSIONS
 
 MATH = "math1@fame.fabric"
@@ -219,6 +220,14 @@ def test_a_leaf_takes_the_path_its_sentinel_gives_it() -> None:
     link = rig.parent("s1", path="/s1/c-ab12", ours=True)
     assert rig.core.table.path == "/s1/c-ab12"
     assert (link.remote_id, link.remote_path, link.instance_id) == ("s1", "/s1", "instance-of-s1")
+
+
+def test_a_dialled_neighbour_that_offers_extensions_is_one_of_ours() -> None:
+    rig = Rig()
+    link = rig.dialed_peer("s2", ours=True)
+    assert link.extensions == frozenset(EXTENSIONS)
+    assert rig.session(link).flow.send_window == 256
+    assert not rig.dialed_peer("s3").is_ours
 
 
 def test_an_answer_to_somebody_elses_attach_is_passed_over() -> None:
@@ -532,8 +541,9 @@ def test_capabilities_are_bounded_in_number_and_length() -> None:
     rig = Rig()
     child = rig.child("a1")
     rig.feed(child, offer("CapabilityAdvertise", ["a"] * (MAX_CAPABILITIES + 1)))
-    rig.feed(child, offer("CapabilityAdvertise", ["", "x" * 257, "y"]))
-    assert list(rig.core.table.names()) == [("y", MATH)]
+    rig.feed(child, offer("CapabilityAdvertise", ["b"] * MAX_CAPABILITIES))
+    rig.feed(child, offer("CapabilityAdvertise", ["", "x" * 257, "y" * 256]))
+    assert list(rig.core.table.names()) == [("b", MATH), ("y" * 256, MATH)]
 
 
 def test_capabilities_of_a_parent_do_not_count() -> None:
@@ -541,6 +551,24 @@ def test_capabilities_of_a_parent_do_not_count() -> None:
     parent = rig.parent()
     rig.feed(parent, offer("CapabilityAdvertise", ["a"]))
     assert rig.core.table.providers(["a"]) == []
+
+
+def test_whatever_changes_is_told_to_the_peers() -> None:
+    rig = Rig()
+    peer, child = rig.peer("s2", ours=True), rig.child("a1")
+    for frame, told in (
+        (bind_frame(), "AddressBind"),
+        (offer("CapabilityAdvertise", ["a"]), "CapabilityAdvertise"),
+        (offer("CapabilityWithdraw", ["a"]), "CapabilityWithdraw"),
+        (make_envelope({"type": "AddressUnbind", "address": MATH}), "AddressUnbind"),
+    ):
+        for expected in ([told], []):
+            rig.feed(child, frame)
+            assert types(rig.said(peer)) == expected
+    rig.feed(child, bind_frame())
+    rig.said(peer)
+    rig.do(rig.core.link_closed(child))
+    assert types(rig.said(peer)) == ["AddressUnbind"]
 
 
 def test_frames_that_mean_nothing_on_a_link_are_passed_over() -> None:
@@ -559,7 +587,9 @@ def test_a_closed_link_takes_its_names_and_its_calls_with_it() -> None:
     rig.bind(agent, MATH)
     rig.feed(client, make_request("__rpc__x@/s1/c"))
     rig.said(client)
+    session = rig.session(agent)
     rig.do(rig.core.link_closed(agent))
+    assert session.state is State.CLOSED
     assert rig.core.table.links(MATH) == ()
     assert only_frame(rig.said(client))["code"] == "LINK_LOST"
     assert rig.noted("link_closed")[0].facts["node"] == "a1"

@@ -94,6 +94,16 @@ def test_control_frames_spend_credit_but_never_wait_for_it() -> None:
     assert control.take("f")
 
 
+def test_a_control_frame_does_not_forgive_a_flow_its_debt() -> None:
+    control = FlowControl(send_window=2, unit_bytes=1000)
+    control.take("f", 5000)  # 6 credits, 4 of them owed
+    control.spend("f")
+    control.grant("f", 4)
+    assert not control.writable("f")
+    control.grant("f", 1)
+    assert control.writable("f")
+
+
 def test_a_link_holds_so_many_bytes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "MAX_HELD_BYTES", 10)
     control = FlowControl()

@@ -3,19 +3,24 @@
 import json
 
 import pytest
-from core_rig import Json, Rig, ack_of, attach_of, frames, make_answer, make_envelope, make_request, types
+from core_rig import (
+    CLIENT,
+    MATH,
+    Json,
+    Rig,
+    ack_of,
+    attach_of,
+    caller,
+    frames,
+    make_answer,
+    make_envelope,
+    make_request,
+    types,
+)
 
 from fame_cli.core.effects import CallEnded, DispatchCancelled, FlowOpen
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.errors import LocalProtocolError, RemoteProtocolError
-
-MATH = "math1@fame.fabric"
-CLIENT = "__rpc__x@/s1/c"
-
-
-def caller() -> tuple[Rig, Link]:
-    rig = Rig("c", routes=False)
-    return rig, rig.parent("s1", path="/s1/c", ours=True)
 
 
 def provider() -> tuple[Rig, Link]:
@@ -368,17 +373,6 @@ def test_a_call_times_out_once_and_its_provider_is_told() -> None:
     rig.feed(parent, make_answer(*key, result=1))
     rig.advance(10)
     assert len(rig.outcomes(key)) == 1
-
-
-def test_each_item_of_a_stream_gives_it_its_whole_time_again() -> None:
-    rig, parent = caller()
-    key = rig.call(MATH, streaming=True, timeout_s=2.0)
-    for _ in range(3):
-        rig.advance(1.9)
-        rig.feed(parent, make_answer(*key, result=1))
-    assert rig.outcomes(key) == []
-    rig.advance(2.1)
-    assert [outcome.kind for outcome in rig.outcomes(key)] == ["timeout"]
 
 
 def test_a_cancelled_call_ends_once() -> None:

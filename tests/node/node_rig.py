@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from fame_cli.node.agent import Agent
 from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
 from fame_cli.node.runner import Node
+from fame_cli.node.sentinel import Sentinel
 from fame_cli.node.serving import offers_of
 
 BOUND_S = 20
@@ -26,7 +27,7 @@ TURNS = 100_000
 
 MATH = "math@fame.fabric"
 
-loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = __import__("uvloop").new_event_loop
 """Makes the event loop of `bounded`; None for asyncio's own."""
 
 T = TypeVar("T")
@@ -148,3 +149,12 @@ async def serving(agent: Agent, url: str, address: str = MATH, node_id: str = "a
         node.spawn(keep_attached(node, url, LinkKind.PARENT))
         assert (await node.bound(address)).code == ""
         yield node
+
+
+@asynccontextmanager
+async def fabric(*agents: tuple[str, Agent]) -> AsyncIterator[Sentinel]:
+    """Run a sentinel on a free port, and an agent at each address."""
+    async with Sentinel(id="s1", listen="127.0.0.1:0") as sentinel, AsyncExitStack() as stack:
+        for number, (address, agent) in enumerate(agents):
+            await stack.enter_async_context(serving(agent, sentinel.url, address, f"agent{number}"))
+        yield sentinel

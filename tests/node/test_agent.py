@@ -1,6 +1,7 @@
 """An agent: which methods and functions become operations, how they are found, and what it tells of itself."""
 
 import asyncio
+import functools
 import json
 
 import pytest
@@ -281,3 +282,33 @@ def test_what_is_called_around_an_agents_life_does_nothing_by_itself() -> None:
         await agent.on_stop()
 
     asyncio.run(main())
+
+
+def test_a_decorator_around_a_marked_method_keeps_it_an_operation() -> None:
+    def twice(function):
+        @functools.wraps(function)
+        def outer(*args, **arguments):
+            return 2 * function(*args, **arguments)
+
+        return outer
+
+    class Doubled(Agent):
+        @twice
+        @operation
+        def one(self, x: int) -> int:
+            """Give it back."""
+            return x
+
+    assert Doubled().operations["one"].invoke([], {"x": 3}) == 6
+
+
+def test_an_agent_without_a_docstring_of_its_own_has_no_description() -> None:
+    class Bare(Agent):
+        pass
+
+    assert Bare().describe()["description"] == ""
+
+
+def test_capabilities_in_one_text_are_refused() -> None:
+    with pytest.raises(LocalProtocolError, match=r"write capabilities = \('math',\)"):
+        type("Wrong", (Agent,), {"capabilities": "math"})

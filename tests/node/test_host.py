@@ -11,7 +11,6 @@ from fame_cli.node.agent import METHOD_NOT_FOUND, Agent
 from fame_cli.node.host import BUSY, WAITING_PER_SLOT
 from fame_cli.node.operation import INTERNAL, INVALID_PARAMS
 
-
 # Answers
 
 

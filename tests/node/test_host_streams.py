@@ -12,7 +12,6 @@ from fame_cli.node.agent import Agent
 from fame_cli.node.host import ITEMS_A_TURN
 from fame_cli.node.operation import INTERNAL
 
-
 # Giving up
 
 
@@ -240,12 +239,20 @@ async def one_then_nan() -> AsyncIterator[float]:
     yield float("nan")  # has the JSON form null
 
 
-@pytest.mark.parametrize(("name", "args"), [("one_then", [None]), ("one_then_nan", [])])
-def test_a_null_among_the_items_is_an_error_because_it_would_end_the_stream(name: str, args: list[object]) -> None:
+@pytest.mark.parametrize(
+    ("name", "args", "said"),
+    [
+        ("one_then", [None], "yielded null, which ends a stream"),
+        ("one_then_nan", [], "gave back nan, which JSON can't say"),
+    ],
+)
+def test_a_null_among_the_items_is_an_error_because_it_would_end_the_stream(
+    name: str, args: list[object], said: str
+) -> None:
     async def main() -> None:
         async with pair(Agent.from_functions([one_then, one_then_nan])) as nodes:
             asked = nodes.ask(name, *args, streaming=True)
-            assert await asked.failure() == (INTERNAL, f"{name} yielded null, which ends a stream")
+            assert await asked.failure() == (INTERNAL, f"{name} {said}")
             assert asked.items == [1.0]
 
     bounded(main())

@@ -204,3 +204,9 @@ def test_a_module_that_failed_is_tried_again(write: Write) -> None:
     problem("math_agent:MathAgent", folder)
     write("math_agent.py", MATH)
     assert add(load_agent("math_agent:MathAgent", folder)) == 3
+
+
+def test_a_module_that_exits_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(ConfigError, match="SystemExit: 3"):
+        load_agent("leaves:Agent", tmp_path)

@@ -221,7 +221,7 @@ def test_parameters_may_have_any_name() -> None:
         ((), {}, "add needs x; it takes x, y", "x"),
         ((), {"y": 1}, "add needs x; it takes x, y", "x"),
         ((1,), {"z": 1}, "add has no parameter z; it takes x, y", "z"),
-        ((1,), {"a`b\n": 1}, "add has no parameter a`b\n; it takes x, y", "a`b\n"),
+        ((1,), {"a`b\n": 1}, "add has no parameter 'a`b\\n'; it takes x, y", "a`b\n"),
         ((1, 2, 3), {}, "add takes 2 positional arguments, got 3", "2"),
         ((1,), {"x": 1}, "add got x twice: by position and by name", "x"),
         (("1",), {}, "add: x: expected int, got str", "x"),
@@ -405,3 +405,39 @@ def test_a_result_without_a_json_form_is_an_error_of_the_operation(value) -> Non
 )
 def test_results_of_usual_types_have_a_json_form(value, data) -> None:
     assert operation_from(add).encode(value) == data
+
+
+def test_a_nan_is_an_error_and_not_the_null_that_ends_a_stream() -> None:
+    with pytest.raises(RemoteError, match=r"add gave back nan, which JSON can't say"):
+        operation_from(add).encode(float("nan"))
+
+
+def test_an_unknown_argument_is_repeated_short_and_on_one_line() -> None:
+    with pytest.raises(RemoteError) as caught:
+        operation_from(add).invoke([], {"x": 1, "y": 2, "z\n" * 1000: 3})
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 1500
+
+
+def test_a_wrong_key_inside_an_argument_names_the_argument() -> None:
+    def count(words: dict[int, str]) -> int:
+        return len(words)
+
+    with pytest.raises(RemoteError) as caught:
+        operation_from(count).invoke([], {"words": {"one": "x"}})
+    assert caught.value.data == {"parameter": "words"}
+
+
+def test_a_hint_that_cannot_be_found_does_not_spoil_the_others() -> None:
+    def mixed(x: int, y: "NotThere") -> int:  # noqa: F821
+        return x
+
+    with pytest.raises(RemoteError, match="x: expected int"):
+        operation_from(mixed).invoke([], {"x": "one", "y": object()})
+
+
+def test_null_is_good_where_the_default_is_none() -> None:
+    def greet(name: str = None) -> str:  # noqa: RUF013
+        return name or "you"
+
+    assert operation_from(greet).invoke([], {"name": None}) == "you"
