@@ -44,10 +44,9 @@ class _Lines(logging.Formatter):
 
 
 def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    text = str(value)
-    return repr(text) if " " in text else text
+    """Write a fact so that nothing a neighbour says can end the line or drive a terminal."""
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return repr(text) if " " in text or not text.isprintable() else text
 
 
 def set_up_logging(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:

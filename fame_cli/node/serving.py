@@ -49,23 +49,24 @@ async def serve_agent(
     Raises:
         AdmissionRefused: the sentinel doesn't let it have the address.
     """
-    async with Node(
-        node_id or random_id("agent"),
-        logicals=tuple(logicals),
-        max_message_bytes=max_message_bytes,
-        observer=observer,
-    ) as node:
-        node.serve(address, AgentHost(node, agent, max_concurrent))
-        for offer in offers_of(agent, capabilities):
-            node.perform(node.core.advertise(offer, address))
-        await agent.on_start()
-        try:
+    offers = offers_of(agent, capabilities)
+    await agent.on_start()
+    try:
+        async with Node(
+            node_id or random_id("agent"),
+            logicals=tuple(logicals),
+            max_message_bytes=max_message_bytes,
+            observer=observer,
+        ) as node:
+            node.serve(address, AgentHost(node, agent, max_concurrent))
+            for offer in offers:
+                node.perform(node.core.advertise(offer, address))
             log_event("node_started", node_id=node.node_id, kind="agent", address=address, upstream=url)
             node.spawn(keep_attached(node, url, LinkKind.PARENT))
             await _first(until_signalled(), _bound(node, address))
-        finally:
-            await agent.on_stop()
-    log_event("node_stopped", node_id=node.node_id, kind="agent")
+        log_event("node_stopped", node_id=node.node_id, kind="agent")
+    finally:
+        await agent.on_stop()
 
 
 async def _bound(node: Node, address: str) -> None:

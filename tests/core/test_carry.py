@@ -40,6 +40,12 @@ def test_what_is_forwarded_are_the_bytes_that_came() -> None:
     assert [e.data for e in effects if isinstance(e, Send) and e.link is trio.agent] == [data]
 
 
+def test_only_the_trace_of_a_traced_envelope_changes() -> None:
+    trio = Trio()
+    [request] = trio.ask(meta={"fame.trace": [], "other": 1})
+    assert request == make_request(CLIENT, meta={"fame.trace": ["s1;child;0"], "other": 1})
+
+
 def test_a_message_without_a_reply_address_is_no_call() -> None:
     trio = Trio()
     assert len(trio.ask(replyTo=None, rtype=None, corrId=None)) == 1

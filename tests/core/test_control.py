@@ -315,6 +315,26 @@ def test_a_peer_that_we_dial_twice_keeps_the_newer_link_as_it_does_itself(name: 
     assert rig.core.table.peers == {name: new}
 
 
+@pytest.mark.parametrize("dialed", [False, True])
+def test_a_dialled_sentinel_with_the_id_of_one_that_is_attached_is_given_up(dialed: bool) -> None:
+    rig = Rig("s1")
+    attach = rig.dialed_peer if dialed else rig.peer
+    known = attach("s2", ours=True, instance="one")
+    twin = rig.dialed_peer("s2", ours=True, instance="two")
+    assert [effect.code for effect in rig.log if isinstance(effect, LinkRefused)] == ["NAMESAKE"]
+    assert rig.closed() == [(twin, 1000, "duplicate link")]
+    assert rig.core.table.peers == {"s2": known}
+
+
+def test_a_plain_peer_that_dialled_us_is_replaced_by_our_link_to_it() -> None:
+    """Its answer to our attach names no process, so the newer link counts, as it does on its side (spec 9.1)."""
+    rig = Rig("s1")
+    old = rig.peer("s2")
+    new = rig.dialed_peer("s2")
+    assert rig.closed() == [(old, 1000, "replaced by a newer link")]
+    assert rig.core.table.peers == {"s2": new}
+
+
 def test_children_must_attach_anew_when_the_path_above_them_changes() -> None:
     rig = Rig("s1")
     child = rig.child("a1")

@@ -185,7 +185,7 @@ def test_an_ended_flow_still_sends_what_waits() -> None:
 
 def test_no_more_flows_are_remembered_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "MAX_FLOWS", 4)
-    control = FlowControl()
+    control = FlowControl(unit_bytes=1000)
     for number in range(20):
         control.take(f"f{number}")
         control.received(f"f{number}")

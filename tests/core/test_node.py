@@ -477,14 +477,37 @@ def test_the_items_of_a_stream_have_a_flow_of_their_own() -> None:
 def test_a_name_bound_twice_is_told_once_and_unbound_once() -> None:
     rig = Rig()
     peer = rig.peer("s2", ours=True)
-    for _ in range(2):
+    for expected in (["AddressBind", "CapabilityAdvertise"], []):
         rig.do(rig.core.bind(MATH))
         rig.do(rig.core.advertise("cap", MATH))
-    assert types(rig.said(peer)) == ["AddressBind", "CapabilityAdvertise"]
-    for _ in range(2):
+        assert types(rig.said(peer)) == expected
+    for expected in (["CapabilityWithdraw", "AddressUnbind"], []):
         rig.do(rig.core.withdraw("cap", MATH))
         rig.do(rig.core.unbind(MATH))
-    assert types(rig.said(peer)) == ["CapabilityWithdraw", "AddressUnbind"]
+        assert types(rig.said(peer)) == expected
+
+
+def test_a_plain_peer_is_told_our_names_by_the_timer() -> None:
+    rig = Rig()
+    rig.do(rig.core.bind(MATH))
+    peer = rig.peer("s2")
+    assert rig.said(peer) == []
+    rig.advance(2)
+    assert types(rig.said(peer)) == ["AddressBind"]
+    rig.advance(10)
+    assert rig.said(peer) == []
+
+
+def test_a_call_between_others_that_nobody_ends_is_forgotten_by_the_timer() -> None:
+    rig = Rig()
+    agent, client = rig.child("a1"), rig.child("c")
+    rig.bind(agent, MATH)
+    rig.feed(client, make_request(CLIENT))
+    for now in (3599.0, 3601.0):
+        for link in (agent, client):
+            rig.do(rig.core.receive(link, b"alive", now))
+        rig.do(rig.core.tick(now))
+        assert rig.core.calls_in_flight() == (now < 3600)
 
 
 def test_only_addresses_are_bound() -> None:
@@ -506,6 +529,17 @@ def test_a_plain_nodes_flow_gets_a_window_for_every_envelope() -> None:
     assert {message["flowFlags"] for message in updates} == {2}
     assert {message["flowId"] for message in updates} == {"f9"}
     assert not any({"sid", "to"} & set(message) for message in updates)
+
+
+def test_credit_lets_what_waits_for_it_go() -> None:
+    rig = Rig()
+    agent, client = rig.child("a1"), rig.child("c", ours=True)
+    rig.bind(agent, MATH)
+    for number in range(33):
+        rig.feed(client, make_request(CLIENT, corrId=f"c{number}"))
+    assert len(rig.said(agent)) == 32
+    rig.feed(agent, make_envelope({"type": "CreditUpdate", "flowId": "f1", "credits": 1}))
+    assert [message["corrId"] for message in rig.said(agent)] == ["c32"]
 
 
 def test_credit_itself_costs_and_earns_none() -> None:

@@ -117,6 +117,16 @@ def test_credit_goes_back_to_the_link_the_envelope_came_by() -> None:
     assert [e["frame"] for e in written(state)] == [{"type": "CreditUpdate", "flowId": "f", "credits": 32}]
 
 
+def test_credit_goes_back_to_a_node_of_ours_a_quarter_of_the_window_at_a_time() -> None:
+    state, session = make_state()
+    session.flow.resize(256, 256, 8192)
+    for _ in range(63):
+        credit_back(state, session.link, "f", 100)
+    assert written(state) == []
+    credit_back(state, session.link, "f", 100)
+    assert [e["frame"] for e in written(state)] == [{"type": "CreditUpdate", "flowId": "f", "credits": 64}]
+
+
 def test_credit_of_nobody_of_this_node_or_of_a_lost_link_goes_nowhere() -> None:
     state, _ = make_state()
     for source in (None, LOCAL, Link(9, LinkKind.CHILD)):

@@ -133,6 +133,7 @@ def test_an_emptied_pool_is_gone() -> None:
     assert list(table.names()) == ["math@*.b"]
     table.unbind("math@*.b", CHILD)
     assert list(table.names()) == []
+    assert not table._pools
     assert table.links("math@*.b") == ()
 
 
@@ -196,6 +197,16 @@ def test_resolved_paths_are_remembered_until_the_table_changes() -> None:
     assert table.find("x@/s1/c", CHILD) is STRANGER
     table.move("/s9")
     assert table.find("x@/s1/c", CHILD) is None
+
+
+def test_a_remembered_miss_or_way_ends_with_the_change_that_makes_it_wrong() -> None:
+    table = table_of_s1()
+    assert table.find("math@x.fame.fabric", STRANGER) is None
+    table.bind("math@*.fame.fabric", CHILD)
+    assert table.find("math@x.fame.fabric", STRANGER) is CHILD
+    assert table.find("x@/s1/a2", STRANGER) is OTHER_CHILD
+    table.detach(OTHER_CHILD)
+    assert table.find("x@/s1/a2", STRANGER) is None
 
 
 def test_no_more_paths_are_remembered_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,6 +304,7 @@ def test_a_withdrawn_capability_is_gone() -> None:
     assert not table.withdraw("a", "x@f", CHILD)
     assert table.providers(["a"]) == []
     assert list(table.names()) == []
+    assert not table._offers
 
 
 def test_one_provider_of_two_may_withdraw() -> None:

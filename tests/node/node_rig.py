@@ -27,7 +27,7 @@ TURNS = 100_000
 
 MATH = "math@fame.fabric"
 
-loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = __import__("uvloop").new_event_loop
+loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 """Makes the event loop of `bounded`; None for asyncio's own."""
 
 T = TypeVar("T")

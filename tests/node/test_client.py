@@ -216,13 +216,16 @@ def test_closing_a_stream_cancels_its_producer() -> None:
 def test_a_stream_that_is_left_alone_stands_still_and_then_goes_on() -> None:
     async def main() -> None:
         agent = Work()
-        async with fabric((MATH, agent)) as sentinel, Client(sentinel.url) as client:
-            async with aclosing(client.stream(MATH, "count", 5000)) as items:
-                assert await anext(items) == 0
-                sums = [await client.call(MATH, "add", number, 0) for number in range(200)]
-                assert sums == list(range(200))
-                assert len(agent.started) < 2000
-                assert [item async for item in items] == list(range(1, 5000))
+        async with (
+            fabric((MATH, agent)) as sentinel,
+            Client(sentinel.url) as client,
+            aclosing(client.stream(MATH, "count", 5000)) as items,
+        ):
+            assert await anext(items) == 0
+            sums = [await client.call(MATH, "add", number, 0) for number in range(200)]
+            assert sums == list(range(200))
+            assert len(agent.started) < 2000
+            assert [item async for item in items] == list(range(1, 5000))
 
     bounded(main())
 
@@ -300,7 +303,7 @@ def test_a_call_without_a_target_finds_the_only_one_who_offers_it() -> None:
             assert [item async for item in client.stream(None, "count", 3)] == [0, 1, 2]
             with pytest.raises(UsageError, match=rf"^add is offered by {MATH}, {OTHER}; name one of them$"):
                 await client.call(None, "add", 1, 2)
-            with pytest.raises(NoRoute, match="^nobody offers an operation called upperr$"):
+            with pytest.raises(NoRoute, match=r"^nobody offers an operation called upperr$"):
                 await client.call(None, "upperr")
 
     bounded(main())
@@ -511,9 +514,9 @@ def test_a_client_that_is_not_attached_says_so(when: str) -> None:
             if when == "after":
                 async with client:
                     pass
-            with pytest.raises(LocalProtocolError, match="^the client isn't attached; use it as `async with"):
+            with pytest.raises(LocalProtocolError, match=r"^the client isn't attached; use it as `async with"):
                 await client.call(MATH, "add", 1, 2)
-            with pytest.raises(LocalProtocolError, match="^the client isn't attached"):
+            with pytest.raises(LocalProtocolError, match=r"^the client isn't attached"):
                 await anext(client.stream(MATH, "count"))
 
     bounded(main())
@@ -532,7 +535,7 @@ def test_an_error_inside_the_context_comes_out_as_it_is() -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "ws://", "ws://127.0.0.1:99999/x", "ws://a..b/x", "nonsense"])
 def test_what_is_no_url_is_told(url: str) -> None:
     async def main() -> None:
-        with pytest.raises(ConnectError, match="^not a WebSocket URL: "):
+        with pytest.raises(ConnectError, match=r"^not a WebSocket URL: "):
             async with Client(url):
                 pass
 

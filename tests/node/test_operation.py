@@ -384,7 +384,7 @@ def test_a_blocking_generator_runs_in_a_thread_step_by_step() -> None:
 
 @pytest.mark.parametrize("value", [object(), {"a": {1: object()}}, "\ud800", 1j])
 def test_a_result_without_a_json_form_is_an_error_of_the_operation(value) -> None:
-    with pytest.raises(RemoteError, match="^add gave back something with no JSON form") as caught:
+    with pytest.raises(RemoteError, match=r"^add gave back something with no JSON form") as caught:
         operation_from(add).encode(value)
     assert caught.value.code == INTERNAL
 

@@ -212,9 +212,8 @@ def test_two_sentinels_without_an_id_have_two() -> None:
 def test_a_sentinel_can_end_before_its_peer_has_come_while_others_are_attached() -> None:
     async def main() -> None:
         peer = f"ws://127.0.0.1:{free_port()}/fame/v1/attach/ws/peer"
-        async with AsyncExitStack() as stack:
-            async with Sentinel(listen=LOOPBACK, peers=[peer]) as sentinel:
-                await stack.enter_async_context(Client(sentinel.url))
+        async with AsyncExitStack() as stack, Sentinel(listen=LOOPBACK, peers=[peer]) as sentinel:
+            await stack.enter_async_context(Client(sentinel.url))  # left after the sentinel
 
     bounded(main())
 
