@@ -76,13 +76,21 @@ def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
     if envelope.meta is not None and TRACE in envelope.meta and origin is not LOCAL:
         envelope = traced(state.settings.node_id, envelope, origin, now)
         data = encode(envelope)
-    deferred = corr_id is not None and envelope.flow_id == corr_id
+    deferred = _is_paced(origin, envelope)
     sent = pass_on(state, out, envelope.flow_id, data, origin if deferred else None, size)
     if sent is False:
         _overflow(state, origin, envelope, f"{target.remote_id} doesn't keep up")
     elif not asks and corr_id and envelope.to:
         _answer_passed(state, envelope, now)
     return sent is None and deferred
+
+
+def _is_paced(origin: Link, envelope: Envelope) -> bool:
+    """Tell whether an envelope's credit goes back only when its reader has taken it: it is in a stream's own flow.
+
+    Not towards a plain Naylence neighbour: it waits for credit in its read loop, and all its other calls with it.
+    """
+    return envelope.flow_id is not None and envelope.flow_id == envelope.corr_id and "window" in origin.extensions
 
 
 def _overflow(state: NodeState, origin: Link, envelope: Envelope, reason: str) -> None:
@@ -215,7 +223,7 @@ def _answered(
         _finish(state, key, outcome)
     elif call.streaming and response.has_result:
         state.calls.touch(key, call, now)
-        deferred = origin is not LOCAL and envelope.flow_id == envelope.corr_id
+        deferred = _is_paced(origin, envelope)
         state.effects.append(ItemArrived(key, response.result, origin if deferred else None, size))
         return deferred
     else:

@@ -58,7 +58,7 @@ def open_link(state: NodeState, link: Link, now: float) -> Session:
         instance_id=state.settings.instance_id,
         accepted_logicals=list(state.settings.logicals),
     )
-    session.attach_id = send(state, session, frame, corr_id=session.attach_corr, meta=_offer(state), anonymous=True)
+    send(state, session, frame, corr_id=session.attach_corr, meta=_offer(state), anonymous=True)
     return session
 
 

@@ -72,7 +72,6 @@ class Session:
         last_heard: when anything last came in.
         next_beat: when our next heartbeat is due; dialled links only.
         attach_corr: `corrId` of our NodeAttach.
-        attach_id: envelope id of our NodeAttach.
         epoch: routing epoch given to (accepted) or by (dialled) the neighbour (spec 5.2).
         announce_at: when we may first announce names over the link (spec 6.2); None when never.
         replayed: True once the neighbour has been told what there was when its time came.
@@ -87,7 +86,6 @@ class Session:
     last_heard: float
     next_beat: float = 0.0
     attach_corr: str = ""
-    attach_id: str = ""
     epoch: str = ""
     announce_at: float | None = None
     replayed: bool = False

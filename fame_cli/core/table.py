@@ -34,7 +34,6 @@ class RouteTable:
         path: this node's physical path, "" while it has none.
         local: participants bound at the physical path (``__sys__``, inboxes).
         children: path segment → link. peers: system id → link. parent: the upstream link.
-        generation: rises with every change.
     """
 
     def __init__(self, path: str = "") -> None:
@@ -43,7 +42,6 @@ class RouteTable:
         self.children: dict[str, Link] = {}
         self.peers: dict[str, Link] = {}
         self.parent: Link | None = None
-        self.generation = 0
         self._exact: dict[str, Links] = {}
         self._pools: dict[str, dict[str, Links]] = {}
         self._offers: dict[str, dict[str, Links]] = {}
@@ -236,6 +234,5 @@ class RouteTable:
             del self._pools[parse(name).participant]
 
     def _changed(self) -> None:
-        self.generation += 1
         if self._cache:
             self._cache.clear()

@@ -59,10 +59,10 @@ class AttachRefused(AdmissionRefused):
 
 
 async def keep_attached(node: Node, url: str, kind: LinkKind) -> None:
-    """Hold a link to `url` until cancelled, however often it breaks."""
+    """Hold a link to `url` until the node ends, however often it breaks."""
     wait = delays(random.random)
     failures = 0
-    while True:
+    while not node.ending:
         try:
             link, transport = await attach(node, url, kind)
         except FameError as error:

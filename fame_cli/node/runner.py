@@ -106,6 +106,7 @@ class Node:
         self._serving: dict[CallKey, Service] = {}
         self._callers: dict[CallKey, Caller] = {}
         self._binds: dict[str, asyncio.Future[BindAnswered]] = {}
+        self._answers: dict[str, BindAnswered] = {}
         self._changed = asyncio.Event()
         self._links = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -165,9 +166,7 @@ class Node:
     def connection_lost(self, link: Link, reason: str) -> None:
         """Take the end of a link's transport."""
         self._transports.pop(link, None)
-        opening = self._openings.pop(link, None)
-        if opening is not None and not opening.done():
-            opening.set_result(LinkRefused(link, "CONNECTION_LOST", reason))
+        self._opened(link, LinkRefused(link, "CONNECTION_LOST", reason))
         self.perform(self.core.link_closed(link))
         self._check_attached()
 
@@ -205,18 +204,21 @@ class Node:
         transport = self._transports.pop(effect.link, None)
         if transport is not None:
             transport.close(effect.code, effect.reason)
+        self._opened(effect.link, LinkRefused(effect.link, "CONNECTION_LOST", effect.reason))
         self._check_attached()
 
     def _link_attached(self, effect: LinkAttached) -> None:
-        opening = self._openings.pop(effect.link, None)
-        if opening is not None and not opening.done():
-            opening.set_result(None)
+        self._opened(effect.link, None)
         self._check_attached()
 
     def _link_refused(self, effect: LinkRefused) -> None:
-        opening = self._openings.pop(effect.link, None)
+        self._opened(effect.link, effect)
+
+    def _opened(self, link: Link, refusal: LinkRefused | None) -> None:
+        """Tell whoever dialled a link what became of it; the first news counts."""
+        opening = self._openings.pop(link, None)
         if opening is not None and not opening.done():
-            opening.set_result(effect)
+            opening.set_result(refusal)
 
     def _check_attached(self) -> None:
         self._changed.set()
@@ -225,8 +227,10 @@ class Node:
             self.attached.set()
         else:
             self.attached.clear()
+            self._answers.clear()
 
     def _bind_answered(self, effect: BindAnswered) -> None:
+        self._answers[effect.address] = effect
         waiting = self._binds.pop(effect.address, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(effect)
@@ -318,7 +322,12 @@ class Node:
 
     async def bound(self, address: str) -> BindAnswered:
         """Wait until the upstream sentinel has answered to an address that is bound or about to be."""
-        return await self._binds.setdefault(address, self._loop.create_future())
+        if address in self._answers:
+            return self._answers[address]
+        waiting = self._binds.get(address)
+        if waiting is None or waiting.done():
+            waiting = self._binds[address] = self._loop.create_future()
+        return await waiting
 
     def _service_of(self, address: str) -> Service | None:
         service = self._services.get(address)

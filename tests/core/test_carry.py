@@ -536,15 +536,26 @@ def test_a_stream_whose_reader_does_not_grant_waits_and_others_pass() -> None:
 
 def test_credit_lets_what_waits_go_and_is_given_back_only_then() -> None:
     trio = Trio()
+    trio.agent.extensions = frozenset({"window"})
+    trio.rig.session(trio.agent).flow.resize(32, 32, 8192)
     trio.ask(rtype=4)
     for number in range(40):
         trio.item(number)
     trio.rig.said(trio.client)
-    assert len(trio.rig.granted(trio.agent)) == 32
+    assert sum(message["frame"]["credits"] for message in trio.rig.granted(trio.agent)) == 32
     grant: Json = {"type": "CreditUpdate", "flowId": "c1", "credits": 32}
     trio.rig.feed(trio.client, make_envelope(grant, flowId="c1"))
     assert len(trio.rig.said(trio.client)) == 8
-    assert len(trio.rig.granted(trio.agent)) == 8
+    assert sum(message["frame"]["credits"] for message in trio.rig.granted(trio.agent)) == 8
+
+
+def test_a_plain_agent_gets_its_credit_at_once_however_slow_the_reader_is() -> None:
+    """It waits for credit in its read loop, and everybody else's calls with it (spec 7)."""
+    trio = Trio()
+    trio.ask(rtype=4)
+    for number in range(40):
+        trio.item(number)
+    assert len(trio.rig.granted(trio.agent)) == 40
 
 
 def test_a_request_that_waits_has_its_credit_given_back_at_once() -> None:
