@@ -87,7 +87,7 @@ class AgentHost:
             return
         try:
             operation, outcome = self._invoke(request)
-        except Exception as error:  # the boundary to user code: whatever it raises is the answer
+        except BaseException as error:  # the boundary to user code: whatever it raises, sys.exit too, is the answer
             self._failed(request.key, request.method, error)
             return
         if isinstance(outcome, Awaitable | AsyncIterator):
@@ -110,12 +110,9 @@ class AgentHost:
                 self._result(key, operation, await outcome)
             else:
                 await self._produce(key, operation, outcome, first_only=not request.streaming)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+        except BaseException as error:  # the boundary to user code, as above
+            if _is_end_of_task(error):
                 raise
-            self._failed(key, operation.name, error)  # something it waited for was cancelled, not the call
-        except Exception as error:  # the boundary to user code, as above
             self._failed(key, operation.name, error)
 
     def _ended(self, key: CallKey, outcome: object, _: "asyncio.Task[None]") -> None:
@@ -177,7 +174,9 @@ class AgentHost:
             _, outcome = self._invoke(request)
             if isinstance(outcome, Awaitable):
                 await outcome
-        except Exception as error:  # the boundary to user code, as above
+        except BaseException as error:  # the boundary to user code, as above
+            if _is_end_of_task(error):
+                raise
             log_event("message_failed", "warning", address=request.address, error=_told(error))
 
     def _message_taken(self, _: "asyncio.Task[None]") -> None:
@@ -187,6 +186,14 @@ class AgentHost:
     def _next(self) -> None:
         while self._waiting and not self._node.ending and len(self._running) + self._messages < self._slots:
             self._begin(self._waiting.popleft())
+
+
+def _is_end_of_task(error: BaseException) -> bool:
+    """Tell a call that is cancelled from one whose code raised the like, e.g. because what it waited for was."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
 
 
 def _told(error: BaseException) -> str:

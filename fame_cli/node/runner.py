@@ -315,6 +315,7 @@ class Node:
     def unserve(self, name: str) -> None:
         """Undo `serve`."""
         del self._services[name]
+        self._answers.pop(name, None)
         if "@" in name:
             self.perform(self.core.unbind(name))
         else:

@@ -99,6 +99,9 @@ TOLD = {
     "hinted": (INTERNAL, "out of stock; come back"),
     "fabric": (INTERNAL, "nobody there; look again"),
     "odd": (INTERNAL, "Odd"),
+    "exit": (INTERNAL, "SystemExit: 3"),
+    "interrupt": (INTERNAL, "KeyboardInterrupt"),
+    "base": (INTERNAL, "BaseException: of its own"),
     "not utf-8": (INTERNAL, "FileNotFoundError: caf\\udce9"),
     "no json": (INTERNAL, "see data"),
 }

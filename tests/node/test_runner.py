@@ -194,6 +194,7 @@ def test_an_address_that_is_taken_is_told_to_whoever_waits() -> None:
             nodes.calling.serve("free@fame.fabric", AgentHost(nodes.calling, Work()))
             assert (await nodes.calling.bound(MATH)).code == "ADDRESS_TAKEN"
             assert (await nodes.calling.bound("free@fame.fabric")).code == ""
+            assert (await nodes.calling.bound(MATH)).code == "ADDRESS_TAKEN"  # it needn't be waited for in time
 
     bounded(main())
 
@@ -232,8 +233,6 @@ def test_a_participant_is_served_at_the_nodes_own_path() -> None:
             nodes.serving.serve("tools", AgentHost(nodes.serving, Work()))
             assert await ask(nodes.calling, "tools@/serving").result() == 7
             assert (await ask(nodes.calling, "other@/serving").end()).code == "NO_ROUTE"
-            nodes.serving.unserve("tools")
-            assert (await ask(nodes.calling, "tools@/serving").end()).code == "NO_ROUTE"
 
     bounded(main())
 
@@ -279,13 +278,13 @@ def test_a_fault_in_what_a_node_has_spawned_ends_the_node_and_comes_out() -> Non
         async def fail() -> None:
             raise ZeroDivisionError
 
-        with pytest.raises(ExceptionGroup) as caught:
-            async with Node("a1") as node:
-                node.spawn(fail())
-                await asyncio.get_running_loop().create_future()
-        assert caught.group_contains(ZeroDivisionError)
+        async with Node("a1") as node:
+            node.spawn(fail())
+            await asyncio.get_running_loop().create_future()
 
-    bounded(main())
+    with pytest.raises(ExceptionGroup) as caught:
+        bounded(main())
+    assert caught.group_contains(ZeroDivisionError)
 
 
 def test_a_neighbour_that_does_not_close_cannot_hold_a_node_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,7 +308,9 @@ def test_a_node_that_ends_ends_its_calls() -> None:
     bounded(main())
 
 
-def test_a_node_that_ends_does_not_dial_again() -> None:
+def test_a_node_that_ends_does_not_dial_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "CLOSE_S", 0.3)
+
     async def main() -> None:
         accepted: list[str] = []
 
@@ -317,17 +318,13 @@ def test_a_node_that_ends_does_not_dial_again() -> None:
             assert connection.request is not None
             accepted.append(connection.request.path)
             await connection.wait_closed()
-            for _ in range(5):
-                await asyncio.sleep(0)  # the dialling side has its turn before its socket is gone
 
         async with serve(accept, "127.0.0.1", 0) as server:
             url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/fame"
             async with Node("a1") as node:
                 node.spawn(keep_attached(node, url, LinkKind.PARENT))
                 node.open_link(Stubborn(), LinkKind.CHILD, "b", dialed=False)  # makes the end take its time
-                await until(lambda: accepted == ["/fame/a1"])
-                runner_ends = asyncio.ensure_future(until(lambda: node.ending))
-            await runner_ends
+                await until(lambda: bool(accepted) and node.link_count() == 2)
         assert accepted == ["/fame/a1"]
 
     bounded(main())
