@@ -247,7 +247,7 @@ def test_the_readme_opens_with_the_demo_and_the_tests() -> None:
 # YAML and Python
 
 
-@pytest.mark.parametrize("text", blocks(README, "yaml"), ids=["sentinel", "agent", "operations"])
+@pytest.mark.parametrize("text", blocks(README, "yaml"), ids=["sentinel", "agent", "operations", "http"])
 def test_each_config_of_the_readme_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "node.yaml"
     file.write_text(text, encoding="utf-8")

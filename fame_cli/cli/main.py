@@ -107,6 +107,9 @@ class FameGroup(TyperGroup):
         try:
             outcome = super().main(args, "fame", complete_var, False, windows_expand_args, **extra)
             code = outcome if isinstance(outcome, int) else 0
+        except BrokenPipeError:  # whoever read the help has seen enough
+            output.discard_stdout()
+            code = 0
         except Exception as failure:  # the boundary of the process: nothing above could report it
             code = report(failure, invocation)
         if standalone_mode:
@@ -204,4 +207,5 @@ for _name, _entry in COMMANDS.items():
 
 def main() -> None:
     """Run ``fame`` with the arguments of this process."""
+    output.open_missing()
     app()

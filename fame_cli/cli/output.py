@@ -27,6 +27,7 @@ __all__ = [
     "flush",
     "item",
     "note",
+    "open_missing",
     "render",
     "result",
     "trace",
@@ -129,6 +130,16 @@ def discard_stdout() -> None:
     os.close(nowhere)
 
 
+def open_missing() -> None:
+    """Give standard streams that the caller has closed (``>&-``) something harmless to be."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115  # for the life of the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # likewise
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # likewise
+
+
 def descriptor_of(stream: TextIO) -> int | None:
     """Return the file descriptor behind a stream; None where there is none, as in tests."""
     try:
@@ -177,7 +188,7 @@ def _say(spans: Sequence[Span]) -> None:
         else:
             _write(sys.stderr, "".join(text for text, _ in harmless) + "\n")
             sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError:
         return
 
 

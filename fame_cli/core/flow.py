@@ -23,14 +23,14 @@ SPEC_WINDOW = 32
 OUR_WINDOW = 256
 """Credits of a flow between our own nodes, negotiated at attach: what a slow reader can have in flight, per stream."""
 
-OUR_UNIT_BYTES = 8192
-"""Between our own nodes an envelope costs one credit, and one more for each of these that it fills: 2 MiB a window."""
+OUR_UNIT_BYTES = 4096
+"""Between our own nodes an envelope costs one credit, and one more for each of these that it fills: 1 MiB a window."""
 
 MAX_FLOWS = 8192
 """Flows remembered a link; the one longest unused is forgotten first and starts with a full window again."""
 
 MAX_HELD_BYTES = 64 * 1024 * 1024
-"""Bytes that may wait for credit on one link; beyond it an envelope is refused. 32 streams with nobody reading."""
+"""Bytes that may wait for credit on one link; beyond it an envelope is refused. 64 streams with nobody reading."""
 
 
 class Held(NamedTuple):

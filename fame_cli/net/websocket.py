@@ -6,6 +6,7 @@ library's. Errors of the library are mapped to ours here and nowhere else.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
@@ -25,6 +26,9 @@ __all__ = ["WebSocketTransport", "dial", "is_loopback", "listen"]
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
+EARLY_FLUSH_BYTES = 256 * 1024
+"""Bytes sent in one turn that are written without waiting for its end, so that a stall is noticed within the turn."""
+
 KEEPALIVE_S = 20.0
 """Seconds between pings, and for the pong (spec 2.3)."""
 
@@ -130,6 +134,7 @@ class WebSocketTransport:
         self._connection = connection
         self._receiver: Receiver | None = None
         self._queue: list[bytes] = []
+        self._queued_bytes = 0
         self._end: tuple[int, str] | None = None
         self._ended = asyncio.Event()
         self._lost = False
@@ -147,10 +152,14 @@ class WebSocketTransport:
             if not self._queue:
                 self.turn.add(self)
             self._queue.append(data)
+            self._queued_bytes += len(data)
+            if self._queued_bytes >= EARLY_FLUSH_BYTES:
+                self.flush()
 
     def flush(self) -> None:
         """Write what is queued."""
         queue, self._queue = self._queue, []
+        self._queued_bytes = 0
         protocol = self._connection.protocol
         if not queue or protocol.state is not OPEN:
             return
@@ -253,6 +262,8 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
         raise ConnectError(f"not a WebSocket URL: {url}", hint="write ws://host:port/fame/v1/attach/ws/…") from error
     except TimeoutError as error:
         raise ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s") from error
+    except socket.gaierror as error:
+        raise ConnectError(f"there is no host called {name}", hint="check the URL") from error
     except OSError as error:
         raise ConnectError(
             f"no sentinel listens on {host}", hint="start one: fame sentinel --config peer1.yaml"

@@ -165,17 +165,32 @@ class _Program(asyncio.SubprocessProtocol):
         return cast(asyncio.ReadTransport, self.transport.get_pipe_transport(STDOUT))
 
 
+async def _start(program: _Program, argv: tuple[str, ...]) -> None:
+    """Start a program; one whose caller gives up meanwhile is stopped as a whole, once it has started.
+
+    Raises:
+        OSError, ValueError: it can't be started.
+    """
+    if any("\0" in part for part in argv):
+        raise ValueError("embedded null byte")  # uvloop would cut it off there
+    loop = asyncio.get_running_loop()
+    starting = asyncio.ensure_future(loop.subprocess_exec(lambda: program, *argv, start_new_session=True))
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            await program.stop()
+        raise
+
+
 @asynccontextmanager
 async def _running(
     name: str, command: Command, arguments: Mapping[str, object], max_bytes: int
 ) -> AsyncIterator[_Program]:
-    loop = asyncio.get_running_loop()
+    program = _Program(name, max_bytes)
     try:
-        if any("\0" in part for part in command.argv):
-            raise ValueError("embedded null byte")  # uvloop would cut it off there
-        _, program = await loop.subprocess_exec(
-            lambda: _Program(name, max_bytes), *command.argv, start_new_session=True
-        )
+        await _start(program, command.argv)
     except (OSError, ValueError) as error:
         why = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
         raise RemoteError(f"{name}: {command.argv[0]} can't be started: {why}") from error

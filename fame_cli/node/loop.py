@@ -6,7 +6,10 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["run", "until_signalled"]
+from fame_cli.errors import FameError
+from fame_cli.node.log import log_event, set_up_logging
+
+__all__ = ["run", "run_program", "until_signalled"]
 
 T = TypeVar("T")
 
@@ -23,6 +26,20 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end, as `asyncio.run` on the fastest loop there is."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(work)
+
+
+def run_program(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` as a whole program: log to stderr, and end in one line and its exit code when it fails.
+
+    Raises:
+        SystemExit: it failed, with the exit code of its error.
+    """
+    set_up_logging()
+    try:
+        run(work)
+    except FameError as error:
+        log_event("program_failed", "error", reason=str(error))
+        raise SystemExit(error.exit_code) from error
 
 
 async def until_signalled() -> None:

@@ -16,8 +16,8 @@ from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
 from fame_cli.node.listening import Listener
-from fame_cli.node.log import log_event, set_up_logging
-from fame_cli.node.loop import run, until_signalled
+from fame_cli.node.log import log_event
+from fame_cli.node.loop import run_program, until_signalled
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.system import SystemAgent
@@ -134,8 +134,7 @@ class Sentinel:
 
     def run(self) -> None:
         """Be a program: log to stderr, run until SIGINT or SIGTERM."""
-        set_up_logging()
-        run(self.serve())
+        run_program(self.serve())
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:

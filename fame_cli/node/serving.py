@@ -12,8 +12,8 @@ from fame_cli.node.client import DEFAULT_URL
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
-from fame_cli.node.log import log_event, set_up_logging
-from fame_cli.node.loop import run, until_signalled
+from fame_cli.node.log import log_event
+from fame_cli.node.loop import run_program, until_signalled
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.system import OPERATION
@@ -81,7 +81,7 @@ async def _bound(node: Node, address: str) -> None:
             f"the sentinel refused {address}: {answer.reason or answer.code} ({answer.code})",
             hint="stop the other agent or choose another address",
         )
-    log_event("node_ready", node_id=node.node_id, kind="agent", address=address)
+    log_event("node_ready", node_id=node.node_id, kind="agent", address=address, path=node.core.table.path)
     await asyncio.get_running_loop().create_future()
 
 
@@ -100,5 +100,4 @@ async def _first(*waits: Coroutine[Any, Any, None]) -> None:
 
 def run_agent(agent: Agent, address: str, url: str | None = None, *, node_id: str | None = None) -> None:
     """Be a program: log to stderr and serve until told to stop; see `serve_agent`."""
-    set_up_logging()
-    run(serve_agent(agent, address, url or DEFAULT_URL, node_id=node_id))
+    run_program(serve_agent(agent, address, url or DEFAULT_URL, node_id=node_id))

@@ -222,6 +222,19 @@ def test_a_reader_that_stops_stalls_the_transport_and_then_ends_it_at_the_hard_l
     asyncio.run(main())
 
 
+def test_whoever_sends_much_in_one_turn_is_told_of_the_stall_within_it() -> None:
+    """Twenty streams that never wait between two items must not fill the transport before anybody notices."""
+
+    async def main() -> None:
+        async with deaf_reader() as (transport, inbox, _):
+            while not inbox.stalls:
+                transport.send(b"x" * 65_536)
+            assert inbox.stalls == [True]
+            assert inbox.ends == []
+
+    asyncio.run(main())
+
+
 def test_a_blank_subprotocol_header_is_accepted_as_real_peers_send_it() -> None:
     async def main() -> None:
         async with deaf_reader() as (_, _, reader):

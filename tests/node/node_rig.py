@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,9 +22,6 @@ from fame_cli.node.serving import offers_of
 
 BOUND_S = 20
 """Seconds a whole test may take; none comes near."""
-
-TURNS = 100_000
-"""Turns of the loop `until` waits at most."""
 
 MATH = "math@fame.fabric"
 
@@ -46,11 +44,10 @@ def bounded(main: Coroutine[Any, Any, T]) -> T:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until a condition holds."""
-    for _ in range(TURNS):
+    for _ in count():  # `bounded` ends it
         if condition():
             return
         await asyncio.sleep(0)
-    raise AssertionError("it never came true")
 
 
 async def turns(count: int = 50) -> None:

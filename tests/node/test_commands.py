@@ -1,7 +1,8 @@
 """Commands: arguments on stdin, the result on stdout, killed with all their children when their time is over."""
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,14 @@ def script(code: str, *, result: Any = "text") -> Command:
     return Command((sys.executable, "-c", f"import json, os, sys, time\n{code}"), result)
 
 
+def shell(code: str) -> Command:
+    """Run what starts more quickly than Python, where time is short."""
+    return Command(("sh", "-c", code))
+
+
 def with_child(pids: Path) -> Command:
     """Run a program that starts another, writes down both ids and waits."""
-    start = "import subprocess; child = subprocess.Popen(['sleep', '60'])"
-    return script(f"{start}\nprint(os.getpid(), child.pid, file=open({str(pids)!r}, 'w'))\nchild.wait()")
+    return shell(f"sleep 60 & echo $$ $! > {pids}; wait")
 
 
 def read(pids: Path) -> list[int]:
@@ -138,8 +143,8 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Pat
 def test_what_a_command_leaves_behind_does_not_keep_its_caller(tmp_path: Path) -> None:
     """The child holds stdout open when its parent has ended: the call ends in time all the same."""
     pid = tmp_path / "pid"
-    code = f"import subprocess; c = subprocess.Popen(['sleep', '60']); print(c.pid, file=open({str(pid)!r}, 'w'))"
-    assert failure(declared(script(code), timeout_s=1.5)) == "op: the command took longer than 1.5 s"
+    assert failure(declared(shell(f"sleep 60 & echo $! > {pid}"), timeout_s=1.5)).endswith("took longer than 1.5 s")
+    assert read(pid)
     bounded(until(lambda: not any(map(is_alive, read(pid)))))
 
 
@@ -152,6 +157,24 @@ def test_a_cancelled_command_is_killed_with_its_children(tmp_path: Path) -> None
             await until(lambda: len(read(pids)) == 2)
             nodes.calling.cancel(asked.key)
             await until(lambda: not any(map(is_alive, read(pids))))
+
+    bounded(main())
+
+
+def test_a_command_cancelled_while_it_starts_is_killed_with_its_children(tmp_path: Path) -> None:
+    """However many turns of the loop it has had, nothing of it is left."""
+
+    async def main() -> None:
+        for number in range(12):
+            pids = tmp_path / str(number)
+            outcome = declared(with_child(pids)).invoke([], {})
+            assert isinstance(outcome, Awaitable)
+            task = asyncio.ensure_future(outcome)
+            for _ in range(number):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            await until(lambda: not any(map(is_alive, read(pids))))  # noqa: B023  # called before the next round
 
     bounded(main())
 
@@ -207,22 +230,24 @@ def test_lines_come_while_the_command_still_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("command", "told"),
     [
-        ("print(1); sys.exit('broke')", "op: the command ended with code 1: broke"),
-        ("print(1, flush=True); print('a' * 5000)", "op: the command prints a line of more than 2000 bytes"),
-        ("print(1, flush=True); time.sleep(60)", "op: the command printed nothing for 1.5 s"),
-        (
-            "print(1); sys.stdout.flush(); sys.stdout.buffer.write(b'\\xff\\n')",
-            "op: the command prints what isn't UTF-8",
-        ),
+        (script("print(1); sys.exit('broke')"), "op: the command ended with code 1: broke"),
+        (script("print(1, flush=True); print('a' * 5000)"), "op: the command prints a line of more than 2000 bytes"),
+        (script("print(1, flush=True); os.write(1, b'\\xff\\n')"), "op: the command prints what isn't UTF-8"),
     ],
 )
-def test_a_stream_that_fails_ends_in_its_error(code: str, told: str) -> None:
-    items = items_of(declared(script(code), streaming=True, timeout_s=1.5, max_bytes=2000))
+def test_a_stream_that_fails_ends_in_its_error(command: Command, told: str) -> None:
+    items = items_of(declared(command, streaming=True, max_bytes=2000))
     assert items[0] == 1
     assert str(items[1]) == told
     assert len(items) == 2
+
+
+def test_a_stream_that_stands_still_too_long_ends_in_an_error() -> None:
+    items = items_of(declared(shell("echo 1; sleep 60"), streaming=True, timeout_s=1.0))
+    assert items[0] == 1
+    assert str(items[1]) == "op: the command printed nothing for 1 s"
 
 
 def test_a_stream_may_be_longer_than_what_one_line_may_be() -> None:

@@ -135,7 +135,7 @@ def test_a_host_that_is_not_ours_is_an_error_of_the_config() -> None:
         with pytest.raises(ConfigError, match=r"can't listen on nowhere\.invalid:0: (?!unknown)\w+"):
             async with Sentinel(listen="nowhere.invalid:0"):
                 pass
-        with pytest.raises(ConfigError, match=r"can't listen on 192\.0\.2\.1:0: can't|cannot assign requested address"):
+        with pytest.raises(ConfigError, match=r"can't listen on 192\.0\.2\.1:0: \w+"):
             async with Sentinel(listen="192.0.2.1:0"):
                 pass
 
