@@ -18,7 +18,7 @@ from fame_cli.core.calls import (
     read_response,
 )
 from fame_cli.core.effects import CallEnded, Dispatch, FlowOpen, ItemArrived, Outcome, Request, Send
-from fame_cli.core.ending import end_call, is_at, refuse, send_routed, stop_downstream, tell_caller
+from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, send_routed, stop_downstream, tell_caller
 from fame_cli.core.envelope import ACK, REPLY, STREAM, SYN, TRACE, Envelope, data_frame, encode
 from fame_cli.core.flow import Held
 from fame_cli.core.frames import EMPTY, Data, DeliveryAck
@@ -96,7 +96,7 @@ def _is_paced(origin: Link, envelope: Envelope) -> bool:
 def _overflow(state: NodeState, origin: Link, envelope: Envelope, reason: str) -> None:
     """Refuse what a link has no room for: a request to its sender, an answer to the caller who waits for it."""
     key = (envelope.to or "", envelope.corr_id or "")
-    call = end_call(state, key)
+    call = abandon_call(state, key)
     if call is None:
         refuse(state, origin, envelope, "QUEUE_FULL", reason)
         return

@@ -15,11 +15,23 @@ from fame_cli.core.routing import Drop, route
 from fame_cli.core.state import NodeState, nack_frame, send
 from fame_cli.errors import RemoteProtocolError
 
-__all__ = ["cancel", "end_call", "is_at", "link_lost", "refuse", "send_routed", "stop_downstream", "tell_caller"]
+__all__ = ["abandon_call", "cancel", "end_call", "is_at", "link_lost", "refuse", "send_routed", "stop_downstream", "tell_caller"]
+
+
+def abandon_call(state: NodeState, key: CallKey) -> Call | None:
+    """Remove a call that ends before its answer, with the answers that still wait: nobody will read them."""
+    call = state.calls.get(key)
+    session = state.sessions.get(call.ingress) if call is not None and call.streaming else None
+    if session is not None:
+        session.flow.abandon(key[1])
+    return end_call(state, key)
 
 
 def end_call(state: NodeState, key: CallKey) -> Call | None:
-    """Remove a call and what its flow left behind; the first to do so gets it, everybody after gets None."""
+    """Remove a call and what its flow left behind; the first to do so gets it, everybody after gets None.
+
+    Answers that wait for credit still go out: the last of them has ended the call, but not been read.
+    """
     call = state.calls.end(key)
     if call is not None and call.streaming:
         state.producers.pop((call.ingress, key[1]), None)
@@ -47,7 +59,7 @@ def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: st
     call = state.calls.get(key)
     if call is not None and call.ingress is not origin:
         return  # somebody else's call: the newcomer that borrowed its names gets no say over it
-    end_call(state, key)
+    abandon_call(state, key)
     if origin is LOCAL:
         state.effects.append(CallEnded(key, Outcome("nack", code=code, message=reason)))
     else:
@@ -87,7 +99,7 @@ def cancel(state: NodeState, key: CallKey, origin: Link, reason: str) -> bool:
     call = state.calls.get(key)
     if call is None or call.ingress is not origin:
         return False
-    end_call(state, key)
+    abandon_call(state, key)
     stop_downstream(state, key, call, reason)
     return True
 
@@ -105,7 +117,7 @@ def stop_downstream(state: NodeState, key: CallKey, call: Call, reason: str) -> 
 def link_lost(state: NodeState, link: Link) -> None:
     """End every call over a link that is gone: tell the callers beyond us, stop the work beyond us."""
     for key, call in state.calls.over(link):
-        end_call(state, key)
+        abandon_call(state, key)
         if call.ingress is link:
             stop_downstream(state, key, call, "the caller's link is gone")
             continue

@@ -155,6 +155,10 @@ class FlowControl:
         self._taken[flow_id] = taken
         return 0
 
+    def abandon(self, flow_id: str) -> None:
+        """Drop what waits in a flow that nobody will read any more."""
+        self.held_bytes -= sum(len(held.data) for held in self._held.pop(flow_id, ()))
+
     def forget(self, flow_id: str) -> None:
         """Drop the counters of a flow that has ended; what waits still goes out."""
         if flow_id not in self._held:

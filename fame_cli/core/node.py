@@ -318,6 +318,7 @@ class NodeCore:
         elif isinstance(frame, Data | DeliveryAck | SecureOpen | SecureAccept | SecureClose):
             held = carry.carry(self._state, session.link, envelope, data, now)
         elif isinstance(frame, CallCancel):
+            session.flow.abandon(envelope.corr_id or "")
             ending.cancel(self._state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
         elif isinstance(frame, NodeAttach | NodeAttachAck | KeyAnnounce | KeyRequest):
             self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)

@@ -671,3 +671,27 @@ def test_whatever_breaks_every_call_ends_once_and_the_healed_fabric_works(seed: 
     for sentinel in sentinels:
         for name in sentinel.core.table.names():
             assert all(link.number == 0 or link in sentinel.wires for link in sentinel.core.table.links(name))
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_stream_given_up_by_its_reader_leaves_nothing_waiting_on_the_way(finished: bool) -> None:
+    world = SimWorld()
+    s1, s2 = world.sentinel("s1"), world.sentinel("s2")
+    world.peer(s2, s1)
+    agent, client = world.leaf("a", s2), world.leaf("c", s1)
+    agent.serve("math@fame.fabric")
+    world.run()
+    key = client.start("math@fame.fabric", streaming=True)
+    world.run()
+    [request] = agent.requests
+    assert request.key is not None
+    for _ in range(1000):
+        agent.perform(agent.core.reply_item(request.key, b"1", world.now))
+        world.run()
+    if finished:
+        agent.perform(agent.core.reply(request.key, None, world.now))
+        world.run()
+    assert any(session.flow.held_bytes for node in (s1, s2, agent) for session in node.core.sessions())
+    client.perform(client.core.cancel(key))
+    world.run()
+    assert not any(session.flow.held_bytes for node in (s1, s2, agent) for session in node.core.sessions())
