@@ -15,7 +15,17 @@ from fame_cli.core.routing import Drop, route
 from fame_cli.core.state import NodeState, nack_frame, send
 from fame_cli.errors import RemoteProtocolError
 
-__all__ = ["abandon_call", "cancel", "end_call", "is_at", "link_lost", "refuse", "send_routed", "stop_downstream", "tell_caller"]
+__all__ = [
+    "abandon_call",
+    "cancel",
+    "end_call",
+    "is_at",
+    "link_lost",
+    "refuse",
+    "send_routed",
+    "stop_downstream",
+    "tell_caller",
+]
 
 
 def abandon_call(state: NodeState, key: CallKey) -> Call | None:
