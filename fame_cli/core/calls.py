@@ -57,6 +57,7 @@ class Call:
         rpc_id: raw JSON-RPC id the answers repeat; provider's node only.
         trace: trace entries to give back; provider's node only.
         sent: answers sent so far; provider's node only.
+        unread: items the local reader hasn't taken; its time doesn't run while there are any. Caller's node only.
     """
 
     ingress: Link
@@ -69,6 +70,7 @@ class Call:
     rpc_id: bytes = b""
     trace: list[str] | None = None
     sent: int = 0
+    unread: int = 0
 
 
 class CallTable:

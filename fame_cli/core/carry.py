@@ -223,6 +223,7 @@ def _answered(
         _finish(state, key, outcome)
     elif call.streaming and response.has_result:
         state.calls.touch(key, call, now)
+        call.unread += 1
         deferred = _is_paced(origin, envelope)
         state.effects.append(ItemArrived(key, response.result, origin if deferred else None, size))
         return deferred

@@ -110,8 +110,8 @@ class ItemArrived(msgspec.Struct, frozen=True, gc=False):
     """Give the local caller one stream item.
 
     Args:
-        source: link to name in `NodeCore.item_consumed` once the item has been read; None when nobody waits for that.
-        size: bytes to name with it.
+        source: link whose credit the item still holds, until it is given to `NodeCore.item_consumed`; None when none.
+        size: bytes it took on that link.
     """
 
     key: tuple[str, str]

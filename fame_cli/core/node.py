@@ -12,7 +12,7 @@ from fame_cli.core import carry, control, ending
 from fame_cli.core.address import parse, physical
 from fame_cli.core.announce import announce, announce_all
 from fame_cli.core.calls import Call, CallKey, error_payload, request_payload, result_payload
-from fame_cli.core.effects import CallEnded, Effect, Outcome
+from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
 from fame_cli.core.envelope import REPLY, STREAM, SYN, TRACE, Envelope, data_frame, decode, encode, peek
 from fame_cli.core.frames import (
     CallCancel,
@@ -137,6 +137,10 @@ class NodeCore:
     def tick(self, now: float) -> list[Effect]:
         """Take that time has passed; call it at `next_deadline` or later."""
         for key, timeout_s in self._state.calls.expired(now):
+            call = self._state.calls.get(key)
+            if call is not None and call.unread:  # it is the reader who takes his time
+                self._state.calls.touch(key, call, now)
+                continue
             ending.cancel(self._state, key, LOCAL, "the caller's time is over")
             self._state.effects.append(CallEnded(key, Outcome("timeout", message=f"{timeout_s:g}")))
         if now >= self._sweep_at:
@@ -240,10 +244,13 @@ class NodeCore:
             self._state.effects.append(CallEnded(key, Outcome("cancelled")))
         return self._effects()
 
-    def item_consumed(self, key: CallKey, source: Link, size: int = 0) -> list[Effect]:
-        """Take that the reader has read an item that came over `source`: the producer may send another."""
-        if self._state.calls.get(key) is not None:
-            credit_back(self._state, source, key[1], size)
+    def item_consumed(self, item: ItemArrived, now: float) -> list[Effect]:
+        """Take that the reader has read an item: its producer may send another, and the reader's time runs again."""
+        call = self._state.calls.get(item.key)
+        if call is not None:
+            call.unread -= 1
+            self._state.calls.touch(item.key, call, now)
+            credit_back(self._state, item.source, item.key[1], item.size)
         return self._effects()
 
     # What the user wants: answers

@@ -395,5 +395,4 @@ class Node:
 
     def item_consumed(self, item: ItemArrived) -> None:
         """Say that the reader has taken an item."""
-        if item.source is not None:
-            self.perform(self.core.item_consumed(item.key, item.source, item.size))
+        self.perform(self.core.item_consumed(item, time.monotonic()))

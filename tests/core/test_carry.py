@@ -410,8 +410,23 @@ def test_each_item_gives_a_stream_of_ours_its_whole_time_again() -> None:
     for _ in range(3):
         rig.advance(1.9)
         rig.feed(parent, make_answer(*key, result=1))
+        rig.do(rig.core.item_consumed([e for e in rig.log if isinstance(e, ItemArrived)][-1], rig.now))
     assert rig.outcomes(key) == []
     rig.advance(2.1)
+    assert [outcome.kind for outcome in rig.outcomes(key)] == ["timeout"]
+
+
+def test_a_streams_time_does_not_run_while_its_reader_takes_his() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, streaming=True, timeout_s=2.0)
+    rig.feed(parent, make_answer(*key, result=1))
+    rig.advance(10.0)
+    assert rig.outcomes(key) == []
+    [item] = [effect for effect in rig.log if isinstance(effect, ItemArrived)]
+    rig.do(rig.core.item_consumed(item, rig.now))
+    rig.advance(1.9)
+    assert rig.outcomes(key) == []
+    rig.advance(0.2)
     assert [outcome.kind for outcome in rig.outcomes(key)] == ["timeout"]
 
 

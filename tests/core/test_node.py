@@ -18,7 +18,7 @@ from core_rig import (
     types,
 )
 
-from fame_cli.core.effects import CallEnded, DispatchCancelled, FlowOpen
+from fame_cli.core.effects import CallEnded, DispatchCancelled, FlowOpen, ItemArrived
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.errors import LocalProtocolError, RemoteProtocolError
 
@@ -565,12 +565,13 @@ def test_a_read_item_gives_credit_back_and_an_ended_stream_none() -> None:
     for _ in range(64):
         rig.feed(parent, make_answer(*key, result=1) | {"flowId": key[1]})
     assert rig.granted(parent) == []
-    for _ in range(64):
-        rig.do(rig.core.item_consumed(key, parent))
+    items = [effect for effect in rig.log if isinstance(effect, ItemArrived)]
+    for item in items:
+        rig.do(rig.core.item_consumed(item, rig.now))
     assert [message["frame"]["credits"] for message in rig.granted(parent)] == [64]
     rig.feed(parent, make_answer(*key) | {"flowId": key[1]})
-    for _ in range(64):
-        rig.do(rig.core.item_consumed(key, parent))
+    for item in items:
+        rig.do(rig.core.item_consumed(item, rig.now))
     assert rig.granted(parent) == []
 
 

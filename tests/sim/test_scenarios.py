@@ -194,7 +194,7 @@ def test_a_stream_nobody_reads_stops_after_the_windows_on_the_way_and_goes_on_wh
     wakes = len(fabric.agent.opened)
     for item in fabric.client.items[key]:
         assert item.source is not None
-        fabric.client.perform(fabric.client.core.item_consumed(key, item.source))
+        fabric.client.perform(fabric.client.core.item_consumed(item, fabric.world.now))
     fabric.world.run()
     assert len(fabric.agent.opened) > wakes
     assert produce(fabric.agent, request, fabric.world.now) > 0
@@ -228,7 +228,7 @@ def test_a_long_stream_that_is_read_never_stands_still() -> None:
         assert len(items) > read
         for item in items[read:]:
             assert item.source is not None
-            fabric.client.perform(fabric.client.core.item_consumed(key, item.source))
+            fabric.client.perform(fabric.client.core.item_consumed(item, fabric.world.now))
         read = len(items)
         fabric.world.run()
     assert [bytes(item.value) for item in fabric.client.items[key]][:3] == [b"0", b"1", b"2"]
