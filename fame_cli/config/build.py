@@ -44,16 +44,17 @@ def build_agent(config: AgentConfig) -> Agent:
     if block.import_ is not None:
         return load_agent(block.import_, config.base_dir, block.init, description=block.description)
     limit = config.limits.max_message_bytes
-    operations = [_declared(name, operation, limit) for name, operation in (block.operations or {}).items()]
+    folder = str(config.base_dir)
+    operations = [_declared(name, each, folder, limit) for name, each in (block.operations or {}).items()]
     return Agent.from_operations(operations, description=block.description)
 
 
-def _declared(name: str, config: OperationConfig, max_bytes: int) -> Operation:
+def _declared(name: str, config: OperationConfig, folder: str, max_bytes: int) -> Operation:
     answer: Answer
     if config.template is not None:
         answer = Template(config.template, config.result)
     elif config.command is not None:
-        answer = Command(tuple(config.command), config.result)
+        answer = Command(tuple(config.command), config.result, folder)
     else:
         assert config.http is not None  # the model has seen to it that there is exactly one
         answer = HttpCall(config.http.url, config.http.method, config.http.headers)

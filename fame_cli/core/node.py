@@ -61,7 +61,8 @@ class NodeCore:
         self._gate = gate or OpenGate()
         self._inbox = f"__rpc__{new_id()}"
         self._sweep_at = float("-inf")
-        self.table.local |= {"__sys__", self._inbox}
+        self.table.open_box("__sys__")
+        self.table.open_box(self._inbox)
         if settings.routes:
             self._state.move(f"/{settings.node_id}")
 

@@ -88,6 +88,18 @@ class RouteTable:
         for capability, providers in self._offers.items():
             yield from ((capability, address) for address in providers)
 
+    # Participants at the physical path
+
+    def open_box(self, participant: str) -> None:
+        """Deliver what comes for `participant` at this node's physical path."""
+        self.local.add(participant)
+        self._changed()
+
+    def close_box(self, participant: str) -> None:
+        """Undo `open_box`."""
+        self.local.discard(participant)
+        self._changed()
+
     # Neighbours
 
     def attach(self, link: Link) -> None:

@@ -42,10 +42,12 @@ class Command:
         argv: the program and its arguments; the program is looked up on the PATH.
         result: ``text`` as it is, without the line ends at its end, or ``json``: read it as JSON. A line of a stream
             is JSON when it reads as JSON, else text.
+        folder: where the program runs; this process's own working folder when None.
     """
 
     argv: tuple[str, ...]
     result: Literal["text", "json"] = "text"
+    folder: str | None = None
 
 
 class _Program(asyncio.SubprocessProtocol):
@@ -165,16 +167,18 @@ class _Program(asyncio.SubprocessProtocol):
         return cast(asyncio.ReadTransport, self.transport.get_pipe_transport(STDOUT))
 
 
-async def _start(program: _Program, argv: tuple[str, ...]) -> None:
+async def _start(program: _Program, command: Command) -> None:
     """Start a program; one whose caller gives up meanwhile is stopped as a whole, once it has started.
 
     Raises:
         OSError, ValueError: it can't be started.
     """
-    if any("\0" in part for part in argv):
+    if any("\0" in part for part in command.argv):
         raise ValueError("embedded null byte")  # uvloop would cut it off there
     loop = asyncio.get_running_loop()
-    starting = asyncio.ensure_future(loop.subprocess_exec(lambda: program, *argv, start_new_session=True))
+    starting = asyncio.ensure_future(
+        loop.subprocess_exec(lambda: program, *command.argv, start_new_session=True, cwd=command.folder)
+    )
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
@@ -190,7 +194,7 @@ async def _running(
 ) -> AsyncIterator[_Program]:
     program = _Program(name, max_bytes)
     try:
-        await _start(program, command.argv)
+        await _start(program, command)
     except (OSError, ValueError) as error:
         why = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
         raise RemoteError(f"{name}: {command.argv[0]} can't be started: {why}") from error

@@ -310,7 +310,7 @@ class Node:
         if "@" in name:
             self.perform(self.core.bind(name))
         else:
-            self.core.table.local.add(name)
+            self.core.table.open_box(name)
 
     def unserve(self, name: str) -> None:
         """Undo `serve`."""
@@ -319,7 +319,7 @@ class Node:
         if "@" in name:
             self.perform(self.core.unbind(name))
         else:
-            self.core.table.local.discard(name)
+            self.core.table.close_box(name)
 
     async def bound(self, address: str) -> BindAnswered:
         """Wait until the upstream sentinel has answered to an address that is bound or about to be."""

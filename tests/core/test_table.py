@@ -405,3 +405,12 @@ class TableModel(RuleBasedStateMachine):
 
 TestTableModel = TableModel.TestCase
 TestTableModel.settings = settings(PROPERTY, max_examples=20, stateful_step_count=25)
+
+
+def test_a_participant_is_found_as_soon_as_it_is_there_and_no_longer() -> None:
+    table = table_of_s1()
+    assert table.find("box@/s1", STRANGER) is None
+    table.open_box("box")
+    assert table.find("box@/s1", STRANGER) is LOCAL
+    table.close_box("box")
+    assert table.find("box@/s1", STRANGER) is None

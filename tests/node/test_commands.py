@@ -270,3 +270,7 @@ def test_a_stream_that_is_closed_kills_its_command() -> None:
             await until(lambda: not is_alive(first))
 
     bounded(main())
+
+
+def test_a_command_runs_in_the_folder_it_is_given(tmp_path: Path) -> None:
+    assert ask(declared(Command(("pwd",), folder=str(tmp_path)))) == str(tmp_path.resolve())
