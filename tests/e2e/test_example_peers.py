@@ -175,7 +175,7 @@ def test_the_programs_work_by_hand_in_any_order(env: dict[str, str], ports: list
                 [sys.executable, name], cwd=PEERS, env={**env, **variables}, stderr=subprocess.PIPE, text=True
             )
             stack.enter_context(process)
-            stack.callback(process.terminate)
+            stack.callback(finish, process)
             running.append(process)
             read_until(process, "node_started")
         for process in running[:3]:
@@ -191,6 +191,12 @@ def test_the_programs_work_by_hand_in_any_order(env: dict[str, str], ports: list
         )
     assert (ran.stdout.splitlines(), ran.stderr) == (EXPECTED, "")
     assert [process.returncode for process in running] == [0, 0, 0, 0]
+
+
+def finish(process: "subprocess.Popen[str]") -> None:
+    """Stop a program and hear it out: one that can't say its last words doesn't end with 0."""
+    process.terminate()
+    process.communicate(timeout=LIMIT_S)
 
 
 def read_until(process: "subprocess.Popen[str]", event: str) -> None:
