@@ -74,8 +74,8 @@ def _forward(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
             return False
     size = len(data)
     if envelope.meta is not None and TRACE in envelope.meta and origin is not LOCAL:
-        envelope = traced(state.settings.node_id, envelope, origin, now)
-        data = encode(envelope)
+        longer = encode(traced(state.settings.node_id, envelope, origin, now))
+        data = longer if len(longer) <= state.settings.max_message_bytes else data  # a trace costs no envelope
     deferred = _is_paced(origin, envelope)
     sent = pass_on(state, out, envelope.flow_id, data, origin if deferred else None, size)
     if sent is False:

@@ -689,3 +689,19 @@ def test_an_item_in_its_own_flow_names_the_link_to_give_credit_to() -> None:
     rig.feed(parent, make_answer(*key, result=2))
     sources = [effect.source for effect in rig.log if isinstance(effect, ItemArrived)]
     assert sources == [parent, None]
+
+
+def test_an_envelope_a_trace_would_make_too_large_passes_without() -> None:
+    rig = Rig(max_message_bytes=2000)
+    agent, client = rig.child("a1"), rig.child("c")
+    rig.bind(agent, MATH)
+    request = make_request(CLIENT, meta={"fame.trace": []})
+    frame = request["frame"]
+    assert isinstance(frame, dict)
+    payload = frame["payload"]
+    assert isinstance(payload, dict)
+    payload["params"] = {"x": ""}
+    payload["params"] = {"x": "x" * (1995 - len(json.dumps(request, separators=(",", ":"))))}
+    rig.feed(client, json.dumps(request, separators=(",", ":")).encode())
+    [passed] = rig.said(agent)
+    assert passed["meta"] == {"fame.trace": []}
