@@ -192,9 +192,16 @@ _BY_WIRE_CODE: dict[str, type[FameError]] = {
 }
 
 
+_HINTS = {
+    "LINK_LOST": "it may be back soon: try again",
+    "QUEUE_FULL": "try again with less at once, or read faster",
+    "MESSAGE_TOO_LARGE": "send less, or raise limits.max_message_bytes at every node on the way",
+}
+
+
 def error_for_nack(code: str, reason: str) -> FameError:
     """Turn the code and reason of a negative DeliveryAck (spec 6.4) into the error a caller should see."""
-    kind = _BY_WIRE_CODE.get(code.partition(":")[0])
-    if kind is None:
-        return FameError(f"{reason or 'not delivered'} ({code or 'no code'})")
-    return kind(reason or code)
+    name = code.partition(":")[0]
+    kind = _BY_WIRE_CODE.get(name, FameError)
+    told = reason or "not delivered"
+    return kind(told if name in _BY_WIRE_CODE else f"{told} ({code or 'no code'})", hint=_HINTS.get(name, ""))

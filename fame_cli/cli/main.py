@@ -147,6 +147,7 @@ def report(failure: BaseException, invocation: Invocation) -> int:
         case typer.Abort():
             line, code = "aborted", INTERRUPTED
         case OSError():
+            output.discard_stdout()  # if that is what can't be written, the interpreter's last flush mustn't fail, too
             line, code = str(failure), 1
         case _:
             line, code = f"internal error: {type(failure).__name__}: {failure}; add --debug to see where", 1

@@ -122,7 +122,11 @@ def end_items(form: OutputFormat, *, count: int) -> None:
 
 def discard_stdout() -> None:
     """Point stdout at nothing, so that the interpreter's last flush can't fail on a closed pipe."""
-    descriptor = descriptor_of(sys.stdout)
+    _discard(sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
+    descriptor = descriptor_of(stream)
     if descriptor is None:
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -189,7 +193,7 @@ def _say(spans: Sequence[Span]) -> None:
             _write(sys.stderr, "".join(text for text, _ in harmless) + "\n")
             sys.stderr.flush()
     except OSError:
-        return
+        _discard(sys.stderr)
 
 
 def _say_styled(spans: Sequence[Span]) -> None:

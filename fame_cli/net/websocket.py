@@ -265,6 +265,9 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
     except socket.gaierror as error:
         raise ConnectError(f"there is no host called {name}", hint="check the URL") from error
     except OSError as error:
+        if not _is_refusal(error):
+            told = error.strerror or str(error) or type(error).__name__
+            raise ConnectError(f"can't connect to {host}: {told}", hint="check the URL: ws:// or wss://?") from error
         raise ConnectError(
             f"no sentinel listens on {host}", hint="start one: fame sentinel --config peer1.yaml"
         ) from error
@@ -272,6 +275,11 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
         raise ConnectError(f"{host} doesn't speak WebSocket: {error}") from error
     assert isinstance(connection, _DialedLink)
     return WebSocketTransport(connection, turn)
+
+
+def _is_refusal(error: OSError) -> bool:
+    """Tell whether nobody listens; of several addresses tried, asyncio tells only in words."""
+    return isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error)
 
 
 async def listen(

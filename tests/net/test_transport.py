@@ -361,3 +361,19 @@ def test_a_url_that_is_none_is_a_connect_error() -> None:
 )
 def test_loopback_is_told_from_the_rest(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_tls_where_there_is_none_is_not_taken_for_nobody_listening() -> None:
+    async def body(port: int, inboxes: list[Inbox]) -> None:
+        with pytest.raises(ConnectError, match=r"can't connect to 127.*check the URL: ws:// or wss://"):
+            await dial(f"wss://127.0.0.1:{port}/x", Turn())
+
+    serve_and(body)
+
+
+def test_a_host_that_is_not_there_is_said_to_be_that() -> None:
+    async def main() -> None:
+        with pytest.raises(ConnectError, match=r"there is no host called nowhere\.invalid"):
+            await dial("ws://nowhere.invalid:8000/x", Turn())
+
+    asyncio.run(main())
