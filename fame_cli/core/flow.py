@@ -29,6 +29,9 @@ OUR_UNIT_BYTES = 4096
 MAX_FLOWS = 8192
 """Flows remembered a link; the one longest unused is forgotten first and starts with a full window again."""
 
+RESUMED_BYTES = 256 * 1024
+"""Bytes set free in one go when a transport takes bytes again."""
+
 MAX_HELD_BYTES = 64 * 1024 * 1024
 """Bytes that may wait for credit on one link; beyond it an envelope is refused. 64 streams with nobody reading."""
 
@@ -119,10 +122,21 @@ class FlowControl:
             self._credits[flow_id] = min(self._credits[flow_id] + max(credits, 0), self.send_window)
         return self._release(flow_id)
 
-    def resume(self) -> list[tuple[str, Held]]:
-        """End a stall and return (flow, envelope) of everything that may be sent now."""
+    def resume(self, most_bytes: int = RESUMED_BYTES) -> list[tuple[str, Held]]:
+        """End a stall as far as `most_bytes` go and return (flow, envelope) of what may be sent now.
+
+        `stalled` stays True while there is more: all that has gathered at once would only fill the transport again.
+        """
         self.stalled = False
-        return [(flow_id, held) for flow_id in list(self._held) for held in self._release(flow_id)]
+        resumed: list[tuple[str, Held]] = []
+        for flow_id in list(self._held):
+            if most_bytes <= 0:
+                self.stalled = True
+                break
+            released = self._release(flow_id)
+            most_bytes -= sum(len(held.data) for held in released)
+            resumed += [(flow_id, held) for held in released]
+        return resumed
 
     def _release(self, flow_id: str) -> list[Held]:
         waiting = self._held.get(flow_id)

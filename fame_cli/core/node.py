@@ -124,8 +124,13 @@ class NodeCore:
             session.flow.stalled = True
         return self._effects()
 
+    def is_stalled(self, link: Link) -> bool:
+        """Tell whether envelopes of a link wait for its transport."""
+        session = self._state.sessions.get(link)
+        return session is not None and session.flow.stalled
+
     def link_drained(self, link: Link) -> list[Effect]:
-        """Take that the transport accepts bytes again."""
+        """Take that the transport accepts bytes again; call it again while `is_stalled` and the transport agrees."""
         session = self._state.sessions.get(link)
         if session is not None:
             for flow_id, held in session.flow.resume():

@@ -193,7 +193,7 @@ def _is_end_of_task(error: BaseException) -> bool:
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
-    return isinstance(error, GeneratorExit)
+    return False
 
 
 def _told(error: BaseException) -> str:

@@ -1,8 +1,7 @@
 """The shell around one `NodeCore`: performs effects, holds transports, keeps the one timer.
 
-Nothing is decided here. Bytes go in by `message_received`, effects come out of the core and are performed in order in
-the same turn of the loop. Who dials (``dialing.py``), who listens (``listening.py``), who serves (``host.py``) and who
-calls (``client.py``) all work on a `Node`.
+Nothing is decided here: bytes go in by `message_received`, effects come out of the core and are performed in order, in
+the same turn of the loop. ``dialing.py``, ``listening.py``, ``host.py`` and ``client.py`` all work on a `Node`.
 """
 
 import asyncio
@@ -46,20 +45,23 @@ CLOSE_S = 2.0
 class _Inbound:
     """Pass what one transport brings to the node, under the link it belongs to."""
 
-    __slots__ = ("link", "node")
-
     def __init__(self, node: "Node", link: Link) -> None:
         self.node = node
         self.link = link
+        self.is_full = False
 
     def message_received(self, data: bytes) -> None:
         self.node.message_received(self.link, data)
 
     def transport_stalled(self) -> None:
+        self.is_full = True
         self.node.perform(self.node.core.link_stalled(self.link))
 
     def transport_drained(self) -> None:
-        self.node.perform(self.node.core.link_drained(self.link))
+        """Write what has waited, bit by bit, until the transport is full again."""
+        self.is_full = False
+        while not self.is_full and self.node.core.is_stalled(self.link):
+            self.node.perform(self.node.core.link_drained(self.link))
 
     def connection_lost(self, reason: str) -> None:
         self.node.connection_lost(self.link, reason)

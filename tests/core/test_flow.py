@@ -255,3 +255,16 @@ class FlowModel(RuleBasedStateMachine):
 
 TestFlowModel = FlowModel.TestCase
 TestFlowModel.settings = settings(PROPERTY, max_examples=20, stateful_step_count=25)
+
+
+def test_a_stall_ends_bit_by_bit() -> None:
+    """All that has gathered at once would only fill the transport again, and end it at its hard limit."""
+    control = FlowControl()
+    control.resize(100, 100, 1000)
+    control.stalled = True
+    for flow_id in "abc":
+        assert control.hold(flow_id, b"x" * 100, None)
+    assert [flow_id for flow_id, _ in control.resume(150)] == ["a", "b"]
+    assert control.stalled
+    assert [flow_id for flow_id, _ in control.resume(150)] == ["c"]
+    assert not control.stalled

@@ -198,3 +198,24 @@ def test_bytes_that_are_no_http_cost_nobody() -> None:
         assert await client.call("sums@fame.fabric", "add", x=3, y=4) == 7
 
     run(body)
+
+
+def test_many_large_streams_at_once_arrive_whole_and_cost_no_link() -> None:
+    """What waits for a full transport is written bit by bit: all at once would take it over its hard limit."""
+
+    async def items(n: int) -> AsyncIterator[str]:
+        for number in range(n):
+            yield f"{number}:" + "x" * 65_536
+
+    async def body(s1: Sentinel, s2: Sentinel, client: Client) -> None:
+        async with Node("big") as agent:
+            agent.serve("big@fame.fabric", AgentHost(agent, Agent.from_functions([items])))
+            agent.spawn(keep_attached(agent, s2.url, LinkKind.PARENT))
+            await agent.bound("big@fame.fabric")
+
+            async def read() -> list[int]:
+                return [int(item.partition(":")[0]) async for item in client.stream("big@fame.fabric", "items", n=30)]
+
+            assert await asyncio.gather(*(read() for _ in range(60))) == [list(range(30))] * 60
+
+    run(body)

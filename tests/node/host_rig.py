@@ -75,6 +75,7 @@ class Failing(Agent):
             "odd": Odd(),
             "exit": SystemExit(3),
             "interrupt": KeyboardInterrupt(),
+            "generator": GeneratorExit(),
             "base": BaseException("of its own"),
             "not utf-8": FileNotFoundError("caf\udce9"),
             "no json": RemoteError("see data", data=object()),

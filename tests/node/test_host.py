@@ -101,6 +101,7 @@ TOLD = {
     "odd": (INTERNAL, "Odd"),
     "exit": (INTERNAL, "SystemExit: 3"),
     "interrupt": (INTERNAL, "KeyboardInterrupt"),
+    "generator": (INTERNAL, "GeneratorExit"),
     "base": (INTERNAL, "BaseException: of its own"),
     "not utf-8": (INTERNAL, "FileNotFoundError: caf\\udce9"),
     "no json": (INTERNAL, "see data"),
