@@ -181,6 +181,8 @@ class RemoteProtocolError(ProtocolError):
 
 _BY_WIRE_CODE: dict[str, type[FameError]] = {
     "NO_ROUTE": NoRoute,
+    "HOP_LIMIT": NoRoute,
+    "ROUTE_LOOP": NoRoute,
     "ADDRESS_TAKEN": AdmissionRefused,
     "UNAUTHORIZED": PolicyDenied,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
@@ -194,6 +196,8 @@ _BY_WIRE_CODE: dict[str, type[FameError]] = {
 
 _HINTS = {
     "LINK_LOST": "it may be back soon: try again",
+    "HOP_LIMIT": "routes may be changing: try again, or raise limits.max_hops",
+    "ROUTE_LOOP": "routes are changing: try again",
     "QUEUE_FULL": "try again with less at once, or read faster",
     "MESSAGE_TOO_LARGE": "send less, or raise limits.max_message_bytes at every node on the way",
 }

@@ -26,10 +26,12 @@ def build_sentinel(config: SentinelConfig, observer: "Observer | None" = None) -
     return Sentinel(
         id=config.id,
         listen=config.listen,
-        peers=[peer.direct_url for peer in config.peers],
+        peers=[(peer.direct_url, peer.cost) for peer in config.peers],
         upstream=config.upstream.direct_url if config.upstream else None,
         max_message_bytes=config.limits.max_message_bytes,
         max_links=config.limits.max_links,
+        max_hops=config.limits.max_hops,
+        balance=config.routing.balance,
         observer=observer,
     )
 
@@ -99,6 +101,7 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
         logicals=config.logicals,
         max_concurrent=config.agent.max_concurrent,
         max_message_bytes=config.limits.max_message_bytes,
+        max_hops=config.limits.max_hops,
         observer=observer,
     )
     run(work)

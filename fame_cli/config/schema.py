@@ -34,6 +34,7 @@ __all__ = [
     "OperationConfig",
     "ParamConfig",
     "PeerConfig",
+    "RoutingConfig",
     "Section",
     "SecurityConfig",
     "SentinelConfig",
@@ -83,6 +84,9 @@ class LimitsConfig(Section):
     max_message_bytes: Annotated[int, Field(ge=4_096, le=67_108_864), BeforeValidator(fields.to_whole)] = 262_144
     """Largest envelope in bytes, 4096-67108864; a Naylence node takes 262144."""
 
+    max_hops: Annotated[int, Field(ge=1, le=64), BeforeValidator(fields.to_whole)] = 16
+    """Links an envelope may pass, 1-64; one that has passed as many and isn't there yet is refused."""
+
     max_links: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(fields.to_whole)] = 10_000
     """Links at one time, 1-1000000."""
 
@@ -99,6 +103,19 @@ class PeerConfig(Section):
 
     direct_url: fields.PeerUrl
     """Peer attach URL of the other sentinel, without the node id; ends in /fame/v1/attach/ws/peer."""
+
+    cost: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(fields.to_whole)] = 1
+    """What passing this link costs, 1-1000000; calls take the cheapest way. The dearer of both ends' costs counts."""
+
+
+class RoutingConfig(Section):
+    """Say which of several ways a call takes."""
+
+    balance: Annotated[Literal["nearest", "round_robin", "random", "sticky"], BeforeValidator(fields.lowercase)] = (
+        "nearest"
+    )
+    """Which provider of a pool or a capability gets a call: `nearest` (in turn if several are), `round_robin`,
+    `random`, or `sticky`: the same one for one session key, else for one caller."""
 
 
 class NodeConfig(Section):
@@ -152,6 +169,9 @@ class SentinelConfig(NodeConfig):
 
     logicals: list[fields.LogicalName] = Field(default=[])
     """Logical names to ask the parent for, e.g. fame.fabric."""
+
+    routing: RoutingConfig = RoutingConfig()
+    """Which of several ways a call takes."""
 
     limits: LimitsConfig = LimitsConfig()
     """Bounds on what neighbours can make this node hold."""

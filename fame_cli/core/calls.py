@@ -52,7 +52,8 @@ class Call:
         request_id: envelope id of the request, the `refId` of a NACK.
         streaming: True when a stream was asked for.
         touched: when the request or the last item passed, in the core's time.
-        timeout_s: seconds a local caller waits for the answer or the next item; 0 for the others (no deadline).
+        timeout_s: seconds a local caller waits for the answer or the next item; for the others somewhat more than their
+            caller waits, 0 if he didn't say.
         trace_id: repeated in whatever answers the call.
         rpc_id: raw JSON-RPC id the answers repeat; provider's node only.
         trace: trace entries to give back; provider's node only.
@@ -74,7 +75,7 @@ class Call:
 
 
 class CallTable:
-    """Keep the calls in flight and the deadlines of our own.
+    """Keep the calls in flight and their deadlines.
 
     Deadlines of one length expire in the order they were set, so each length has its own ordered dict and its head is
     always the next to expire: adding, moving and removing are O(1) and nothing stale stays behind.
@@ -100,6 +101,7 @@ class CallTable:
         known = self._calls.get(key)
         if known is not None and known.ingress is not call.ingress:
             return False
+        self.end(key)
         self._calls[key] = call
         if call.timeout_s:
             self._deadlines.setdefault(call.timeout_s, {})[key] = call.touched + call.timeout_s
@@ -129,12 +131,12 @@ class CallTable:
         return [(key, call) for key, call in self._calls.items() if call.ingress is link or call.egress is link]
 
     def next_deadline(self) -> float | None:
-        """Return when the next call of ours times out, None when none can."""
+        """Return when the next call times out, None when none can."""
         return min((next(iter(waiting.values())) for waiting in self._deadlines.values()), default=None)
 
-    def expired(self, now: float) -> list[tuple[CallKey, float]]:
-        """List the calls of ours whose time is over, and how long it was in seconds, without ending them."""
-        return [(key, time_s) for time_s, waiting in self._deadlines.items() for key in _due(waiting, now)]
+    def expired(self, now: float) -> list[tuple[CallKey, Call]]:
+        """List the calls whose time is over, without ending them."""
+        return [(key, self._calls[key]) for waiting in self._deadlines.values() for key in _due(waiting, now)]
 
     def forget_stale(self, now: float) -> None:
         """Drop calls between other nodes that are too old or too many; called now and then, not per message."""
@@ -145,7 +147,7 @@ class CallTable:
                 break
             stale.append(key)
         for key in stale:
-            del self._calls[key]
+            self.end(key)
 
     def _transit(self) -> Iterator[tuple[CallKey, Call]]:
         return ((k, c) for k, c in self._calls.items() if c.ingress is not LOCAL and c.egress is not LOCAL)

@@ -10,7 +10,7 @@ from fame_cli.core.calls import Call, CallKey
 from fame_cli.core.effects import CallEnded, DispatchCancelled, Outcome
 from fame_cli.core.envelope import RESET, Envelope, Header
 from fame_cli.core.frames import CallCancel, DeliveryAck
-from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.link import LOCAL, Link, next_link
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.state import NodeState, nack_frame, send
 from fame_cli.errors import RemoteProtocolError
@@ -19,6 +19,7 @@ __all__ = [
     "abandon_call",
     "cancel",
     "end_call",
+    "end_overdue",
     "is_at",
     "link_lost",
     "refuse",
@@ -64,6 +65,7 @@ def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: st
     """
     state.note("envelope_refused", "debug", code=code, reason=reason, link=origin.number)
     if not (envelope.id and envelope.reply_to and envelope.corr_id):
+        state.unroutable += 1
         return
     key = (envelope.reply_to, envelope.corr_id)
     call = state.calls.get(key)
@@ -79,12 +81,12 @@ def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: st
 def send_routed(
     state: NodeState, origin: Link, to: str, frame: DeliveryAck, about: Envelope | Header, flow_flags: int
 ) -> None:
-    """Send an acknowledgement of ours along the routes; what has no way is dropped, as spec 6.4 says."""
-    try:
-        target = route(to, None, LOCAL, state.table)
-    except RemoteProtocolError as error:
-        target = Drop("NO_ROUTE", str(error))
-    if isinstance(target, Drop) or target is LOCAL:
+    """Send an acknowledgement of ours back: in the mesh the way its cause came, else along the routes.
+
+    What has no way is dropped, as spec 6.4 says.
+    """
+    target = _way_back(state, origin, to)
+    if target is None or target is LOCAL:
         state.note("ack_undeliverable", "debug", to=to)
         return
     if not target.is_ours and target is not origin and is_at(target, to):
@@ -100,6 +102,15 @@ def send_routed(
     )
 
 
+def _way_back(state: NodeState, origin: Link, to: str) -> Link | None:
+    try:
+        way = route(to, None, LOCAL, state.table, back=origin if origin.meshes else None)
+    except RemoteProtocolError:
+        return None
+    link = None if isinstance(way, Drop) else next_link(way)
+    return origin if link is None else link
+
+
 def cancel(state: NodeState, key: CallKey, origin: Link, reason: str) -> bool:
     """Stop a call on behalf of the side it came from, and let the next node towards the provider know.
 
@@ -112,6 +123,17 @@ def cancel(state: NodeState, key: CallKey, origin: Link, reason: str) -> bool:
     abandon_call(state, key)
     stop_downstream(state, key, call, reason)
     return True
+
+
+def end_overdue(state: NodeState, now: float) -> None:
+    """End the calls whose time is over, our own with a word to their caller; the side they went to is told."""
+    for key, call in state.calls.expired(now):
+        if call.unread:  # it is the reader who takes his time
+            state.calls.touch(key, call, now)
+            continue
+        cancel(state, key, call.ingress, "the caller's time is over")
+        if call.ingress is LOCAL:
+            state.effects.append(CallEnded(key, Outcome("timeout", message=f"{call.timeout_s:g}")))
 
 
 def stop_downstream(state: NodeState, key: CallKey, call: Call, reason: str) -> None:

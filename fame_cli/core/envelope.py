@@ -15,9 +15,12 @@ __all__ = [
     "MAX_MESSAGE_BYTES",
     "REPLY",
     "RESET",
+    "SESSION",
     "STREAM",
     "SYN",
+    "TIMEOUT",
     "TRACE",
+    "VIA",
     "Envelope",
     "Header",
     "data_frame",
@@ -25,6 +28,7 @@ __all__ = [
     "encode",
     "encode_json",
     "peek",
+    "with_ttl",
 ]
 
 MAX_MESSAGE_BYTES = 262_144
@@ -39,11 +43,21 @@ SYN, FLOW_ACK, RESET = 1, 2, 4
 TRACE = "fame.trace"
 """Key of `meta` under which the nodes on the way write themselves (docs/wire-extensions.md)."""
 
+VIA = "fame.via"
+"""Key of `meta` that pins a call to the sentinel whose provider was chosen."""
+
+SESSION = "fame.session"
+"""Key of `meta` that names the session a call belongs to, for sentinels that keep sessions together."""
+
+TIMEOUT = "fame.timeout"
+"""Key of `meta` that says how long the caller waits, in milliseconds: for the answer, or for each item of a stream."""
+
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """Hold one message as it travels; fields in the order of spec 4, None where absent.
+    """Hold one message as it travels; fields in the order of spec 4 but for `ttl`, None where absent.
 
     `frame` is the only field the wire requires. `seq_id` and `flow_flags` are kept as they came: nobody checks them.
+    `ttl` comes last, so that a router can change it without writing the rest anew (`with_ttl`).
     """
 
     version: str | None = None
@@ -58,13 +72,13 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", 
     flow_id: str | None = None
     seq_id: int | None = None
     flow_flags: int | None = None
-    ttl: int | None = None
     priority: str | None = None
     frame: Frame
     ts: str | None = None
     sec: msgspec.Raw = msgspec.Raw()
     aft: str | None = None
     meta: Meta | None = None
+    ttl: int | None = None
 
 
 class Header(msgspec.Struct, frozen=True, rename="camel"):
@@ -110,6 +124,21 @@ def peek(data: bytes) -> Header | None:
 def encode(envelope: Envelope) -> bytes:
     """Write one envelope as compact UTF-8 JSON, absent fields left out."""
     return _encoder.encode(envelope)
+
+
+def with_ttl(envelope: Envelope, data: bytes, ttl: int) -> bytes:
+    """Return an encoded envelope with another `ttl`, everything else byte for byte as it came.
+
+    Args:
+        envelope: what `data` holds.
+        ttl: hops it may still take.
+    """
+    if envelope.ttl is None and data.endswith(b"}"):
+        return b'%b,"ttl":%d}' % (data[:-1], ttl)
+    before = b',"ttl":%d}' % (envelope.ttl or 0)
+    if data.endswith(before):
+        return b'%b,"ttl":%d}' % (data[: -len(before)], ttl)
+    return encode(msgspec.structs.replace(envelope, ttl=ttl))
 
 
 def encode_json(value: object) -> bytes:

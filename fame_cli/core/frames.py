@@ -1,8 +1,8 @@
 """The frames of FAME v1 (spec 6): one struct each, told apart by ``type``.
 
 Pure data. Field names are snake_case here and camelCase on the wire; what is absent is None and isn't written.
-Unknown keys are ignored (spec 2.3), so a later version of either side does no harm. `CallCancel` is ours and travels
-only on links that negotiated ``cancel`` (docs/wire-extensions.md).
+Unknown keys are ignored (spec 2.3), so a later version of either side does no harm. `CallCancel` and the ``Mesh…``
+frames are ours and travel only on links that negotiated ``cancel`` and ``mesh`` (docs/wire-extensions.md).
 """
 
 from typing import Any
@@ -25,6 +25,10 @@ __all__ = [
     "Frame",
     "KeyAnnounce",
     "KeyRequest",
+    "MeshDelta",
+    "MeshRecord",
+    "MeshSummary",
+    "MeshUpdate",
     "NodeAttach",
     "NodeAttachAck",
     "NodeHeartbeat",
@@ -250,6 +254,51 @@ class CallCancel(_Wire, frozen=True):
     """Stop the call named by the envelope's `replyTo` and `corrId`, hop by hop (extension ``cancel``)."""
 
 
+class MeshDelta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Change a versioned set: who has version `base` or later gets `version` (docs/wire-extensions.md).
+
+    Args:
+        base: 0 when this is the whole set, or its first piece.
+        final: version of the whole set this is a piece of; 0 when it is no piece of one.
+        put: name → new value. drop: names that are gone.
+    """
+
+    base: int
+    version: int
+    final: int = 0
+    put: dict[str, int] = {}
+    drop: list[str] = []
+
+
+class MeshRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Say what changed in what a sentinel says of itself (extension ``mesh``)."""
+
+    id: str
+    instance: str
+    incarnation: int
+    links: MeshDelta | None = None
+    offers: MeshDelta | None = None
+
+
+class MeshUpdate(_Wire, frozen=True):
+    """Tell a neighbour what it lacks (extension ``mesh``)."""
+
+    records: list[MeshRecord]
+
+
+class MeshSummary(_Wire, frozen=True):
+    """Say which versions this side has of records whose id is above `after` and not above `upto` (``mesh``).
+
+    Args:
+        have: id → incarnation, version of the links, version of the offers.
+        upto: "" when there is no end.
+    """
+
+    have: dict[str, tuple[int, int, int]]
+    after: str = ""
+    upto: str = ""
+
+
 Frame = (
     Data
     | DeliveryAck
@@ -265,6 +314,8 @@ Frame = (
     | CapabilityWithdraw
     | CapabilityWithdrawAck
     | CallCancel
+    | MeshUpdate
+    | MeshSummary
     | NodeAttach
     | NodeAttachAck
     | NodeHello

@@ -43,6 +43,6 @@ class OpenGate:
             return Refusal("INVALID_ATTACH", "systemId differs from the id in the URL")
         if attach.instance_id == own.instance_id:
             return Refusal("SELF_LINK", "this sentinel dialled itself")
-        if link.kind is LinkKind.PEER and attach.system_id == own.node_id:
+        if (link.kind is LinkKind.PEER or link.meshes) and attach.system_id == own.node_id:
             return Refusal("ID_TAKEN", f"{own.node_id} is this sentinel's own id")
         return None

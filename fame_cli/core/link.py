@@ -1,13 +1,14 @@
-"""A link: one attached neighbour, whatever its role.
+"""Where an envelope can go: a link, which is one attached neighbour whatever its role, or an origin beyond a link.
 
 Plain values; there is one class for all roles (the kind says which), and it holds no behaviour and no transport.
-The shell makes a `Link`, keeps its transport in a dict beside it, and hands it to the core with every event.
+The shell makes a `Link`, keeps its transport in a dict beside it, and hands it to the core with every event. An
+`Origin` is a sentinel of the mesh that offers names; ``mesh.py`` says over which link it is reached at the moment.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["LOCAL", "Link", "LinkKind"]
+__all__ = ["LOCAL", "Link", "LinkKind", "Origin", "Way", "next_link"]
 
 
 class LinkKind(Enum):
@@ -32,6 +33,9 @@ class Link:
         segment: last segment of the path we gave a child; differs from `remote_id` when two share an id.
         instance_id: what the neighbour said of its process, "" until attached.
         extensions: names both sides know (docs/wire-extensions.md).
+        reply_prefix: physical path that answers of a plain neighbour come by, put in front of reply addresses (see
+            ``stacking.py``); "" for none.
+        cost: what passing the link costs in the mesh, 1 or more; the dearer of the two ends' opinions counts.
     """
 
     number: int
@@ -42,6 +46,13 @@ class Link:
     segment: str = ""
     instance_id: str = ""
     extensions: frozenset[str] = frozenset()
+    reply_prefix: str = ""
+    cost: int = 1
+
+    @property
+    def meshes(self) -> bool:
+        """Tell whether the link carries the records of the mesh: at both ends is a sentinel of ours."""
+        return "mesh" in self.extensions
 
     @property
     def is_ours(self) -> bool:
@@ -54,3 +65,32 @@ class Link:
 
 LOCAL = Link(number=0, kind=LinkKind.LOCAL, remote_id="local")
 """Stands for this node itself wherever a link is asked for: routes, calls, traces."""
+
+
+@dataclass(slots=True, eq=False)
+class Origin:
+    """Stand for a sentinel elsewhere in the mesh, as a way to the names it offers.
+
+    Args:
+        node_id: its id.
+        hearsay: True for the names it only heard of from a plain Naylence neighbour (docs/wire-extensions.md).
+        link: the next hop towards it, None while it is out of reach.
+        distance: sum of the costs on the way; means nothing while it is out of reach.
+    """
+
+    node_id: str
+    hearsay: bool = False
+    link: Link | None = None
+    distance: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Origin {self.node_id} {self.distance if self.link else 'out of reach'}>"
+
+
+Way = Link | Origin
+"""What a name leads to."""
+
+
+def next_link(way: Way) -> Link | None:
+    """Return the link to take towards a way, None while there is none."""
+    return way.link if isinstance(way, Origin) else way

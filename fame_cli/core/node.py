@@ -8,12 +8,14 @@ frames go to ``control.py``, data to ``carry.py``, and neither is asked before t
 from collections.abc import Callable
 from dataclasses import replace
 
-from fame_cli.core import carry, control, ending
-from fame_cli.core.address import parse, physical
-from fame_cli.core.announce import announce, announce_all
-from fame_cli.core.calls import Call, CallKey, error_payload, request_payload, result_payload
+from fame_cli.core import answering, attach, control, ending
+from fame_cli.core.address import physical
+from fame_cli.core.announce import has_listeners, tell_all, tell_waiting
+from fame_cli.core.asking import Wish, ask
+from fame_cli.core.calls import CallKey, error_payload, result_payload
+from fame_cli.core.carry import carry
 from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
-from fame_cli.core.envelope import REPLY, STREAM, SYN, TRACE, Envelope, data_frame, decode, encode, peek
+from fame_cli.core.envelope import Envelope, decode, peek
 from fame_cli.core.frames import (
     CallCancel,
     CreditUpdate,
@@ -30,9 +32,12 @@ from fame_cli.core.frames import (
 )
 from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.link import LOCAL, Link, LinkKind
+from fame_cli.core.mesh import flush
+from fame_cli.core.publish import begin, publish
+from fame_cli.core.reach import digest_meta, forget_lost, settle
 from fame_cli.core.session import HEARTBEAT_S, SILENCE_S, Event, Session, State, fire
 from fame_cli.core.state import NodeState, Settings, credit_back, send
-from fame_cli.core.table import Offer, RouteTable
+from fame_cli.core.table import Name, RouteTable
 from fame_cli.errors import RemoteProtocolError
 
 __all__ = ["NodeCore"]
@@ -52,19 +57,26 @@ class NodeCore:
         new_id: makes a fresh 16-character id.
         stamp: makes the text of an envelope's `ts`.
         gate: decides who may attach.
+        now: when its life begins.
     """
 
     def __init__(
-        self, settings: Settings, new_id: Callable[[], str], stamp: Callable[[], str], gate: Gate | None = None
+        self,
+        settings: Settings,
+        new_id: Callable[[], str],
+        stamp: Callable[[], str],
+        gate: Gate | None = None,
+        now: float = 0.0,
     ) -> None:
-        self._state = NodeState(settings, new_id, stamp, flow_id=new_id())
+        table = RouteTable(node_id=settings.node_id, balance=settings.balance)
+        self._state = NodeState(settings, new_id, stamp, flow_id=new_id(), table=table, now=now)
         self._gate = gate or OpenGate()
         self._inbox = f"__rpc__{new_id()}"
         self._sweep_at = float("-inf")
         self.table.open_box("__sys__")
         self.table.open_box(self._inbox)
         if settings.routes:
-            self._state.move(f"/{settings.node_id}")
+            begin(self._state)
 
     @property
     def table(self) -> RouteTable:
@@ -76,6 +88,11 @@ class NodeCore:
         """What the node was told at its birth."""
         return self._state.settings
 
+    @property
+    def state(self) -> NodeState:
+        """What the node knows, to be read (``report.py``)."""
+        return self._state
+
     def sessions(self) -> list[Session]:
         """Return the sessions of all links, oldest first, to be read."""
         return list(self._state.sessions.values())
@@ -85,14 +102,15 @@ class NodeCore:
         return len(self._state.calls)
 
     def dialed_links(self) -> int:
-        """Return how many links that we dialled are open, counting a peer that is linked the other way round."""
-        return sum(s.is_open and (s.link.dialed or s.link.kind is LinkKind.PEER) for s in self.sessions())
+        """Return how many links that we dialled are in use, counting a peer that is linked the other way round."""
+        return sum(s.state is State.OPEN and (s.link.dialed or s.link.kind is LinkKind.PEER) for s in self.sessions())
 
     # What happened
 
     def link_opened(self, link: Link, now: float) -> list[Effect]:
         """Take a link whose transport is up."""
-        self._state.sessions[link] = control.open_link(self._state, link, now)
+        self._state.now = now
+        self._state.sessions[link] = attach.open_link(self._state, link, now)
         self._sweep_at = min(self._sweep_at, now + SWEEP_S) if self._sweep_at > now else now + SWEEP_S
         return self._effects()
 
@@ -101,20 +119,22 @@ class NodeCore:
         session = self._state.sessions.get(link)
         if session is None:
             return []
-        session.last_heard = now
+        session.last_heard = self._state.now = now
         try:
             if len(data) > self._state.settings.max_message_bytes:
                 raise RemoteProtocolError(f"{len(data)} bytes; the limit is {self._state.settings.max_message_bytes}")
             self._sort(session, decode(data), data, now)
         except RemoteProtocolError as error:
             self._reject(session, data, error)
+        if self._state.renaming:
+            return self._effects() + self._give_way()
         return self._effects()
 
     def link_closed(self, link: Link) -> list[Effect]:
         """Take the end of a link's transport; nothing happens when the link was given up before."""
         session = self._state.sessions.get(link)
         if session is not None:
-            control.close(self._state, session)
+            attach.close(self._state, session)
         return self._effects()
 
     def link_stalled(self, link: Link) -> list[Effect]:
@@ -134,21 +154,19 @@ class NodeCore:
         session = self._state.sessions.get(link)
         if session is not None:
             for flow_id, held in session.flow.resume():
-                carry.release(self._state, session, flow_id, [held])
+                answering.release(self._state, session, flow_id, [held])
             for waiting, flow_id in list(self._state.producers):
                 if waiting is link:
-                    carry.release(self._state, session, flow_id, [])
+                    answering.release(self._state, session, flow_id, [])
         return self._effects()
 
     def tick(self, now: float) -> list[Effect]:
         """Take that time has passed; call it at `next_deadline` or later."""
-        for key, timeout_s in self._state.calls.expired(now):
-            call = self._state.calls.get(key)
-            if call is not None and call.unread:  # it is the reader who takes his time
-                self._state.calls.touch(key, call, now)
-                continue
-            ending.cancel(self._state, key, LOCAL, "the caller's time is over")
-            self._state.effects.append(CallEnded(key, Outcome("timeout", message=f"{timeout_s:g}")))
+        self._state.now = now
+        ending.end_overdue(self._state, now)
+        flush(self._state, now)
+        if has_listeners(self._state):  # they are told of what comes within reach before anybody looks it up
+            settle(self._state, now)
         if now >= self._sweep_at:
             self._sweep(now)
             self._sweep_at = now + SWEEP_S if self._state.sessions else float("-inf")
@@ -156,10 +174,13 @@ class NodeCore:
 
     def next_deadline(self) -> float | None:
         """Return when `tick` has something to do, None when nothing waits for time."""
-        calls = self._state.calls.next_deadline()
-        if not self._state.sessions:
-            return calls
-        return self._sweep_at if calls is None else min(calls, self._sweep_at)
+        mesh = self._state.mesh
+        deadline = self._state.calls.next_deadline()
+        if self._state.sessions and (deadline is None or self._sweep_at < deadline):
+            deadline = self._sweep_at
+        if mesh is not None and mesh.flush_at is not None and (deadline is None or mesh.flush_at < deadline):
+            deadline = mesh.flush_at
+        return deadline
 
     # What the user wants: names
 
@@ -196,6 +217,7 @@ class NodeCore:
         streaming: bool = False,
         timeout_s: float = 30.0,
         trace: bool = False,
+        session: str | None = None,
     ) -> tuple[CallKey, list[Effect]]:
         """Ask an operation; exactly one `CallEnded` with the key follows, for a stream after its items.
 
@@ -205,43 +227,13 @@ class NodeCore:
             params: JSON of the parameters, an object (spec 8.1).
             timeout_s: seconds to wait for the answer, or for the next item of a stream; > 0.
             trace: True to have the nodes on the way write themselves into the envelope.
+            session: key by which sentinels that keep sessions together choose the provider; None for the node itself.
 
         Raises:
             RemoteProtocolError: `to` isn't an address.
         """
-        state = self._state
-        if to is not None:
-            parse(to)
-        corr_id = state.new_id()
-        key = (physical(self._inbox, self.table.path), corr_id)
-        sequence = state.next_sequence()
-        envelope = Envelope(
-            version="1.0",
-            id=state.new_id(),
-            sid=state.sid,
-            trace_id=state.new_id(),
-            to=to,
-            reply_to=key[0],
-            capabilities=capabilities,
-            rtype=STREAM if streaming else REPLY,
-            corr_id=corr_id,
-            flow_id=state.flow_id,
-            seq_id=sequence,
-            flow_flags=0 if sequence else SYN,
-            frame=data_frame(request_payload(corr_id, method, params)),
-            ts=state.stamp(),
-            meta={TRACE: []} if trace else None,
-        )
-        call = Call(LOCAL, LOCAL, envelope.id or "", streaming, now, timeout_s, envelope.trace_id)
-        data = encode(envelope)
-        limit = state.settings.max_message_bytes
-        state.calls.open(key, call)
-        if len(data) > limit:
-            ending.refuse(state, LOCAL, envelope, "MESSAGE_TOO_LARGE", f"{len(data)} bytes; the limit is {limit}")
-        elif not state.settings.routes and self.table.parent is None and self.table.path:
-            ending.refuse(state, LOCAL, envelope, "LINK_LOST", "the link to the sentinel is down")
-        else:
-            carry.carry(state, LOCAL, envelope, data, now)
+        wish = Wish(to, method, params, capabilities, streaming, timeout_s, trace, session)
+        key = ask(self._state, physical(self._inbox, self.table.path), wish, now)
         return key, self._effects()
 
     def cancel(self, key: CallKey) -> list[Effect]:
@@ -273,22 +265,24 @@ class NodeCore:
         """Answer a call with a JSON-RPC error; it ends a stream too."""
         call = self._state.calls.get(key)
         if call is not None:
-            carry.answer(self._state, key, error_payload(call.rpc_id, code, message, data), now, last=True)
+            answering.answer(self._state, key, error_payload(call.rpc_id, code, message, data), now, last=True)
         return self._effects()
 
     def writable(self, key: CallKey) -> bool:
         """Tell whether a stream's producer may send now; when not, a `FlowOpen` follows."""
-        return carry.writable(self._state, key)
+        return answering.writable(self._state, key)
 
     # What the user wants: another name, the end
 
     def rename(self, node_id: str) -> list[Effect]:
         """Take another id, because this one is in use: every neighbour has to attach anew and learn it."""
+        state = self._state
         for session in self.sessions():
-            control.end(self._state, session, CLOSE_NORMAL, "the node's id changed")
-        self._state.settings = replace(self._state.settings, node_id=node_id)
-        if self._state.settings.routes:
-            self._state.move(f"/{node_id}")
+            attach.end(state, session, CLOSE_NORMAL, "the node's id changed")
+        state.settings = replace(state.settings, node_id=node_id)
+        self.table.node_id = node_id
+        if state.settings.routes:
+            begin(state)
         return self._effects()
 
     def drain(self) -> list[Effect]:
@@ -296,40 +290,47 @@ class NodeCore:
         for session in self.sessions():
             if session.state is State.OPEN:
                 fire(session, Event.DRAIN)
-            control.end(self._state, session, CLOSE_NORMAL, "normal closure")
+            attach.end(self._state, session, CLOSE_NORMAL, "normal closure")
         return self._effects()
 
     # Inside
+
+    def _give_way(self) -> list[Effect]:
+        """Take another id: a sentinel further away holds ours, too, and goes on."""
+        before, name = self.settings.node_id, f"{self.settings.node_id}-{self._state.new_id()[:4]}"
+        self._state.renaming = False
+        self._state.note("id_taken", "warning", node=before, now=name)
+        return self.rename(name)
 
     def _effects(self) -> list[Effect]:
         effects, self._state.effects = self._state.effects, []
         return effects
 
-    def _rename(self, name: str | Offer, changed: bool) -> list[Effect]:
+    def _rename(self, name: Name, changed: bool) -> list[Effect]:
         if changed:
-            announce(self._state, [name])
+            publish(self._state, [name], self._state.now)
         return self._effects()
 
     def _answer(self, key: CallKey, result: bytes | None, now: float, *, last: bool) -> list[Effect]:
         call = self._state.calls.get(key)
         if call is not None:
             if last and call.streaming and result is not None:  # a plain result to a stream request: item, then end
-                carry.answer(self._state, key, result_payload(call.rpc_id, result), now, last=False)
+                answering.answer(self._state, key, result_payload(call.rpc_id, result), now, last=False)
                 result = None
-            carry.answer(self._state, key, result_payload(call.rpc_id, result), now, last=last)
+            answering.answer(self._state, key, result_payload(call.rpc_id, result), now, last=last)
         return self._effects()
 
     def _sort(self, session: Session, envelope: Envelope, data: bytes, now: float) -> None:
         """Hand an envelope to whoever is in charge, and count it against its flow (spec 7)."""
         frame, flow_id = envelope.frame, envelope.flow_id
         if isinstance(frame, CreditUpdate):
-            carry.release(self._state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
+            answering.release(self._state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
             return
         held = False
         if not session.is_open:
             self._handshake(session, envelope, now)
         elif isinstance(frame, Data | DeliveryAck | SecureOpen | SecureAccept | SecureClose):
-            held = carry.carry(self._state, session.link, envelope, data, now)
+            held = carry(self._state, session.link, envelope, data, now)
         elif isinstance(frame, CallCancel):
             session.flow.abandon(envelope.corr_id or "")
             ending.cancel(self._state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
@@ -352,9 +353,9 @@ class NodeCore:
     def _handshake(self, session: Session, envelope: Envelope, now: float) -> None:
         frame = envelope.frame
         if session.state is State.AWAITING and isinstance(frame, NodeAttach):
-            control.on_attach(self._state, session, envelope, self._gate, now)
+            attach.on_attach(self._state, session, envelope, self._gate, now)
         elif session.state is State.ATTACHING and isinstance(frame, NodeAttachAck):
-            control.on_attach_ack(self._state, session, envelope, now)
+            attach.on_attach_ack(self._state, session, envelope, now)
         else:
             self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
 
@@ -370,17 +371,22 @@ class NodeCore:
         for session in self.sessions():
             if session.deadline and now >= session.deadline:
                 self._state.note("attach_timed_out", "warning", link=session.link.number)
-                control.end(self._state, session, CLOSE_SILENT, "no attach in time")
+                attach.end(self._state, session, CLOSE_SILENT, "no attach in time")
             elif session.is_open and now - session.last_heard >= SILENCE_S:
                 self._state.note("link_silent", "warning", link=session.link.number, node=session.link.remote_id)
-                control.end(self._state, session, CLOSE_SILENT, "nothing heard")
+                attach.end(self._state, session, CLOSE_SILENT, "nothing heard")
+            elif attach.retired(self._state, session, now):
+                attach.end(self._state, session, CLOSE_NORMAL, "replaced by a newer link")
             elif session.is_open:
                 self._beat(session, now)
+        tell_waiting(self._state, now)
+        forget_lost(self._state, now)
         self._state.calls.forget_stale(now)
 
     def _beat(self, session: Session, now: float) -> None:
         if session.link.dialed and now >= session.next_beat:
             session.next_beat = now + HEARTBEAT_S
-            send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id())
+            meta = digest_meta(self._state, session.link, now)
+            send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id(), meta=meta)
         if not session.replayed:
-            announce_all(self._state, session, now)
+            tell_all(self._state, session, now)

@@ -1,13 +1,15 @@
 """Where an envelope goes: one function, rules in order, first match wins (spec 9).
 
-Pure, and the only place that decides. The answer is a link (LOCAL: deliver it here) or a `Drop` that says why.
+Pure, and the only place that decides. The answer is a way (LOCAL: deliver it here; an origin: take the next hop to that
+sentinel) or a `Drop` that says why.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
-from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.balance import is_eligible
+from fame_cli.core.link import Link, Way, next_link
 from fame_cli.core.table import RouteTable
 
 __all__ = ["Drop", "route"]
@@ -20,15 +22,27 @@ class Drop(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-def route(to: str | None, capabilities: Sequence[str] | None, origin: Link, table: RouteTable) -> Link | Drop:
+def route(
+    to: str | None,
+    capabilities: Sequence[str] | None,
+    origin: Link,
+    table: RouteTable,
+    *,
+    back: Link | None = None,
+    pin: str = "",
+    key: str = "",
+) -> Way | Drop:
     """Decide where an envelope goes.
 
-    0. No `to`: the closest provider of all its capabilities, then rule 4. With `to`, capabilities don't count.
-    1. A name bound here, then at a child, then at a peer: exact address first, then pool.
-    2. A physical path: this node, one of its children, or a peer's tree by its root.
-    3. An address at this node's own path that nobody here has goes nowhere: no other node can have it.
-    4. The parent, unless the envelope came from there.
-    5. Nowhere.
+    0. An answer: the way its request came.
+    1. A call pinned to a sentinel: there, or nowhere; at that sentinel, to one of its own providers.
+    2. No `to`: a provider of all its capabilities, then rule 6. With `to`, capabilities don't count.
+    3. A name: the nearest that has it, exact address first, then pool: here, a child, a sentinel of the mesh by
+       distance; and only then what plain neighbours said.
+    4. A physical path: this node, one of its children, or the sentinel that has the longest part of it.
+    5. An address at this node's own path that nobody here has goes nowhere: no other node can have it.
+    6. The default route: a plain parent, our own or the nearest sentinel's that has one.
+    7. Nowhere.
 
     Never back over the link it came in by: a caller that is its own provider is served before it asks.
 
@@ -37,20 +51,33 @@ def route(to: str | None, capabilities: Sequence[str] | None, origin: Link, tabl
         capabilities: wanted capabilities, all of them (spec 6.3).
         origin: link the envelope came in by, LOCAL when it is our own.
         table: what is known; only pool and capability turns change in it.
+        back: link the request came in by, when this is the answer to one.
+        pin: id of the sentinel whose provider was chosen for this call already, "" when none was.
+        key: what a provider is chosen by, see ``balance.py``.
 
     Raises:
         RemoteProtocolError: `to` isn't an address.
     """
+    if back is not None:
+        return back
+    here = bool(pin) and pin == table.node_id
+    if pin and not here:
+        way = table.origins.get(pin)
+        if way is None or next_link(way) is origin:
+            return Drop("NO_ROUTE", f"{pin}, which had a provider, is gone")
+        return way
     if to is not None:
-        target = table.find(to, origin)
-        if target is not None and (target is not origin or target is LOCAL):
+        target = table.find(to, origin, key, here=here)
+        if target is not None and is_eligible(target, origin):
             return target
         if target is None and table.is_here(to):
             return Drop("NO_ROUTE", f"nothing called {to} at this node")
     else:
-        provider = table.provider(capabilities or (), origin)
+        provider = table.provider(capabilities or (), origin, key, here=here)
         if provider is not None:
             return provider[1]
-    if table.parent is not None and table.parent is not origin:
-        return table.parent
-    return Drop("NO_ROUTE", f"nobody serves {to or ' and '.join(capabilities or ('an empty address',))}")
+    above = table.default(origin)
+    if above is not None:
+        return above
+    wanted = f"serves {to}" if to is not None else f"offers {' and '.join(capabilities or ('what has no name',))}"
+    return Drop("NO_ROUTE", f"nobody {wanted}")

@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from fame_cli.core.flow import FlowControl
 from fame_cli.core.link import Link
-from fame_cli.core.table import Offer
+from fame_cli.core.table import Name
 from fame_cli.errors import LocalProtocolError
 
 __all__ = ["Event", "Session", "State", "fire"]
@@ -73,9 +73,13 @@ class Session:
         next_beat: when our next heartbeat is due; dialled links only.
         attach_corr: `corrId` of our NodeAttach.
         epoch: routing epoch given to (accepted) or by (dialled) the neighbour (spec 5.2).
-        announce_at: when we may first announce names over the link (spec 6.2); None when never.
+        announce_at: when we may first announce names over the link (spec 6.2); None when never, as on links that carry
+            the mesh.
+        opened: when it became open.
+        replaced_at: when another link to the same node took over; it ends with its last call. None while it is in use.
         replayed: True once the neighbour has been told what there was when its time came.
         announced: names the neighbour has from us.
+        echoes: name that a plain peer has from another sentinel of ours → that sentinel's physical path.
         unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
         flow: credit windows.
     """
@@ -88,9 +92,12 @@ class Session:
     attach_corr: str = ""
     epoch: str = ""
     announce_at: float | None = None
+    opened: float = 0.0
+    replaced_at: float | None = None
     replayed: bool = False
-    announced: set[str | Offer] = field(default_factory=set)
-    unanswered: dict[str, str | Offer] = field(default_factory=dict)
+    announced: set[Name] = field(default_factory=set)
+    echoes: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, Name] = field(default_factory=dict)
     flow: FlowControl = field(default_factory=FlowControl)
 
     @property

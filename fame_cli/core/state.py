@@ -8,19 +8,24 @@ credits are counted in one place. Effects gather in `effects` until the public v
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.calls import CallKey, CallTable
 from fame_cli.core.effects import Effect, Note, Send
 from fame_cli.core.envelope import FLOW_ACK, MAX_MESSAGE_BYTES, SYN, Envelope, encode
 from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.record import Mesh
 from fame_cli.core.session import Session
-from fame_cli.core.table import RouteTable
+from fame_cli.core.table import Name, RouteTable
 
-__all__ = ["EXTENSIONS", "NodeState", "Settings", "pass_on", "send", "send_credit"]
+__all__ = ["EXTENSIONS", "MAX_HOPS", "NodeState", "Settings", "pass_on", "send", "send_credit"]
 
-EXTENSIONS = ("announce", "cancel", "sys", "window")
-"""What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md)."""
+EXTENSIONS = ("cancel", "mesh", "sys", "window")
+"""What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md); ``mesh`` if we route."""
+
+MAX_HOPS = 16
+"""Links an envelope may pass."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,6 +38,9 @@ class Settings:
         routes: True for a sentinel: it accepts links and carries envelopes for others.
         logicals: host patterns the node may bind, as in NodeAttach.
         max_message_bytes: largest envelope, bytes of JSON (spec 2.3: 262 144).
+        max_hops: links an envelope may pass, 1 or more.
+        balance: how a sentinel spreads calls over the providers of a pool or a capability.
+        incarnation: of the sentinel's record; greater than in any earlier life of its id, if that can be had.
     """
 
     node_id: str
@@ -40,6 +48,14 @@ class Settings:
     routes: bool = False
     logicals: tuple[str, ...] = ("*",)
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    max_hops: int = MAX_HOPS
+    balance: Balance = NEAREST
+    incarnation: int = 1
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """Return what this node offers in `fame.ext`."""
+        return EXTENSIONS if self.routes else tuple(name for name in EXTENSIONS if name != "mesh")
 
 
 @dataclass(slots=True)
@@ -54,6 +70,11 @@ class NodeState:
         sequence: envelopes originated in that flow so far.
         producers: (link, flow id) → call whose local producer waits for credit there.
         sid: digest of the physical path, None while there is none.
+        mesh: what a sentinel knows of the others; None for a node that doesn't route.
+        waiting: name → when plain peers may be told of it.
+        unroutable: answers that had no way to go, and were dropped.
+        now: when anything last happened.
+        renaming: True when another sentinel holds this one's id and this one has to give way.
     """
 
     settings: Settings
@@ -67,6 +88,11 @@ class NodeState:
     producers: dict[tuple[Link, str], CallKey] = field(default_factory=dict)
     sid: str | None = None
     sequence: int = 0
+    mesh: Mesh | None = None
+    waiting: dict[Name, float] = field(default_factory=dict)
+    unroutable: int = 0
+    now: float = 0.0
+    renaming: bool = False
 
     def note(self, event: str, level: str = "info", /, **facts: object) -> None:
         """Add a log-worthy event."""
@@ -78,7 +104,7 @@ class NodeState:
         return self.sequence - 1
 
     def move(self, path: str) -> None:
-        """Take a physical path; everything that is derived from it follows."""
+        """Take a physical path and the digest that names it."""
         self.table.move(path)
         self.sid = sid_of(path) if path else None
 

@@ -1,104 +1,115 @@
-"""The route table: address → link, for exact addresses, pools, physical paths and capabilities.
+"""The route table: name → ways, for exact addresses, pools, capabilities and physical paths.
 
-Pure. Each verb has its undo (bind/unbind, advertise/withdraw, attach/detach). A name may have several links; they stay
-ordered by closeness (here, child, peer, parent) and then by age, so the first owner keeps a name until it leaves.
-Changes are returned, not announced: ``announce.py`` decides who hears of them.
+Pure. Each verb has its undo (bind/unbind, advertise/withdraw, attach/detach). A name may have several ways: links to
+neighbours, and origins, which are sentinels further away (``mesh.py`` keeps their next hops). Where one is as good as
+the other, the first owner keeps a name until it leaves. Changes are returned, not announced: ``announce.py`` decides
+who hears of them.
 """
 
 from collections.abc import Iterable, Iterator
 
 from fame_cli.core.address import Address, parse, pool_matches
-from fame_cli.core.link import LOCAL, Link, LinkKind
+from fame_cli.core.balance import NEAREST, Balance, choose, is_eligible, rank
+from fame_cli.core.link import LOCAL, Link, LinkKind, Origin, Way
 
-__all__ = ["Offer", "RouteTable"]
+__all__ = ["DEFAULT_ROUTE", "Name", "Offer", "RouteTable"]
 
 Offer = tuple[str, str]
 """(capability, address)."""
 
-Links = tuple[Link, ...]
+Name = str | Offer
+"""What a way leads to: an address, a physical path (it starts with a slash), or an offer."""
 
-_CLOSENESS = {LinkKind.LOCAL: 0, LinkKind.CHILD: 1, LinkKind.PEER: 2, LinkKind.PARENT: 3}
+DEFAULT_ROUTE = "/"
+"""The physical path above all others: a way to it is a way to whatever nobody else has (spec 9, rule 7)."""
+
+Ways = tuple[Way, ...]
 
 MAX_CACHED = 10_000
-"""Resolved addresses remembered between two changes of the table."""
-
-
-def _closeness(link: Link) -> int:
-    return _CLOSENESS[link.kind]
+"""Physical addresses remembered between two changes of the table."""
 
 
 class RouteTable:
-    """Know which link leads to which name.
+    """Know which ways lead to which name.
+
+    Args:
+        path: this node's physical path, "" while it has none.
+        node_id: this node's id.
+        balance: how calls are spread over several providers of a pool or a capability.
 
     Attributes:
-        path: this node's physical path, "" while it has none.
         local: participants bound at the physical path (``__sys__``, inboxes).
         children: path segment → link. peers: system id → link. parent: the upstream link.
+        origins: id → the sentinel as a way to what is bound there; for calls that are pinned to it.
     """
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str = "", node_id: str = "", balance: Balance = NEAREST) -> None:
         self.path = path
+        self.node_id = node_id
+        self.balance: Balance = balance
         self.local: set[str] = set()
         self.children: dict[str, Link] = {}
         self.peers: dict[str, Link] = {}
         self.parent: Link | None = None
-        self._exact: dict[str, Links] = {}
-        self._pools: dict[str, dict[str, Links]] = {}
-        self._offers: dict[str, dict[str, Links]] = {}
-        self._names: dict[Link, dict[str | Offer, None]] = {}
-        self._cache: dict[str, Link | None] = {}
+        self.origins: dict[str, Origin] = {}
+        self._exact: dict[str, Ways] = {}
+        self._paths: dict[str, Ways] = {}
+        self._pools: dict[str, dict[str, Ways]] = {}
+        self._offers: dict[str, dict[str, Ways]] = {}
+        self._names: dict[Link, dict[Name, None]] = {}
+        self._cache: dict[str, Way | None] = {}
         self._turn = 0
 
     # Names
 
-    def bind(self, address: str, link: Link) -> bool:
-        """Add `link` as a way to a logical or pool address; False when it was one already.
+    def bind(self, address: str, way: Way) -> bool:
+        """Add a way to an address, a pool or a physical path; False when it was one already.
 
         Raises:
             RemoteProtocolError: not an address.
         """
-        return self._add(address, link)
+        return self.add(address, way)
 
-    def unbind(self, address: str, link: Link) -> bool:
+    def unbind(self, address: str, way: Way) -> bool:
         """Undo `bind`; False when there was nothing to undo."""
-        return self._remove(address, link)
+        return self.remove(address, way)
 
-    def advertise(self, capability: str, address: str, link: Link) -> bool:
-        """Add `link` as a way to a provider of `capability`; False when it was one already."""
-        return self._add((capability, address), link)
+    def advertise(self, capability: str, address: str, way: Way) -> bool:
+        """Add a way to a provider of `capability`; False when it was one already."""
+        return self.add((capability, address), way)
 
-    def withdraw(self, capability: str, address: str, link: Link) -> bool:
+    def withdraw(self, capability: str, address: str, way: Way) -> bool:
         """Undo `advertise`; False when there was nothing to undo."""
-        return self._remove((capability, address), link)
+        return self.remove((capability, address), way)
 
-    def links(self, name: str | Offer) -> Links:
-        """Return the links of exactly this address or offer, closest first."""
-        if isinstance(name, tuple):
-            return self._offers.get(name[0], {}).get(name[1], ())
-        address = parse(name)
-        if address.is_pool:
-            return self._pools.get(address.participant, {}).get(address.host, ())
-        return self._exact.get(name, ())
+    def ways(self, name: Name) -> Ways:
+        """Return the ways to exactly this name, oldest first."""
+        slot, key = self._slot(name)
+        return slot.get(key, ())
 
-    def names(self) -> Iterator[str | Offer]:
-        """Iterate over every address and offer in the table, addresses first."""
+    def names(self) -> Iterator[Name]:
+        """Iterate over every address and offer in the table, addresses first; physical paths are left out."""
         yield from self._exact
         for participant, pools in self._pools.items():
             yield from (f"{participant}@{host}" for host in pools)
         for capability, providers in self._offers.items():
             yield from ((capability, address) for address in providers)
 
+    def paths(self) -> Iterator[str]:
+        """Iterate over the physical paths in the table."""
+        yield from self._paths
+
     # Participants at the physical path
 
     def open_box(self, participant: str) -> None:
         """Deliver what comes for `participant` at this node's physical path."""
         self.local.add(participant)
-        self._changed()
+        self.changed()
 
     def close_box(self, participant: str) -> None:
         """Undo `open_box`."""
         self.local.discard(participant)
-        self._changed()
+        self.changed()
 
     # Neighbours
 
@@ -110,9 +121,9 @@ class RouteTable:
             self.peers[link.remote_id] = link
         elif link.kind is LinkKind.PARENT:
             self.parent = link
-        self._changed()
+        self.changed()
 
-    def detach(self, link: Link) -> list[str | Offer]:
+    def detach(self, link: Link) -> list[Name]:
         """Undo `attach` and drop every name of the link; return those names."""
         if self.children.get(link.segment) is link:
             del self.children[link.segment]
@@ -122,129 +133,173 @@ class RouteTable:
             self.parent = None
         names = list(self._names.get(link, ()))
         for name in names:
-            self._remove(name, link)
-        self._changed()
+            self.remove(name, link)
+        self.changed()
         return names
 
     def move(self, path: str) -> None:
         """Take another physical path (the parent decides it)."""
         self.path = path
-        self._changed()
+        self.changed()
 
     # Look-ups
 
-    def find(self, to: str, origin: Link) -> Link | None:
-        """Return the closest link to an address that isn't `origin`, LOCAL for this node, None if there is none.
+    def find(self, to: str, origin: Link, key: str = "", *, here: bool = False) -> Way | None:
+        """Return the best way to an address that doesn't lead back over `origin`, LOCAL for this node, None for none.
 
-        The parent isn't looked at: falling back to it is a rule of ``routing.py``.
+        Args:
+            key: what a pool's member is chosen by, see ``balance.py``.
+            here: look among this node and its neighbours only.
 
         Raises:
             RemoteProtocolError: not an address.
         """
-        for owner in self._exact.get(to, ()):
-            if owner is not origin or owner is LOCAL:
-                return owner
+        ways = self._exact.get(to)
+        if ways is not None:
+            if len(ways) == 1 and is_eligible(ways[0], origin):  # the rule, and worth a shortcut (measured)
+                return ways[0]
+            eligible = [way for way in ways if is_eligible(way, origin)]
+            if eligible:
+                return min(eligible, key=rank)
         if to in self._cache:
             return self._cache[to]
         address = parse(to)
-        pool = self._pool_members(address) if address.host else []
+        pool = self._pool_members(address, origin) if address.host else []
+        if here:
+            pool = [way for way in pool if isinstance(way, Link)]
         if pool:
-            return self._pick(pool, origin)
+            return self._choose([(to, way) for way in pool], key)[1]
+        if not address.path:
+            return None  # for this origin, or here: for another there may be one, so it isn't remembered
         if len(self._cache) >= MAX_CACHED:
             self._cache.clear()
-        link = self._by_path(address) if address.path else None
-        self._cache[to] = link
-        return link
+        way = self._by_path(address)
+        self._cache[to] = way
+        return way
+
+    def default(self, origin: Link) -> Way | None:
+        """Return the way for what nobody is known to have, our own parent first; None but for back over `origin`."""
+        eligible = [way for way in self._paths.get(DEFAULT_ROUTE, ()) if is_eligible(way, origin)]
+        return min(eligible, key=lambda way: (isinstance(way, Origin), rank(way)), default=None)
 
     def is_here(self, to: str) -> bool:
         """Tell whether an address lies at this node's own physical path, bound or not."""
         return parse(to).path == self.path and not parse(to).host
 
-    def providers(self, capabilities: Iterable[str]) -> list[tuple[str, Link]]:
-        """List (address, link) of all that offer every one of `capabilities` (AND, spec 6.3), closest first."""
+    def is_spread(self, to: str | None) -> bool:
+        """Tell whether an address may have several providers: it is met by a pool, or chosen by capability."""
+        return to is None or (to not in self._exact and parse(to).participant in self._pools)
+
+    def providers(self, capabilities: Iterable[str], origin: Link = LOCAL) -> list[tuple[str, Way]]:
+        """List (address, way) of all that offer every one of `capabilities` (AND, spec 6.3), closest first."""
         wanted = list(dict.fromkeys(capabilities))
         if not wanted:
             return []
         first, *rest = (self._offers.get(capability, {}) for capability in wanted)
         found = [
-            (address, link)
-            for address, links in first.items()
-            for link in links
-            if all(link in other.get(address, ()) for other in rest)
+            (address, way)
+            for address, ways in first.items()
+            for way in ways
+            if is_eligible(way, origin) and all(way in other.get(address, ()) for other in rest)
         ]
-        return sorted(found, key=lambda provider: _closeness(provider[1]))
+        return sorted(found, key=lambda provider: rank(provider[1]))
 
-    def provider(self, capabilities: Iterable[str], origin: Link) -> tuple[str, Link] | None:
-        """Pick one of the closest providers, each in turn; never over `origin`."""
-        found = [p for p in self.providers(capabilities) if p[1] is not origin or p[1] is LOCAL]
-        if not found:
-            return None
-        nearest = [p for p in found if _closeness(p[1]) == _closeness(found[0][1])]
+    def provider(
+        self, capabilities: Iterable[str], origin: Link, key: str = "", *, here: bool = False
+    ) -> tuple[str, Way] | None:
+        """Pick a provider as `balance` says, see `find`; never over `origin`."""
+        found = self.providers(capabilities, origin)
+        if here:
+            found = [provider for provider in found if isinstance(provider[1], Link)]
+        return self._choose(found, key) if found else None
+
+    def _choose(self, candidates: list[tuple[str, Way]], key: str) -> tuple[str, Way]:
         self._turn += 1
-        return nearest[self._turn % len(nearest)]
+        return choose(candidates, self.balance, key, self._turn)
 
-    def _pool_members(self, address: Address) -> list[Link]:
+    def _pool_members(self, address: Address, origin: Link) -> list[Way]:
         pools = self._pools.get(address.participant, {})
-        return [link for pattern, links in pools.items() if pool_matches(pattern, address.host) for link in links]
+        members = [way for pattern, ways in pools.items() if pool_matches(pattern, address.host) for way in ways]
+        return [way for way in dict.fromkeys(members) if is_eligible(way, origin)]
 
-    def _pick(self, members: list[Link], origin: Link) -> Link | None:
-        eligible = [link for link in members if link is not origin or link is LOCAL]
-        if not eligible:
-            return None
-        nearest = [link for link in eligible if _closeness(link) == min(map(_closeness, eligible))]
-        self._turn += 1
-        return nearest[self._turn % len(nearest)]
-
-    def _by_path(self, address: Address) -> Link | None:
-        if address.path == self.path:
-            return LOCAL if address.participant in self.local else None
-        segments = address.segments
-        if self.path and address.path.startswith(self.path + "/"):
-            return self.children.get(segments[self.path.count("/")])
-        return self.peers.get(segments[0]) if segments else None
+    def _by_path(self, address: Address) -> Way | None:
+        """Find who has the longest part of a physical path; what lies below this node is nobody else's."""
+        path = address.path
+        while path:
+            if path == self.path:
+                if address.path == path:
+                    return LOCAL if address.participant in self.local else None
+                return self.children.get(address.segments[path.count("/")])
+            eligible = [way for way in self._paths.get(path, ()) if is_eligible(way, LOCAL)]
+            if eligible:
+                return min(eligible, key=rank)
+            path = path.rpartition("/")[0]
+        return None
 
     # Storage
 
-    def _slot(self, name: str | Offer) -> tuple[dict[str, Links], str]:
+    def _slot(self, name: Name) -> tuple[dict[str, Ways], str]:
+        """Return the dict a name is in, or would be in, and its key there."""
         if isinstance(name, tuple):
-            return self._offers.setdefault(name[0], {}), name[1]
+            return self._offers.get(name[0], {}), name[1]
+        if name.startswith("/"):
+            return self._paths, name
         address = parse(name)
         if address.is_pool:
-            return self._pools.setdefault(address.participant, {}), address.host
+            return self._pools.get(address.participant, {}), address.host
         return self._exact, name
 
-    def _add(self, name: str | Offer, link: Link) -> bool:
+    def _made_slot(self, name: Name) -> tuple[dict[str, Ways], str]:
         slot, key = self._slot(name)
-        links = slot.get(key, ())
-        if link in links:
+        if not slot:
+            if isinstance(name, tuple):
+                return self._offers.setdefault(name[0], {}), key
+            if "@*." in name:
+                return self._pools.setdefault(parse(name).participant, {}), key
+        return slot, key
+
+    def add(self, name: Name, way: Way) -> bool:
+        """Add a way to a name; False when it was one already.
+
+        Raises:
+            RemoteProtocolError: a text that is neither an address nor a path.
+        """
+        slot, key = self._made_slot(name)
+        ways = slot.get(key, ())
+        if way in ways:
             return False
-        slot[key] = tuple(sorted((*links, link), key=_closeness))
-        self._names.setdefault(link, {})[name] = None
-        self._changed()
+        slot[key] = (*ways, way)
+        if isinstance(way, Link):
+            self._names.setdefault(way, {})[name] = None
+        self.changed()
         return True
 
-    def _remove(self, name: str | Offer, link: Link) -> bool:
-        names = self._names.get(link, {})
-        if name not in names:
-            return False
-        del names[name]
-        if not names:
-            del self._names[link]
+    def remove(self, name: Name, way: Way) -> bool:
+        """Undo `add`; False when there was nothing to undo."""
         slot, key = self._slot(name)
-        slot[key] = tuple(other for other in slot[key] if other is not link)
+        ways = slot.get(key, ())
+        if way not in ways:
+            return False
+        if isinstance(way, Link):
+            names = self._names[way]
+            del names[name]
+            if not names:
+                del self._names[way]
+        slot[key] = tuple(other for other in ways if other is not way)
         if not slot[key]:
             del slot[key]
             self._prune(name)
-        self._changed()
+        self.changed()
         return True
 
-    def _prune(self, name: str | Offer) -> None:
+    def _prune(self, name: Name) -> None:
         if isinstance(name, tuple):
             if not self._offers[name[0]]:
                 del self._offers[name[0]]
-        elif not self._pools.get(parse(name).participant, True):
+        elif "@*." in name and not self._pools[parse(name).participant]:
             del self._pools[parse(name).participant]
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Forget what was looked up before: a name, a neighbour or a next hop has changed."""
         if self._cache:
             self._cache.clear()

@@ -29,13 +29,16 @@ from weakref import WeakKeyDictionary
 from fame_cli.errors import LocalProtocolError, RemoteError
 from fame_cli.node.operation import Operation, operation_from
 
-__all__ = ["DESCRIBE", "METHOD_NOT_FOUND", "Agent", "operation"]
+__all__ = ["DESCRIBE", "METHOD_NOT_FOUND", "PING", "Agent", "operation"]
 
 METHOD_NOT_FOUND = -32601
 """JSON-RPC error code."""
 
 DESCRIBE = "agent.describe"
 """The operation every agent has: what it is and what it can do."""
+
+PING = "agent.ping"
+"""The other one: null at once, for whoever wants to know that it is there and how far away."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,6 +90,13 @@ def _mark_of(value: object) -> dict[str, Any] | None:
     if not inspect.isfunction(function):
         return None
     return _marked[function] if function in _marked else _marked.get(inspect.unwrap(function))
+
+
+def _pong() -> None:
+    """Answer at once."""
+
+
+_PING = operation_from(_pong, name=PING)
 
 
 class Agent:
@@ -154,7 +164,7 @@ class Agent:
         made = [operation_from(getattr(self, attribute), **mark) for attribute, mark in marks.items()]
         found: dict[str, Operation] = {}
         for each in (*made, *self._extra):
-            if each.name in found or each.name == DESCRIBE:
+            if each.name in found or each.name in (DESCRIBE, PING):
                 raise LocalProtocolError(f"two operations are called {each.name}", hint="give one another name")
             found[each.name] = each
         return found
@@ -174,6 +184,8 @@ class Agent:
             return found
         if name == DESCRIBE:
             return self._describe
+        if name == PING:
+            return _PING
         known = list(self.operations)
         near = difflib.get_close_matches(name[:100], known, n=1)
         data = {"operations": known, "nearest": near[0] if near else None}

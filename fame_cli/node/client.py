@@ -182,12 +182,14 @@ class Client:
         *,
         timeout_s: float | None = None,
         capabilities: list[str] | None = None,
+        session: str | None = None,
     ) -> Any:
         """Call with the JSON-RPC `params` as they are (spec 8.1), see `call`.
 
         Args:
             timeout_s: seconds to wait; None for the client's own.
             capabilities: ask any one provider of all of these instead of `target`.
+            session: calls of one session go to the same provider, where sentinels balance ``sticky``.
         """
         node = self._attached()
         if target is None and not capabilities:
@@ -202,6 +204,7 @@ class Client:
             capabilities=capabilities,
             timeout_s=timeout_s or self.timeout_s,
             trace=self._trace,
+            session=session,
         )
         try:
             outcome = await answer.future
@@ -225,6 +228,7 @@ class Client:
         *,
         timeout_s: float | None = None,
         capabilities: list[str] | None = None,
+        session: str | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Iterate over a stream with the JSON-RPC `params` as they are, see `stream`."""
         node = self._attached()
@@ -241,6 +245,7 @@ class Client:
             streaming=True,
             timeout_s=timeout_s or self.timeout_s,
             trace=self._trace,
+            session=session,
         )
         read = 0
         try:
@@ -280,31 +285,45 @@ class Client:
         description: dict[str, Any] = await self.request(address, "agent.describe", {"kwargs": {}})
         return description
 
-    async def lookup(self, operation: str) -> list[dict[str, str]]:
-        """List who offers an operation: ``{"address", "node"}`` each.
+    async def lookup(self, operation: str) -> list[dict[str, Any]]:
+        """List who offers an operation, nearest first: ``{"address", "node", …}`` each.
 
         Raises:
             UsageError: the sentinel is a plain Naylence one and can't be asked.
         """
-        found: list[dict[str, str]] = await self._ask("fabric.lookup", capability=f"op:{operation}")
+        capability = f"op:{operation}"
+        found: list[dict[str, Any]] = await self.ask("fabric.lookup", arguments={"capability": capability})
         return found
 
     async def operations(self) -> list[str]:
         """List the names of all operations the sentinel knows a provider of."""
-        names: list[str] = await self._ask("fabric.operations")
+        names: list[str] = await self.ask("fabric.operations")
         return names
 
-    async def _ask(self, method: str, **arguments: Any) -> Any:
-        parent = self._attached().core.table.parent
-        if parent is None or "sys" not in parent.extensions:
-            raise UsageError("this sentinel can't be asked what it knows", hint="name the agent's address")
-        return await self.request(f"__sys__@{parent.remote_path}", method, {"kwargs": arguments})
+    async def ask(self, method: str, *, at: str | None = None, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Ask a sentinel what it knows of itself and the fabric (docs/wire-extensions.md, ``sys``).
+
+        Args:
+            method: e.g. ``fabric.names``.
+            at: physical path of the sentinel to ask, e.g. ``/s2``; None for the one this client is attached to.
+            arguments: what the method takes, by name.
+
+        Raises:
+            UsageError: the sentinel this client is attached to is a plain Naylence one and can't be asked.
+            NoRoute: no sentinel is known under that path.
+        """
+        if at is None:
+            parent = self._attached().core.table.parent
+            if parent is None or "sys" not in parent.extensions:
+                raise UsageError("this sentinel can't be asked what it knows", hint="name the agent's address")
+            at = parent.remote_path
+        return await self.request(f"__sys__@{at}", method, {"kwargs": dict(arguments or {})})
 
     async def _sole_provider(self, operation: str) -> str:
         found = await self.lookup(operation)
         addresses = sorted({provider["address"] for provider in found})
         if len(addresses) == 1:
-            return addresses[0]
+            return str(addresses[0])
         if not addresses:
             raise NoRoute(f"nobody offers an operation called {operation}")
         raise UsageError(f"{operation} is offered by {', '.join(addresses)}", hint="name one of them")

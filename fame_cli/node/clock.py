@@ -5,7 +5,7 @@ import time
 
 from fame_cli.core.ids import ID_LENGTH, digits_from_bytes
 
-__all__ = ["new_id", "random_id", "stamp"]
+__all__ = ["incarnation", "new_id", "random_id", "stamp"]
 
 _ids: list[str] = []
 
@@ -21,6 +21,15 @@ def new_id() -> str:
 def random_id(prefix: str) -> str:
     """Return a node id nobody else has: a word for people and six random characters."""
     return f"{prefix}-{new_id()[:6]}"
+
+
+def incarnation() -> int:
+    """Return a number greater than any this id had in an earlier life: the milliseconds, and 8 random bits.
+
+    The bits tell two sentinels apart that were given one id and started at once. A clock that was put back does no
+    harm: the neighbours show a sentinel its past, and it outdoes that (``core/mesh.py``).
+    """
+    return time.time_ns() // 1_000_000 << 8 | os.urandom(1)[0]
 
 
 _stamped = (0, "")

@@ -7,6 +7,7 @@ loudly.
 
 import asyncio
 import random
+import time
 
 from fame_cli.core.effects import LinkRefused
 from fame_cli.core.link import Link, LinkKind
@@ -20,22 +21,26 @@ from fame_cli.node.runner import Node
 
 __all__ = ["attach", "keep_attached"]
 
+STEADY_S = 5.0
+"""Seconds a link has to live for its end to be news; one that ends sooner is dialled again ever more slowly."""
+
 DUPLICATE_RETRY_S = 5.0
-"""Seconds until we look again whether the other link to a peer, the one that won, is still there."""
+"""Seconds until we dial again where a peer says that there is a link which we don't know of, or not any more."""
 
 
-async def attach(node: Node, url: str, kind: LinkKind) -> tuple[Link, Transport]:
+async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[Link, Transport]:
     """Dial and attach once.
 
     Args:
         url: attach URL without the id; ours is appended verbatim (spec 2.1).
+        cost: of the link, for the mesh.
 
     Raises:
         ConnectError: nobody listens there, or the link broke before the answer.
         AdmissionRefused: the other side said no.
     """
     transport = await dial(f"{url}/{node.node_id}", node.turn)
-    link = node.open_link(transport, kind, "", dialed=True)
+    link = node.open_link(transport, kind, "", dialed=True, cost=cost)
     try:
         refusal = await node.attach_answer(link)
     except asyncio.CancelledError:
@@ -51,31 +56,40 @@ async def attach(node: Node, url: str, kind: LinkKind) -> tuple[Link, Transport]
 
 
 class AttachRefused(AdmissionRefused):
-    """Report a NodeAttachAck that says no, with its code."""
+    """Report a NodeAttachAck that says no, with its code and the id of who said it ("" if it didn't tell)."""
 
     def __init__(self, url: str, refusal: LinkRefused) -> None:
         super().__init__(f"{url} refused the link: {refusal.reason or refusal.code} ({refusal.code})")
         self.code = refusal.code
+        self.remote_id = refusal.link.remote_id
 
 
-async def keep_attached(node: Node, url: str, kind: LinkKind) -> None:
+async def keep_attached(node: Node, url: str, kind: LinkKind, cost: int = 1) -> None:
     """Hold a link to `url` until the node ends, however often it breaks."""
     wait = delays(random.random)
     failures = 0
     while not node.ending:
         try:
-            link, transport = await attach(node, url, kind)
+            link, transport = await attach(node, url, kind, cost)
         except FameError as error:
-            log_event("link_failed", "warning" if failures in (0, 10) else "debug", url=url, reason=str(error))
+            loud = failures in (0, 10) and not _is_duplicate(error)
+            log_event("link_failed", "warning" if loud else "debug", url=url, reason=str(error))
             failures += 1
             if isinstance(error, AttachRefused) and not await _settle(node, error):
                 wait = delays(random.random)
         else:
-            wait, failures = delays(random.random), 0
+            failures, opened = 0, time.monotonic()
             await transport.wait_closed()
-            while kind is LinkKind.PEER and link.remote_id in node.core.table.peers:
-                await node.links_changed()  # another link to that sentinel has taken its place; it will do
+            if time.monotonic() - opened >= STEADY_S:
+                wait = delays(random.random)
+            if kind is LinkKind.PEER:  # another link to that sentinel may have taken its place; it will do
+                await _while_linked(node, link.remote_id)
         await asyncio.sleep(next(wait))
+
+
+def _is_duplicate(error: FameError) -> bool:
+    """Tell whether a link isn't needed, because the other side has dialled one: nothing is wrong."""
+    return isinstance(error, AttachRefused) and error.code == "DUPLICATE_LINK"
 
 
 async def _settle(node: Node, error: AttachRefused) -> bool:
@@ -85,7 +99,14 @@ async def _settle(node: Node, error: AttachRefused) -> bool:
         log_event("id_taken", "warning", node=node.node_id, now=name)
         node.perform(node.core.rename(name))
         return False
-    if error.code == "DUPLICATE_LINK":
-        await asyncio.sleep(DUPLICATE_RETRY_S)
+    if _is_duplicate(error):
+        if error.remote_id not in node.core.table.peers:  # the other side still holds a link that we have lost
+            await asyncio.sleep(DUPLICATE_RETRY_S)
+        await _while_linked(node, error.remote_id)
         return False
     return True
+
+
+async def _while_linked(node: Node, remote_id: str) -> None:
+    while remote_id in node.core.table.peers:
+        await node.links_changed()

@@ -15,6 +15,7 @@ __all__ = ["LEVELS", "log_event", "set_up_logging"]
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 _log = logging.getLogger("fame")
+_log.addHandler(logging.NullHandler())  # a program that hasn't asked for logs gets none, not Python's last resort
 
 
 def log_event(event: str, level: str = "info", /, **facts: object) -> None:

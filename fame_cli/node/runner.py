@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 from fame_cli.core.address import parse, pool_matches
+from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import (
     BindAnswered,
@@ -29,10 +30,11 @@ from fame_cli.core.effects import (
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
-from fame_cli.core.state import Settings
+from fame_cli.core.state import MAX_HOPS, Settings
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
-from fame_cli.node.clock import new_id, stamp
+from fame_cli.node.clock import incarnation, new_id, stamp
+from fame_cli.node.inbound import Inbound
 from fame_cli.node.log import log_event
 from fame_cli.node.roles import Caller, Observer, Service
 
@@ -40,31 +42,6 @@ __all__ = ["Node"]
 
 CLOSE_S = 2.0
 """Seconds a node that ends gives its neighbours to say goodbye."""
-
-
-class _Inbound:
-    """Pass what one transport brings to the node, under the link it belongs to."""
-
-    def __init__(self, node: "Node", link: Link) -> None:
-        self.node = node
-        self.link = link
-        self.is_full = False
-
-    def message_received(self, data: bytes) -> None:
-        self.node.message_received(self.link, data)
-
-    def transport_stalled(self) -> None:
-        self.is_full = True
-        self.node.perform(self.node.core.link_stalled(self.link))
-
-    def transport_drained(self) -> None:
-        """Write what has waited, bit by bit, until the transport is full again."""
-        self.is_full = False
-        while not self.is_full and self.node.core.is_stalled(self.link):
-            self.node.perform(self.node.core.link_drained(self.link))
-
-    def connection_lost(self, reason: str) -> None:
-        self.node.connection_lost(self.link, reason)
 
 
 class Node:
@@ -75,6 +52,8 @@ class Node:
         routes: True for a sentinel.
         logicals: host patterns the node may bind.
         max_message_bytes: largest envelope, in bytes of JSON.
+        max_hops: links an envelope may pass.
+        balance: how a sentinel spreads calls over several providers.
         observer: sees every envelope that comes and goes.
 
     Attributes:
@@ -90,14 +69,18 @@ class Node:
         routes: bool = False,
         logicals: tuple[str, ...] = ("*",),
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_hops: int = MAX_HOPS,
+        balance: Balance = NEAREST,
         observer: Observer | None = None,
     ) -> None:
-        settings = Settings(node_id, new_id(), routes, logicals, max_message_bytes)
-        self.core = NodeCore(settings, new_id, stamp)
+        settings = Settings(
+            node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, incarnation() if routes else 1
+        )
+        self.started = time.monotonic()
+        self.core = NodeCore(settings, new_id, stamp, now=self.started)
         self.turn = Turn()
         self.attached = asyncio.Event()
         self.ending = False
-        self.started = time.monotonic()
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._tasks = asyncio.TaskGroup()
@@ -276,14 +259,14 @@ class Node:
 
     # Links
 
-    def open_link(self, transport: Transport, kind: LinkKind, remote_id: str, *, dialed: bool) -> Link:
+    def open_link(self, transport: Transport, kind: LinkKind, remote_id: str, *, dialed: bool, cost: int = 1) -> Link:
         """Give a new transport to the core."""
         self._links += 1
-        link = Link(self._links, kind, dialed, remote_id)
+        link = Link(self._links, kind, dialed, remote_id, cost=cost)
         self._transports[link] = transport
         if dialed:
             self._openings[link] = self._loop.create_future()
-        transport.start(_Inbound(self, link))
+        transport.start(Inbound(self, link))
         self.perform(self.core.link_opened(link, time.monotonic()))
         return link
 
@@ -375,6 +358,7 @@ class Node:
         streaming: bool = False,
         timeout_s: float = 30.0,
         trace: bool = False,
+        session: str | None = None,
     ) -> CallKey:
         """Start a call; `caller` hears of it, possibly before this returns. See `NodeCore.call`."""
         key, effects = self.core.call(
@@ -386,6 +370,7 @@ class Node:
             streaming=streaming,
             timeout_s=timeout_s,
             trace=trace,
+            session=session,
         )
         self._callers[key] = caller
         self.perform(effects)

@@ -6,11 +6,14 @@ or, inside a program, ``async with Sentinel(...) as sentinel:``.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Self
 
 from fame_cli.core.address import is_node_id
+from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import LinkKind
+from fame_cli.core.state import MAX_HOPS
 from fame_cli.errors import ConfigError, LocalProtocolError
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import keep_attached
@@ -31,10 +34,13 @@ class Sentinel:
     Args:
         id: the sentinel's id, unique in the fabric; a fresh one when None.
         listen: "host:port"; port 0 for any free one.
-        peers: attach URLs of sentinels to peer with (``ws://…/fame/v1/attach/ws/peer``).
+        peers: attach URLs of sentinels to peer with (``ws://…/fame/v1/attach/ws/peer``), each alone or with the cost of
+            its link, 1 or more; calls take the cheapest way.
         upstream: attach URL of a parent sentinel (``…/downstream``), None for a root.
         max_message_bytes: largest envelope.
         max_links: links held at once.
+        max_hops: links an envelope may pass.
+        balance: how calls are spread over several providers of a pool or a capability, see ``core/balance.py``.
         observer: sees every envelope, see `Observer`.
 
     Attributes:
@@ -49,10 +55,12 @@ class Sentinel:
         *,
         id: str | None = None,
         listen: str = "127.0.0.1:8000",
-        peers: Iterable[str] = (),
+        peers: Iterable[str | tuple[str, int]] = (),
         upstream: str | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_links: int = 10_000,
+        max_hops: int = MAX_HOPS,
+        balance: Balance = NEAREST,
         observer: Observer | None = None,
     ) -> None:
         self.address = listen
@@ -61,11 +69,18 @@ class Sentinel:
             hint = "use 1-128 letters, digits, dots, dashes and underscores"
             raise ConfigError(f"{self._id} can't be a node id", source="id", hint=hint)
         self._listen = _host_and_port(listen)
-        self._dials = [(url, LinkKind.PEER) for url in peers]
-        self._dials += [(upstream, LinkKind.PARENT)] if upstream else []
-        self._max_message_bytes = max_message_bytes
+        self._dials = [_peer(peer) for peer in peers]
+        self._dials += [(upstream, LinkKind.PARENT, 1)] if upstream else []
         self._max_links = max_links
-        self._observer = observer
+        self._make_node = partial(
+            Node,
+            self._id,
+            routes=True,
+            max_message_bytes=max_message_bytes,
+            max_hops=max_hops,
+            balance=balance,
+            observer=observer,
+        )
         self._node: Node | None = None
         self._listener: Listener | None = None
 
@@ -91,8 +106,8 @@ class Sentinel:
         return f"ws://{self.address}/fame/v1/attach/ws/peer"
 
     async def __aenter__(self) -> Self:
-        node = Node(self._id, routes=True, max_message_bytes=self._max_message_bytes, observer=self._observer)
-        parent = any(kind is LinkKind.PARENT for _, kind in self._dials)
+        node = self._make_node()
+        parent = any(kind is LinkKind.PARENT for _, kind, _ in self._dials)
         listener = Listener(node, has_parent=parent, max_links=self._max_links)
         await node.__aenter__()
         try:
@@ -103,8 +118,8 @@ class Sentinel:
             raise
         self._node, self._listener = node, listener
         log_event("node_started", node_id=node.node_id, kind="sentinel", listen=self.address)
-        for url, kind in self._dials:
-            node.spawn(keep_attached(node, url, kind))
+        for url, kind, cost in self._dials:
+            node.spawn(keep_attached(node, url, kind, cost))
         node.spawn(self._tell_ready())
         return self
 
@@ -135,6 +150,11 @@ class Sentinel:
     def run(self) -> None:
         """Be a program: log to stderr, run until SIGINT or SIGTERM."""
         run_program(self.serve())
+
+
+def _peer(peer: str | tuple[str, int]) -> tuple[str, LinkKind, int]:
+    url, cost = (peer, 1) if isinstance(peer, str) else peer
+    return url, LinkKind.PEER, cost
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:

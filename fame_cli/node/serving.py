@@ -6,6 +6,8 @@ from typing import Any
 
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import LinkKind
+from fame_cli.core.report import OPERATION
+from fame_cli.core.state import MAX_HOPS
 from fame_cli.errors import AdmissionRefused
 from fame_cli.node.agent import Agent
 from fame_cli.node.client import DEFAULT_URL
@@ -16,7 +18,6 @@ from fame_cli.node.log import log_event
 from fame_cli.node.loop import run_program, until_signalled
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
-from fame_cli.node.system import OPERATION
 
 __all__ = ["offers_of", "run_agent", "serve_agent"]
 
@@ -37,6 +38,7 @@ async def serve_agent(
     logicals: Iterable[str] = ("fame.fabric",),
     max_concurrent: int = 64,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    max_hops: int = MAX_HOPS,
     observer: Observer | None = None,
 ) -> None:
     """Serve an agent at an address until SIGINT or SIGTERM, whatever becomes of its sentinel meanwhile.
@@ -45,6 +47,7 @@ async def serve_agent(
         url: attach URL of its sentinel; one that isn't up yet is waited for.
         node_id: id of the node it runs in; a fresh one when None.
         max_concurrent: calls that may run at once.
+        max_hops: links an envelope may pass.
 
     Raises:
         AdmissionRefused: the sentinel doesn't let it have the address.
@@ -56,6 +59,7 @@ async def serve_agent(
             node_id or random_id("agent"),
             logicals=tuple(logicals),
             max_message_bytes=max_message_bytes,
+            max_hops=max_hops,
             observer=observer,
         ) as node:
             node.serve(address, AgentHost(node, agent, max_concurrent))

@@ -1,17 +1,20 @@
 """What a sentinel answers about itself: ordinary operations at ``__sys__@/<sentinel>``.
 
-Introspection is RPC like everything else, so it crosses hops, is traced and is guarded the same way.
+Introspection is RPC like everything else, so it crosses hops, is traced and is guarded the same way. What there is to
+tell is put together in ``core/report.py``; the shapes are in docs/wire-extensions.md. A list that doesn't fit into one
+answer is given in pages: each answer has as many rows from `offset` on as fit, and a list is at its end when there are
+none.
 """
 
 import time
 
+from fame_cli.core import report
+from fame_cli.core.envelope import encode_json
+from fame_cli.core.report import OPERATION, Row
 from fame_cli.node.agent import Agent, operation
 from fame_cli.node.runner import Node
 
 __all__ = ["SystemAgent"]
-
-OPERATION = "op:"
-"""Prefix that makes an operation's name a capability (docs/wire-extensions.md)."""
 
 
 class SystemAgent(Agent):
@@ -22,10 +25,9 @@ class SystemAgent(Agent):
         self._node = node
 
     @operation(name="fabric.lookup")
-    def lookup(self, capability: str) -> list[dict[str, str]]:
-        """List the providers of a capability: the address, and the neighbour that leads there."""
-        found = self._node.core.table.providers([capability])
-        return [{"address": address, "node": link.remote_id} for address, link in found]
+    def lookup(self, capability: str) -> list[Row]:
+        """List the providers of a capability, nearest first: address, first hop, sentinel that has it, hops."""
+        return report.lookup(self._node.core.state, capability, time.monotonic())
 
     @operation(name="fabric.operations")
     def operation_names(self) -> list[str]:
@@ -33,18 +35,55 @@ class SystemAgent(Agent):
         offers = (name[0] for name in self._node.core.table.names() if isinstance(name, tuple))
         return sorted({offer.removeprefix(OPERATION) for offer in offers if offer.startswith(OPERATION)})
 
+    @operation(name="fabric.names")
+    def names(self, offset: int = 0) -> list[Row]:
+        """List addresses with their operations and capabilities: who has them, and how far away."""
+        return self._page(report.names(self._node.core.state, time.monotonic()), offset)
+
+    @operation(name="fabric.routes")
+    def routes(self, offset: int = 0) -> list[Row]:
+        """List destinations: next hop, the sentinels on the way, age, and who else claims the same address."""
+        return self._page(report.routes(self._node.core.state, time.monotonic()), offset)
+
+    @operation(name="fabric.links")
+    def links(self, offset: int = 0) -> list[Row]:
+        """List the attached neighbours."""
+        return self._page(report.links(self._node.core.state, time.monotonic()), offset)
+
+    @operation(name="fabric.graph")
+    def graph(self, offset: int = 0) -> report.Graph:
+        """Describe the topology: sentinels, from `offset` on, the links between them, and plain Naylence neighbours."""
+        whole = report.graph(self._node.core.state, time.monotonic())
+        page = self._page(whole["sentinels"], offset)
+        here = {row["node"] for row in page}
+        known = {row["node"] for row in whole["sentinels"]}
+        return {
+            "node": whole["node"],
+            "sentinels": page,
+            "links": [row for row in whole["links"] if (row["a"] if row["a"] in known else row["b"]) in here],
+            "plain": [row for row in whole["plain"] if row["at"] in here],
+        }
+
     @operation(name="fabric.status")
-    def status(self) -> dict[str, object]:
-        """Describe this sentinel: id, path, links, calls in flight, seconds since its start."""
-        core = self._node.core
-        links = [session.link for session in core.sessions() if session.is_open]
+    def status(self) -> Row:
+        """Describe this sentinel: id, path, links, calls in flight, answers it had to drop, seconds since its start."""
+        core, now = self._node.core, time.monotonic()
         return {
             "node": self._node.node_id,
             "path": core.table.path,
-            "uptime_s": round(time.monotonic() - self._node.started, 3),
+            "uptime_s": round(now - self._node.started, 3),
             "calls_in_flight": core.calls_in_flight(),
-            "links": [
-                {"node": link.remote_id, "kind": link.kind.value, "path": link.remote_path, "plain": not link.is_ours}
-                for link in links
-            ],
+            "unroutable_answers": core.state.unroutable,
+            "links": self._page(report.links(core.state, now), 0),
         }
+
+    def _page(self, rows: list[Row], offset: int) -> list[Row]:
+        """Return as many rows from `offset` on as take no more than a third of an envelope, one at least."""
+        room = self._node.core.settings.max_message_bytes // 3
+        page: list[Row] = []
+        for row in rows[max(offset, 0) :]:
+            room -= len(encode_json(row))
+            if page and room < 0:
+                break
+            page.append(row)
+        return page

@@ -8,122 +8,36 @@
     world.run()
     assert client.ask("math2@fame.fabric", "add").kind == "result"
 
-One heap ordered by (time, sequence) holds everything that will happen; nothing else decides the order.
+One heap ordered by (time, sequence) holds everything that will happen, another one the nodes' timers; nothing else
+decides the order. Wires are streams, as sockets are: what is sent arrives in order or the link is lost, so a network
+that fails makes messages wait (`SimWorld.hold`) or ends links, and never drops one message of many. Nodes that dial
+again after a loss are in ``dialing.py``.
 """
 
 import heapq
+import itertools
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
 
-from fame_cli.core.calls import CallKey
-from fame_cli.core.effects import (
-    BindAnswered,
-    CallEnded,
-    CloseLink,
-    Dispatch,
-    DispatchCancelled,
-    Effect,
-    FlowOpen,
-    ItemArrived,
-    LinkAttached,
-    LinkRefused,
-    Note,
-    Outcome,
-    Request,
-    Send,
-)
 from fame_cli.core.ids import ID_LENGTH, digits_from_bytes
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.state import Settings
+from fame_cli.testing.simnode import SimNode, Steps, Wire
 
-__all__ = ["SimNode", "SimWorld"]
-
-Served = Callable[[Request], bytes | None]
-
-
-@dataclass(slots=True, eq=False)
-class _Wire:
-    """Join one end to the other."""
-
-    node: "SimNode"
-    link: Link
-    up: bool = True
+__all__ = ["SimNode", "SimWorld", "Steps", "Watch"]
 
 
-@dataclass(eq=False)
-class SimNode:
-    """Be one node of a simulated fabric, with what it was asked and told."""
+class Watch(Protocol):
+    """See everything that happens in a world."""
 
-    world: "SimWorld"
-    core: NodeCore
-    served: dict[str, Served] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
-    cancelled: list[CallKey] = field(default_factory=list)
-    opened: list[CallKey] = field(default_factory=list)
-    outcomes: dict[CallKey, list[Outcome]] = field(default_factory=dict)
-    items: dict[CallKey, list[ItemArrived]] = field(default_factory=dict)
-    events: list[Effect] = field(default_factory=list)
-    wires: dict[Link, _Wire] = field(default_factory=dict)
-    sent: dict[Link, list[bytes]] = field(default_factory=dict)
+    def sent(self, node: SimNode, link: Link, data: bytes) -> None:
+        """Take that a node has written a message to a link."""
 
-    @property
-    def name(self) -> str:
-        """The node's id."""
-        return self.core.settings.node_id
-
-    def serve(self, address: str, answer: Served | None = None, capabilities: tuple[str, ...] = ()) -> None:
-        """Bind an address; `answer` gives the JSON of each result, without it requests gather in `requests`."""
-        if answer is not None:
-            self.served[address] = answer
-        self.perform(self.core.bind(address))
-        for capability in capabilities:
-            self.perform(self.core.advertise(capability, address))
-
-    def start(self, to: str | None, method: str = "add", params: bytes = b"{}", **how: object) -> CallKey:
-        """Start a call and return its key; `how` as in `NodeCore.call`."""
-        key, effects = self.core.call(to, method, params, self.world.now, **how)  # type: ignore[arg-type]  # tests only
-        self.perform(effects)
-        return key
-
-    def ask(self, to: str | None, method: str = "add", params: bytes = b"{}", **how: object) -> Outcome:
-        """Call, let the fabric work until the call has ended, and return how it ended."""
-        key = self.start(to, method, params, **how)
-        self.world.run(until=lambda: key in self.outcomes)
-        return self.outcomes[key][0]
-
-    def perform(self, effects: list[Effect]) -> None:
-        """Carry out effects in the simulated world."""
-        for effect in effects:
-            match effect:
-                case Send(link, data):
-                    self.sent.setdefault(link, []).append(data)
-                    self.world.carry(self.wires.get(link), data)
-                case CloseLink(link, _, _):
-                    self.world.hang_up(self, link)
-                case Dispatch(request):
-                    self._dispatch(request)
-                case CallEnded(key, outcome):
-                    self.outcomes.setdefault(key, []).append(outcome)
-                case ItemArrived(key=key):
-                    self.items.setdefault(key, []).append(effect)
-                case DispatchCancelled(key, _):
-                    self.cancelled.append(key)
-                case FlowOpen(key):
-                    self.opened.append(key)
-                case LinkAttached() | LinkRefused() | BindAnswered() | Note():
-                    self.events.append(effect)
-
-    def noted(self, event: str) -> list[Note]:
-        """Return the notes of one event."""
-        return [effect for effect in self.events if isinstance(effect, Note) and effect.event == event]
-
-    def _dispatch(self, request: Request) -> None:
-        self.requests.append(request)
-        answer = self.served.get(request.address)
-        if answer is not None and request.key is not None:
-            self.perform(self.core.reply(request.key, answer(request), self.world.now))
+    def turned(self, node: SimNode) -> None:
+        """Take that a node has done something and all its effects are performed."""
 
 
 class SimWorld:
@@ -132,51 +46,77 @@ class SimWorld:
     Args:
         seed: of the one random source; latencies and ids come from it.
         latency_s: (least, most) seconds a message takes; order on one wire is kept.
+        keeps_sent: False to forget what was sent (`SimNode.sent`), for large worlds.
+
+    Attributes:
+        nodes: those that are alive, the longest living first.
+        watches: are told of everything.
     """
 
-    def __init__(self, seed: int = 0, latency_s: tuple[float, float] = (0.001, 0.005)) -> None:
+    def __init__(
+        self, seed: int = 0, latency_s: tuple[float, float] = (0.001, 0.005), *, keeps_sent: bool = True
+    ) -> None:
         self.now = 0.0
         self.random = random.Random(seed)
         self.nodes: list[SimNode] = []
+        self.watches: list[Watch] = []
         self._latency_s = latency_s
+        self._keeps_sent = keeps_sent
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, SimNode]] = []
         self._count = 0
-        self._busy_until: dict[_Wire, float] = {}
+        self._born = 0
+        self._apart: dict[tuple[int, int], None] = {}
+        self._held: dict[tuple[int, int], list[tuple[Wire, Callable[[], None]]]] = {}
 
     # Building
 
-    def sentinel(self, name: str) -> SimNode:
-        """Add a sentinel."""
-        return self._add(Settings(name, self._new_id(), routes=True))
+    def sentinel(self, name: str, **how: object) -> SimNode:
+        """Add a sentinel; `how` as in `Settings`."""
+        return self._add(Settings(name, self.fresh_id(), routes=True, **how))  # type: ignore[arg-type]  # tests only
 
     def leaf(self, name: str, sentinel: SimNode) -> SimNode:
         """Add an agent or a client, attached to a sentinel."""
-        leaf = self._add(Settings(name, self._new_id()))
+        leaf = self.node(name)
         self.join(leaf, sentinel, LinkKind.PARENT)
         return leaf
 
-    def peer(self, dialer: SimNode, listener: SimNode) -> None:
-        """Have one sentinel dial another as its peer."""
-        self.join(dialer, listener, LinkKind.PEER)
+    def node(self, name: str) -> SimNode:
+        """Add an agent or a client that isn't attached to anything."""
+        return self._add(Settings(name, self.fresh_id()))
 
-    def join(self, dialer: SimNode, listener: SimNode, kind: LinkKind) -> tuple[Link, Link]:
+    def peer(self, dialer: SimNode, listener: SimNode, cost: int = 1) -> None:
+        """Have one sentinel dial another as its peer."""
+        self.join(dialer, listener, LinkKind.PEER, cost)
+
+    def join(self, dialer: SimNode, listener: SimNode, kind: LinkKind, cost: int = 1) -> tuple[Link, Link]:
         """Make a link; `kind` is what the listener is to the dialer."""
         self._count += 1
-        out = Link(2 * self._count, kind, dialed=True)
+        out = Link(2 * self._count, kind, dialed=True, cost=cost)
         back = LinkKind.PEER if kind is LinkKind.PEER else LinkKind.CHILD
         into = Link(2 * self._count + 1, back, remote_id=dialer.name)
-        dialer.wires[out] = _Wire(listener, into)
-        listener.wires[into] = _Wire(dialer, out)
+        dialer.wires[out] = Wire(dialer, listener, into)
+        listener.wires[into] = Wire(listener, dialer, out)
         listener.perform(listener.core.link_opened(into, self.now))
         dialer.perform(dialer.core.link_opened(out, self.now))
         return out, into
 
+    def accustom(self, node: SimNode, habit: Callable[[], Steps]) -> None:
+        """Have a node do something now and in each of its later lives."""
+        node.habits.append(habit)
+        node.do(habit())
+
     def _add(self, settings: Settings) -> SimNode:
-        node = SimNode(self, NodeCore(settings, self._new_id, lambda: "2026-01-01T00:00:00.000Z"))
+        self._born += 1
+        node = SimNode(self, self._core(settings), self._born)
         self.nodes.append(node)
         return node
 
-    def _new_id(self) -> str:
+    def _core(self, settings: Settings) -> NodeCore:
+        return NodeCore(settings, self.fresh_id, lambda: "2026-01-01T00:00:00.000Z")
+
+    def fresh_id(self) -> str:
+        """Return an id nobody else has."""
         digits = ""
         while len(digits) < ID_LENGTH:
             digits += digits_from_bytes(self.random.randbytes(ID_LENGTH + 4))
@@ -184,14 +124,27 @@ class SimWorld:
 
     # Happening
 
-    def carry(self, wire: _Wire | None, data: bytes) -> None:
+    def carry(self, node: SimNode, link: Link, data: bytes) -> None:
         """Let a message travel."""
+        if self._keeps_sent:
+            node.sent.setdefault(link, []).append(data)
+        for watch in self.watches:
+            watch.sent(node, link, data)
+        wire = node.wires.get(link)
         if wire is not None and wire.up:
-            arrival = max(self.now + self.random.uniform(*self._latency_s), self._busy_until.get(wire, 0.0))
-            self._busy_until[wire] = arrival
-            self._at(arrival, lambda: self._arrive(wire, data))
+            self._travel(wire, lambda: self._arrive(wire, data))
 
-    def _arrive(self, wire: _Wire, data: bytes) -> None:
+    def _travel(self, wire: Wire, what: Callable[[], None], *, at_once: bool = False) -> None:
+        """Let something happen at the other end, after all that is under way to it."""
+        held = self._held.get((wire.origin.number, wire.node.number)) if self._held else None
+        if held is not None:
+            held.append((wire, what))
+            return
+        latency = 0.0 if at_once else self.random.uniform(*self._latency_s)
+        wire.busy_until = max(self.now + latency, wire.busy_until)
+        self.at(wire.busy_until, what)
+
+    def _arrive(self, wire: Wire, data: bytes) -> None:
         if wire.up:
             wire.node.perform(wire.node.core.receive(wire.link, data, self.now))
 
@@ -199,51 +152,54 @@ class SimWorld:
         """Close a link in good order: what is under way still arrives."""
         wire = node.wires.pop(link, None)
         if wire is not None:
-            self._at(self._busy_until.get(wire, self.now), lambda: self._gone(wire))
+            self._travel(wire, lambda: self._gone(wire), at_once=True)
 
-    def cut(self, node: SimNode, link: Link) -> None:
-        """Lose a link: both ends notice, what was under way is lost."""
-        wire = node.wires.pop(link)
-        wire.up = False
-        node.perform(node.core.link_closed(link))
-        self._gone(wire)
-
-    def kill(self, node: SimNode) -> None:
-        """End a node without a word."""
-        for link in list(node.wires):
-            wire = node.wires.pop(link)
-            wire.up = False
-            self._gone(wire)
-        self.nodes.remove(node)
-
-    def _gone(self, wire: _Wire) -> None:
+    def _gone(self, wire: Wire) -> None:
         wire.up = False
         back = wire.node.wires.pop(wire.link, None)
-        if back is not None:
+        if back is not None:  # else the other end has given the link up, or died, before
             back.up = False
-        wire.node.perform(wire.node.core.link_closed(wire.link))
+            wire.node.perform(wire.node.core.link_closed(wire.link))
+            wire.node.links_changed()
 
-    def _at(self, when: float, what: Callable[[], None]) -> None:
+    def at(self, when: float, what: Callable[[], None]) -> None:
+        """Have something happen at a time."""
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, what))
+
+    def settle(self, node: SimNode) -> None:
+        """Look when a node that has done something wants to be asked again, and show it to whoever watches."""
+        due = node.core.next_deadline()
+        if due != node.due:
+            node.due = due
+            if due is not None:
+                self._count += 1
+                heapq.heappush(self._timers, (due, self._count, node))
+        for watch in self.watches:
+            watch.turned(node)
+
+    def _next_timer(self) -> float:
+        timers = self._timers
+        while timers and (timers[0][0] != timers[0][2].due or not timers[0][2].alive):
+            heapq.heappop(timers)
+        return timers[0][0] if timers else float("inf")
 
     def run(self, for_s: float = 60.0, until: Callable[[], bool] | None = None) -> None:
         """Let things happen until nothing is under way (or `until` holds), or `for_s` seconds have passed.
 
-        Timers of the nodes fire on the way, but a world in which only timers are left counts as quiet.
+        Timers of the nodes fire on the way, but a world in which only timers are left counts as quiet. What nodes send
+        at the end of a turn, they send when all that arrives at the same time has arrived.
         """
         end = self.now + for_s
         while until is None or not until():
-            timer, node = min(
-                ((deadline, index) for index, n in enumerate(self.nodes) if (deadline := n.core.next_deadline())),
-                default=(float("inf"), -1),
-            )
+            timer = self._next_timer()
             if self._heap and self._heap[0][0] <= min(timer, end):
                 self.now, _, what = heapq.heappop(self._heap)
                 what()
-            elif timer <= end and (until is not None or self._heap):
-                self.now = max(timer, self.now)
-                self.nodes[node].perform(self.nodes[node].core.tick(self.now))
+            elif timer <= end and (until is not None or self._heap or timer <= self.now):
+                _, _, node = heapq.heappop(self._timers)
+                self.now, node.due = max(timer, self.now), None
+                node.perform(node.core.tick(self.now))
             else:
                 return
 
@@ -252,3 +208,77 @@ class SimWorld:
         end = self.now + seconds
         self.run(seconds, until=lambda: self.now >= end)
         self.now = end
+
+    # Failing
+
+    def cut(self, node: SimNode, link: Link) -> None:
+        """Lose a link: both ends notice, what was under way is lost."""
+        wire = node.wires.pop(link)
+        wire.up = False
+        node.perform(node.core.link_closed(link))
+        node.links_changed()
+        self._gone(wire)
+
+    def kill(self, node: SimNode, *, silently: bool = False) -> None:
+        """End a node without a word; its neighbours notice at once, or `silently` by its silence."""
+        node.alive, node.due = False, None
+        self.nodes.remove(node)
+        for link in list(node.wires):
+            wire = node.wires.pop(link)
+            wire.up = False
+            back = wire.node.wires.get(wire.link)
+            if not silently:
+                self._gone(wire)
+            elif back is not None:
+                back.up = False
+
+    def restart(self, node: SimNode, incarnation: int | None = None) -> None:
+        """Begin a new life of a killed node: same id and addresses, else nothing of the old one.
+
+        Args:
+            incarnation: of its record; None for one that is greater than all before.
+        """
+        settings, mesh = node.core.settings, node.core.state.mesh
+        if incarnation is None:
+            incarnation = mesh.own.incarnation + 1 if mesh is not None else 1
+        node.begin(self._core(replace(settings, instance_id=self.fresh_id(), incarnation=incarnation)))
+        self.nodes.append(node)
+        for address, capabilities in list(node.offers.items()):
+            node.perform(node.core.bind(address))
+            for capability in capabilities:
+                node.perform(node.core.advertise(capability, address))
+        for habit in node.habits:
+            node.do(habit())
+
+    def hold(self, a: SimNode, b: SimNode, *, one_way: bool = False) -> None:
+        """Make everything between two nodes wait, or only what `a` sends; neither of them notices."""
+        for origin, node in ((a, b), (b, a))[: 1 if one_way else 2]:
+            self._held.setdefault((origin.number, node.number), [])
+
+    def release(self, a: SimNode, b: SimNode) -> None:
+        """Undo `hold`: what has waited travels on, in order."""
+        for origin, node in ((a, b), (b, a)):
+            for wire, what in self._held.pop((origin.number, node.number), ()):
+                self._travel(wire, what)
+
+    def partition(self, left: Iterable[SimNode], right: Iterable[SimNode], *, silently: bool = False) -> None:
+        """Part two groups: links between them are lost, or `silently` held, and no new ones can be made."""
+        for a, b in itertools.product(left, list(right)):
+            self._apart[a.number, b.number] = self._apart[b.number, a.number] = None
+            if silently:
+                self.hold(a, b)
+            for link in [] if silently else [link for link, wire in a.wires.items() if wire.node is b]:
+                self.cut(a, link)
+
+    def heal(self) -> None:
+        """Undo every `partition` and `hold`."""
+        self._apart.clear()
+        for pair, waiting in list(self._held.items()):
+            del self._held[pair]
+            for wire, what in waiting:
+                self._travel(wire, what)
+
+    def reaches(self, dialer: SimNode, listener: SimNode) -> bool:
+        """Tell whether a new link between two nodes could be made now."""
+        pair = (dialer.number, listener.number)
+        return listener.alive and pair not in self._apart and pair not in self._held and pair[::-1] not in self._held

@@ -5,18 +5,19 @@ Ids are counted, time is `rig.now`, nothing runs by itself.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
 from hypothesis import settings
 
+from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import CallEnded, CloseLink, Dispatch, Effect, ItemArrived, Note, Outcome, Request, Send
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.session import Session
-from fame_cli.core.state import EXTENSIONS, Settings
+from fame_cli.core.state import EXTENSIONS, MAX_HOPS, Settings
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -65,13 +66,31 @@ def vector_lines(name: str) -> list[Json]:
 class Rig:
     """Hold a core, its time and what it has said and done."""
 
-    def __init__(self, node_id: str = "s1", *, routes: bool = True, max_message_bytes: int = 262_144) -> None:
+    def __init__(
+        self,
+        node_id: str = "s1",
+        *,
+        routes: bool = True,
+        max_message_bytes: int = 262_144,
+        max_hops: int = MAX_HOPS,
+        balance: Balance = NEAREST,
+    ) -> None:
         ids = counted_ids()
-        own = Settings(node_id, f"instance-of-{node_id}", routes, max_message_bytes=max_message_bytes)
+        own = Settings(
+            node_id,
+            f"instance-of-{node_id}",
+            routes,
+            max_message_bytes=max_message_bytes,
+            max_hops=max_hops,
+            balance=balance,
+        )
         self.core = NodeCore(own, lambda: next(ids), lambda: STAMP)
         self.now = 0.0
         self.log: list[Effect] = []
         self._numbers = count(1)
+        self._versions = count(1)
+        self._ties: dict[str, dict[str, int]] = {}
+        self._summed_up: set[Link] = set()
         self._unread: dict[Link, list[Json]] = {}
         self._granted: dict[Link, list[Json]] = {}
 
@@ -83,13 +102,13 @@ class Rig:
         self.do(self.core.link_opened(link, self.now))
         return link
 
-    def child(self, name: str, *, ours: bool = False, instance: str = "") -> Link:
-        """Attach a child that dialled us."""
-        return self._accept(LinkKind.CHILD, name, ours, instance)
+    def child(self, name: str, *, ours: bool = False, sentinel: bool = False, instance: str = "") -> Link:
+        """Attach a child that dialled us: a leaf, or a sentinel of ours, which takes part in the mesh."""
+        return self._accept(LinkKind.CHILD, name, ours or sentinel, sentinel, instance)
 
     def peer(self, name: str, *, ours: bool = False, instance: str = "") -> Link:
-        """Attach a peer that dialled us."""
-        return self._accept(LinkKind.PEER, name, ours, instance)
+        """Attach a peer that dialled us; one of ours takes part in the mesh."""
+        return self._accept(LinkKind.PEER, name, ours, False, instance)
 
     def dialed_peer(self, name: str, *, ours: bool = False, instance: str = "") -> Link:
         """Attach to a peer that we dialled."""
@@ -99,9 +118,9 @@ class Rig:
         """Attach to a parent that we dialled and that gives us `path`."""
         return self._dial(LinkKind.PARENT, name, f"/{name}", path, ours, "")
 
-    def _accept(self, kind: LinkKind, name: str, ours: bool, instance: str) -> Link:
+    def _accept(self, kind: LinkKind, name: str, ours: bool, sentinel: bool, instance: str) -> Link:
         link = self.open(kind, name)
-        self.feed(link, attach_of(name, kind, ours=ours, instance=instance))
+        self.feed(link, attach_of(name, kind, ours=ours, sentinel=sentinel, instance=instance))
         assert self.session(link).is_open
         self._unread.pop(link)
         return link
@@ -112,7 +131,36 @@ class Rig:
         self.feed(link, ack_of(attach, name, path, assigned, ours=ours, instance=instance))
         return link
 
+    def mesh_offer(self, link: Link, node_id: str, offers: Mapping[str, int]) -> None:
+        """Have a sentinel offer exactly these names to the mesh: the neighbour at `link`, or one right behind it.
+
+        What is said begins with the neighbour's summary and its own link to us. Call `settle` before it counts.
+
+        Args:
+            offers: name → 1 when it is bound there, 2 when a plain neighbour told of it.
+        """
+        if link not in self._summed_up:
+            self._summed_up.add(link)
+            self.feed(link, make_envelope({"type": "MeshSummary", "have": {}}))
+        near = link.remote_id
+        self._ties.setdefault(near, {})[self.core.settings.node_id] = 1
+        if node_id != near:
+            self._ties[near][node_id] = 1
+            self._ties.setdefault(node_id, {})[near] = 1
+        records = [self._record(near, "links", self._ties[near]), self._record(node_id, "offers", offers)]
+        if node_id != near:
+            records.append(self._record(node_id, "links", self._ties[node_id]))
+        self.feed(link, make_envelope({"type": "MeshUpdate", "records": records}))
+
+    def _record(self, node_id: str, part: str, names: Mapping[str, int]) -> Json:
+        whole = {"base": 0, "version": next(self._versions), "put": dict(names)}
+        return {"id": node_id, "instance": f"instance-of-{node_id}", "incarnation": 1, part: whole}
+
     # Doing
+
+    def settle(self) -> list[Effect]:
+        """Let the turn end: what has changed is sent, and next hops are computed before they are asked for again."""
+        return self.do(self.core.tick(self.now))
 
     def do(self, effects: list[Effect]) -> list[Effect]:
         """Record what the core asks for."""
@@ -215,17 +263,20 @@ class Trio:
         self.rig.feed(self.agent, make_answer(CLIENT, corr_id, result=number) | {"flowId": corr_id})
 
 
-def offer_of(instance: str) -> Json:
-    """Make the `meta` with which a node of ours offers its extensions."""
-    return {"fame.ext": list(EXTENSIONS), "fame.window": 256, "fame.instance": instance}
+def offer_of(instance: str, *, sentinel: bool = True) -> Json:
+    """Make the `meta` with which a node of ours offers its extensions; only a sentinel offers the mesh."""
+    extensions = [name for name in EXTENSIONS if sentinel or name != "mesh"]
+    return {"fame.ext": extensions, "fame.window": 256, "fame.instance": instance}
 
 
-def attach_of(name: str, kind: LinkKind, *, ours: bool = False, instance: str = "", **fields: object) -> Json:
-    """Make the NodeAttach of a neighbour."""
+def attach_of(
+    name: str, kind: LinkKind, *, ours: bool = False, sentinel: bool = False, instance: str = "", **fields: object
+) -> Json:
+    """Make the NodeAttach of a neighbour; a peer is always a sentinel."""
     instance = instance or f"instance-of-{name}"
     origin = "peer" if kind is LinkKind.PEER else "downstream"
     frame: Json = {"type": "NodeAttach", "originType": origin, "systemId": name, "instanceId": instance}
-    meta = offer_of(instance) if ours else None
+    meta = offer_of(instance, sentinel=sentinel or kind is LinkKind.PEER) if ours else None
     return make_envelope(frame, **{"id": "attach", "corrId": "attach-corr", "meta": meta, **fields})
 
 

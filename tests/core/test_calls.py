@@ -26,8 +26,8 @@ from fame_cli.errors import LocalProtocolError, RemoteProtocolError
 WEST, EAST = Link(1, LinkKind.CHILD), Link(2, LinkKind.CHILD)
 
 
-def transit(touched: float = 0.0, *, streaming: bool = False, ingress: Link = WEST) -> Call:
-    return Call(ingress, EAST, "r", streaming, touched)
+def transit(touched: float = 0.0, *, streaming: bool = False, ingress: Link = WEST, timeout_s: float = 0.0) -> Call:
+    return Call(ingress, EAST, "r", streaming, touched, timeout_s)
 
 
 def ours(touched: float, timeout_s: float) -> Call:
@@ -74,6 +74,17 @@ def test_the_same_name_from_the_same_link_begins_anew() -> None:
     assert table.get(key(1)) is again
 
 
+def test_a_call_that_begins_anew_leaves_no_deadline_behind() -> None:
+    """A deadline without a call would have the node woken for it again and again."""
+    table = CallTable()
+    table.open(key(1), transit(timeout_s=4))
+    table.open(key(1), transit(1, timeout_s=32))
+    assert table.next_deadline() == 33
+    assert table.expired(32) == []
+    table.end(key(1))
+    assert table.next_deadline() is None
+
+
 def test_calls_time_out_in_the_order_of_their_deadlines() -> None:
     table = CallTable()
     table.open(key(1), ours(0, 30))
@@ -81,8 +92,8 @@ def test_calls_time_out_in_the_order_of_their_deadlines() -> None:
     table.open(key(3), ours(2, 5))
     assert table.next_deadline() == 6
     assert table.expired(5.9) == []
-    assert table.expired(6) == [(key(2), 5)]
-    assert sorted(table.expired(30)) == [(key(1), 30), (key(2), 5), (key(3), 5)]
+    assert table.expired(6) == [(key(2), table.get(key(2)))]
+    assert sorted(found for found, _ in table.expired(30)) == [key(1), key(2), key(3)]
 
 
 def test_a_call_that_has_ended_has_no_deadline() -> None:
@@ -103,10 +114,26 @@ def test_an_item_gives_a_stream_its_whole_time_again() -> None:
     table.open(key(2), ours(1, 5))
     table.touch(key(1), call, 4)
     assert table.next_deadline() == 6
-    assert table.expired(8.9) == [(key(2), 5)]
+    assert [found for found, _ in table.expired(8.9)] == [key(2)]
 
 
-def test_calls_between_others_have_no_deadline() -> None:
+def test_a_call_between_others_has_a_deadline_when_its_caller_says_how_long_he_waits() -> None:
+    table = CallTable()
+    table.open(key(1), transit(timeout_s=8))
+    assert table.next_deadline() == 8
+    assert [found for found, _ in table.expired(8)] == [key(1)]
+
+
+def test_a_call_that_is_forgotten_leaves_no_deadline_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "MAX_TRANSIT_CALLS", 0)
+    table = CallTable()
+    table.open(key(1), transit(timeout_s=8))
+    table.forget_stale(1)
+    assert len(table) == 0
+    assert table.next_deadline() is None
+
+
+def test_other_calls_between_others_have_no_deadline() -> None:
     table = CallTable()
     call = transit()
     table.open(key(1), call)

@@ -36,16 +36,42 @@ def test_what_cannot_be_answered_is_dropped_in_silence(missing: str) -> None:
 
 def test_a_refusal_that_has_no_way_is_dropped() -> None:
     trio = Trio()
-    for reply_to in ("x@elsewhere", "__sys__@/s1", "not an address"):
+    for reply_to in ("__sys__@/s1", "not an address"):
         trio.ask(to="nobody@fame.fabric", replyTo=reply_to)
     assert trio.rig.said(trio.client) == []
-    assert len(trio.rig.noted("ack_undeliverable")) == 3
+    assert len(trio.rig.noted("ack_undeliverable")) == 2
 
 
-def test_an_answer_that_cannot_go_on_is_dropped_in_silence() -> None:
+def test_a_refusal_nobody_has_a_route_for_goes_back_where_its_cause_came_from() -> None:
+    trio = Trio()
+    trio.ask(to="nobody@fame.fabric", replyTo="x@elsewhere")
+    nack = nack_of(trio.rig.said(trio.client))
+    assert (nack["code"], nack["to"]) == ("NO_ROUTE", "x@elsewhere")
+
+
+def test_a_refusal_goes_back_into_the_mesh_where_its_cause_came_from_even_if_routes_point_elsewhere() -> None:
+    trio = Trio()
+    west, east = trio.rig.peer("s2", ours=True), trio.rig.peer("s3", ours=True)
+    trio.rig.mesh_offer(east, "s3", {"/s3": 1})
+    trio.rig.settle()
+    trio.rig.said(west)
+    trio.rig.said(east)
+    trio.rig.feed(west, make_request("__rpc__x@/s3/c", to="nobody@fame.fabric"))
+    assert nack_of(trio.rig.said(west))["code"] == "NO_ROUTE"
+    assert trio.rig.said(east) == []
+
+
+def test_an_answer_that_cannot_go_on_is_dropped_and_counted() -> None:
     trio = Trio()
     trio.rig.feed(trio.agent, make_answer("__rpc__x@/s1/gone", result=1))
     assert trio.rig.said(trio.agent) == []
+    assert trio.rig.core.state.unroutable == 1
+
+
+def test_a_request_that_is_refused_is_not_counted() -> None:
+    trio = Trio()
+    trio.ask(to="nobody@fame.fabric")
+    assert trio.rig.core.state.unroutable == 0
 
 
 def test_a_refused_request_is_no_call_any_more() -> None:
@@ -97,6 +123,44 @@ def test_nobody_is_told_of_a_call_whose_provider_left_with_its_caller() -> None:
     rig.bind(both, MATH)
     rig.do(rig.core.link_closed(both))
     assert rig.core.calls_in_flight() == 0
+
+
+# Time
+
+
+def test_a_call_between_others_ends_when_its_caller_waits_no_more_and_its_provider_is_told() -> None:
+    """Its caller has told the way to stop it, but the word may be lost where a node doesn't know it."""
+    trio = Trio(ours=True)
+    trio.ask(meta={"fame.timeout": 5000})
+    trio.rig.advance(5.0)
+    assert trio.rig.core.calls_in_flight() == 1
+    trio.rig.advance(5.0)
+    assert trio.rig.core.calls_in_flight() == 0
+    assert types(trio.rig.said(trio.agent)) == ["CallCancel"]
+    assert trio.rig.said(trio.client) == []
+
+
+def test_the_work_of_this_node_stops_when_its_caller_waits_no_more() -> None:
+    rig, client = provider()
+    rig.feed(client, make_request(CLIENT, meta={"fame.timeout": 5000}))
+    assert DispatchCancelled((CLIENT, "c1"), "the caller's time is over") in rig.advance(10.0)
+
+
+def test_a_call_of_this_node_whose_time_is_over_ends_once() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, timeout_s=2.5)
+    rig.said(parent)
+    rig.advance(10.0)
+    assert [(outcome.kind, outcome.message) for outcome in rig.outcomes(key)] == [("timeout", "2.5")]
+    assert types(rig.said(parent)) == ["CallCancel"]
+
+
+def test_the_time_of_a_stream_does_not_run_while_its_reader_takes_his() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, streaming=True, timeout_s=2.0)
+    rig.feed(parent, make_answer(*key, result=1))
+    rig.advance(10.0)
+    assert rig.outcomes(key) == []
 
 
 # Cancelling

@@ -9,17 +9,16 @@ from core_rig import PROPERTY, make_envelope
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fame_cli.core.envelope import Envelope, data_frame, decode, encode, encode_json, peek
+from fame_cli.core.envelope import Envelope, data_frame, decode, encode, encode_json, peek, with_ttl
 from fame_cli.core.frames import CreditUpdate, Data, DeliveryAck, Frame, NodeHeartbeat
 from fame_cli.errors import LocalProtocolError, RemoteProtocolError
 
 SPEC_ORDER = (
-    "version id sid traceId to replyTo capabilities rtype corrId "
-    "flowId seqId flowFlags ttl priority frame ts sec aft meta"
+    "version id sid traceId to replyTo capabilities rtype corrId flowId seqId flowFlags priority frame ts sec aft meta"
 )
 
 
-def test_the_keys_are_written_in_the_order_of_the_specification() -> None:
+def test_the_keys_are_written_in_the_order_of_the_specification_but_for_the_hops_last() -> None:
     full = Envelope(
         version="1.0",
         id="i",
@@ -33,15 +32,15 @@ def test_the_keys_are_written_in_the_order_of_the_specification() -> None:
         flow_id="f",
         seq_id=0,
         flow_flags=1,
-        ttl=3,
         priority="low",
         frame=NodeHeartbeat(),
         ts="now",
         sec=msgspec.Raw(b"{}"),
         aft="a",
         meta={"m": 1},
+        ttl=3,
     )
-    assert list(json.loads(encode(full))) == SPEC_ORDER.split()
+    assert list(json.loads(encode(full))) == [*SPEC_ORDER.split(), "ttl"]
 
 
 def test_what_is_absent_is_not_written() -> None:
@@ -129,6 +128,44 @@ def test_a_payload_is_wrapped_without_being_parsed() -> None:
     assert encode(Envelope(frame=data_frame(b'{"a": 1}'))) == b'{"frame":{"type":"Data","payload":{"a": 1}}}'
 
 
+# Hops
+
+
+@pytest.mark.parametrize(
+    ("data", "changed"),
+    [
+        (b'{"frame":{"type":"Data"}}', b'{"frame":{"type":"Data"},"ttl":7}'),
+        (b'{ "frame": {"type":"Data"},\n"new": [1] }', b'{ "frame": {"type":"Data"},\n"new": [1] ,"ttl":7}'),
+        (b'{"frame":{"type":"Data"},"new":1,"ttl":8}', b'{"frame":{"type":"Data"},"new":1,"ttl":7}'),
+        (b'{"frame":{"type":"Data"},"ttl":-12}', b'{"frame":{"type":"Data"},"ttl":7}'),
+        (
+            b'{"frame":{"type":"Data"},"meta":{"a":1,"ttl":5}}',
+            b'{"frame":{"type":"Data"},"meta":{"a":1,"ttl":5},"ttl":7}',
+        ),
+    ],
+)
+def test_the_hops_are_changed_in_the_bytes_that_came(data: bytes, changed: bytes) -> None:
+    assert with_ttl(decode(data), data, 7) == changed
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"ttl":8,"frame":{"type":"Data"}}',
+        b'{"ttl":8,"frame":{"type":"Data"},"meta":{"a":1,"ttl":8}}',
+        b'{"frame":{"type":"Data"}, "ttl": 8}',
+        b'{"frame":{"type":"Data"},"ttl":8}\n',
+        b'{"frame":{"type":"Data"}}\n',
+        b'{"ttl":null,"frame":{"type":"Data"}}',
+        b'{"frame":{"type":"Data"},"ttl":null}',
+    ],
+)
+def test_hops_written_elsewhere_or_otherwise_are_changed_too(data: bytes) -> None:
+    envelope = decode(data)
+    changed = decode(with_ttl(envelope, data, 7))
+    assert changed == msgspec.structs.replace(envelope, ttl=7)
+
+
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _JSON = st.recursive(
     st.none()
@@ -152,6 +189,7 @@ _ENVELOPES = st.builds(
     rtype=st.none() | st.integers(0, 7),
     seq_id=st.none() | st.integers(0, 2**63),
     meta=st.none() | st.dictionaries(_TEXTS, _JSON, max_size=2),
+    ttl=st.none() | st.integers(-(2**63), 2**63),
     frame=_FRAMES,
 )
 
@@ -160,6 +198,12 @@ _ENVELOPES = st.builds(
 @given(_ENVELOPES)
 def test_reading_what_was_written_gives_the_same_envelope(envelope: Envelope) -> None:
     assert decode(encode(envelope)) == envelope
+
+
+@PROPERTY
+@given(_ENVELOPES, st.integers(0, 300))
+def test_changing_the_hops_changes_nothing_else(envelope: Envelope, hops: int) -> None:
+    assert decode(with_ttl(envelope, encode(envelope), hops)) == msgspec.structs.replace(envelope, ttl=hops)
 
 
 @PROPERTY

@@ -7,7 +7,16 @@ import msgspec
 import pytest
 
 from fame_cli.core import frames
-from fame_cli.core.frames import DeliveryAck, Frame, KeyRequest, NodeAttachAck
+from fame_cli.core.frames import (
+    DeliveryAck,
+    Frame,
+    KeyRequest,
+    MeshDelta,
+    MeshRecord,
+    MeshSummary,
+    MeshUpdate,
+    NodeAttachAck,
+)
 
 SAMPLES: dict[str, dict[str, object]] = {
     "NodeHello": {"systemId": "a", "instanceId": "i", "logicals": [], "regionHint": "eu"},
@@ -37,12 +46,28 @@ SAMPLES: dict[str, dict[str, object]] = {
     "SecureAccept": {"ok": False, "cid": "c", "ephPub": "p", "alg": "a"},
     "SecureClose": {"cid": "c", "reason": "r"},
     "CallCancel": {},
+    "MeshUpdate": {
+        "records": [
+            {"id": "s1", "instance": "i", "incarnation": 7},
+            {
+                "id": "s2",
+                "instance": "j",
+                "incarnation": 8,
+                "links": {"base": 0, "version": 2, "final": 3, "put": {"s1": 1}},
+                "offers": {"base": 4, "version": 6, "put": {"a@b": 1}, "drop": ["op:x a@b"]},
+            },
+        ]
+    },
+    "MeshSummary": {"have": {"s1": [7, 2, 0]}, "after": "s0", "upto": "s1"},
 }
+
+PARTS = {"MeshDelta", "MeshRecord"}
+"""What frames are made of, beside the frames themselves."""
 
 
 def test_there_is_a_sample_of_every_frame() -> None:
     assert {frame.__name__ for frame in get_args(Frame)} == set(SAMPLES)
-    assert set(SAMPLES) | {"Frame"} == set(frames.__all__)
+    assert set(SAMPLES) | PARTS | {"Frame"} == set(frames.__all__)
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
@@ -57,6 +82,17 @@ def test_a_frame_is_read_by_its_type_and_written_as_it_came(kind: str) -> None:
 def test_keys_of_a_later_version_are_passed_over(kind: str) -> None:
     wire = {"type": kind, "fromTheFuture": {"a": 1}, **SAMPLES[kind]}
     assert type(msgspec.json.decode(json.dumps(wire), type=Frame)).__name__ == kind
+
+
+def test_keys_of_a_later_version_are_passed_over_in_a_record_too() -> None:
+    delta = {"base": 0, "version": 1, "fromTheFuture": 1}
+    record = {"id": "s1", "instance": "i", "incarnation": 7, "links": delta, "fromTheFuture": {"a": 1}}
+    frame = msgspec.json.decode(json.dumps({"type": "MeshUpdate", "records": [record]}), type=Frame)
+    assert frame == MeshUpdate([MeshRecord("s1", "i", 7, links=MeshDelta(0, 1))])
+
+
+def test_a_summary_without_bounds_is_about_everything() -> None:
+    assert msgspec.json.decode(b'{"type":"MeshSummary","have":{}}', type=Frame) == MeshSummary({}, after="", upto="")
 
 
 def test_an_unknown_type_is_refused() -> None:

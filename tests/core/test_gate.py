@@ -10,9 +10,18 @@ from fame_cli.core.state import Settings
 OWN = Settings("s1", "our-instance", routes=True)
 
 
-def verdict(kind: LinkKind, url_id: str, origin_type: str, system_id: str, instance_id: str = "theirs") -> str | None:
+def verdict(
+    kind: LinkKind,
+    url_id: str,
+    origin_type: str,
+    system_id: str,
+    instance_id: str = "theirs",
+    *,
+    sentinel: bool = False,
+) -> str | None:
     attach = NodeAttach(origin_type=origin_type, system_id=system_id, instance_id=instance_id)
-    refusal = OpenGate().admit(attach, Link(1, kind, remote_id=url_id), OWN)
+    link = Link(1, kind, remote_id=url_id, extensions=frozenset({"mesh"} if sentinel else ()))
+    refusal = OpenGate().admit(attach, link, OWN)
     return refusal and refusal.code
 
 
@@ -38,13 +47,18 @@ def test_the_id_must_be_the_one_of_the_url() -> None:
     assert verdict(LinkKind.CHILD, "a1", "downstream", "a2") == "INVALID_ATTACH"
 
 
-def test_a_sentinel_does_not_peer_with_itself() -> None:
-    assert verdict(LinkKind.PEER, "s1", "peer", "s1", OWN.instance_id) == "SELF_LINK"
+@pytest.mark.parametrize(("kind", "origin_type"), [(LinkKind.PEER, "peer"), (LinkKind.CHILD, "downstream")])
+def test_a_sentinel_is_linked_with_itself_neither_as_a_peer_nor_as_a_child(kind: LinkKind, origin_type: str) -> None:
+    assert verdict(kind, "s1", origin_type, "s1", OWN.instance_id) == "SELF_LINK"
 
 
 def test_a_peer_may_not_have_our_own_id() -> None:
     assert verdict(LinkKind.PEER, "s1", "peer", "s1") == "ID_TAKEN"
 
 
-def test_a_child_may_have_our_own_id_because_its_path_differs() -> None:
+def test_a_leaf_may_have_our_own_id_because_its_path_differs() -> None:
     assert verdict(LinkKind.CHILD, "s1", "downstream", "s1") is None
+
+
+def test_a_sentinel_below_us_may_not_because_records_go_by_their_id() -> None:
+    assert verdict(LinkKind.CHILD, "s1", "downstream", "s1", sentinel=True) == "ID_TAKEN"

@@ -44,7 +44,7 @@ def test_line_2_a_child_whose_bindings_were_dropped_gets_another_epoch() -> None
         rig.bind(link, MATH)
         epochs.add(rig.session(link).epoch)
         rig.do(rig.core.link_closed(link))
-        assert rig.core.table.links(MATH) == ()
+        assert rig.core.table.ways(MATH) == ()
     assert len(epochs) == 2
 
 

@@ -18,9 +18,9 @@ from core_rig import (
     types,
 )
 
-from fame_cli.core.effects import CallEnded, DispatchCancelled, FlowOpen, ItemArrived
+from fame_cli.core.effects import CallEnded, DispatchCancelled, Effect, FlowOpen, ItemArrived
 from fame_cli.core.link import Link, LinkKind
-from fame_cli.errors import LocalProtocolError, RemoteProtocolError
+from fame_cli.errors import RemoteProtocolError
 
 
 def provider() -> tuple[Rig, Link]:
@@ -35,6 +35,11 @@ def provider() -> tuple[Rig, Link]:
 def test_a_sentinel_has_its_path_from_birth_and_a_leaf_has_none() -> None:
     assert Rig("s1").core.table.path == "/s1"
     assert Rig("c", routes=False).core.table.path == ""
+
+
+def test_only_a_sentinel_takes_part_in_the_mesh() -> None:
+    assert Rig("s1").core.state.mesh is not None
+    assert Rig("c", routes=False).core.state.mesh is None
 
 
 def test_a_node_answers_for_its_system_inbox_and_its_reply_inbox() -> None:
@@ -125,6 +130,33 @@ def test_a_new_name_makes_every_neighbour_attach_anew() -> None:
     assert rig.closed() == [(child, 1000, "the node's id changed")]
     assert rig.core.settings.node_id == "s9"
     assert rig.child("a1").remote_path == "/s9/a1"
+
+
+def claim(rig: Rig, link: Link, instance: str, incarnation: int) -> list[Effect]:
+    """Have the mesh tell of another process under our own id."""
+    record = {"id": rig.core.settings.node_id, "instance": instance, "incarnation": incarnation}
+    return rig.feed(link, make_envelope({"type": "MeshUpdate", "records": [record]}))
+
+
+def test_a_sentinel_whose_id_another_one_holds_takes_another_and_every_neighbour_attaches_anew() -> None:
+    rig = Rig()
+    peer, child = rig.peer("s2", ours=True), rig.child("a1")
+    claim(rig, peer, "a", 5)
+    assert rig.core.settings.node_id == "s1"
+    claim(rig, peer, "a", 7)
+    assert rig.core.settings.node_id.startswith("s1-")
+    assert rig.core.table.path == f"/{rig.core.settings.node_id}"
+    assert [link for link, _, _ in rig.closed()] == [peer, child]
+    assert rig.noted("id_taken")[0].facts == {"node": "s1", "now": rig.core.settings.node_id}
+
+
+def test_of_two_sentinels_with_one_id_the_other_one_gives_way_when_its_instance_is_greater() -> None:
+    rig = Rig()
+    peer = rig.peer("s2", ours=True)
+    for incarnation in (5, 7, 9):
+        claim(rig, peer, "zzz", incarnation)
+    assert rig.core.settings.node_id == "s1"
+    assert rig.closed() == []
 
 
 def test_a_renamed_leaf_gets_its_path_from_its_sentinel() -> None:
@@ -293,58 +325,28 @@ def test_the_connecting_side_beats_every_15_seconds_and_the_accepting_side_never
     assert rig.said(accepted) == []
 
 
+def test_a_heartbeat_in_the_mesh_carries_our_digest() -> None:
+    rig = Rig()
+    dialed = rig.dialed_peer("s2", ours=True)
+    rig.said(dialed)
+    rig.advance(15)
+    [beat] = rig.said(dialed)
+    assert isinstance(beat["meta"], dict)
+    assert list(beat["meta"]) == ["fame.digest"]
+
+
+def test_a_replaced_link_is_looked_after_until_it_may_close() -> None:
+    rig = Rig("s2")
+    old = rig.dialed_peer("s1", ours=True)
+    rig.peer("s1", ours=True)
+    assert rig.core.dialed_links() == 1
+    rig.advance(1.5)
+    assert rig.closed() == []
+    rig.advance(2)
+    assert rig.closed() == [(old, 1000, "replaced by a newer link")]
+
+
 # Calls of ours: exactly one end each
-
-
-def test_a_request_is_written_as_the_original_writes_it() -> None:
-    rig, parent = caller()
-    key = rig.call(MATH)
-    [request] = rig.said(parent)
-    assert (request["to"], request["replyTo"], request["rtype"], request["corrId"]) == (MATH, key[0], 2, key[1])
-    assert request["frame"] == {
-        "type": "Data",
-        "payload": {"jsonrpc": "2.0", "id": key[1], "method": "add", "params": {}},
-    }
-    assert {"id", "sid", "traceId", "flowId", "seqId", "flowFlags", "ts", "version"} <= set(request)
-    assert not {"meta", "capabilities"} & set(request)
-
-
-def test_a_stream_by_capability_says_so() -> None:
-    rig, parent = caller()
-    rig.call(None, capabilities=["op:add"], streaming=True, trace=True)
-    [request] = rig.said(parent)
-    assert (request["rtype"], request["capabilities"], request["meta"]) == (4, ["op:add"], {"fame.trace": []})
-    assert "to" not in request
-
-
-def test_requests_are_numbered_on_from_the_attach() -> None:
-    rig, parent = caller()
-    for _ in range(3):
-        rig.call(MATH)
-    assert [(message["seqId"], message["flowFlags"]) for message in rig.said(parent)] == [(1, 0), (2, 0), (3, 0)]
-
-
-def test_a_call_to_what_is_no_address_is_refused_and_leaves_nothing_behind() -> None:
-    rig, _ = caller()
-    with pytest.raises(RemoteProtocolError):
-        rig.core.call("nonsense", "add", b"{}", 0.0)
-    assert rig.core.calls_in_flight() == 0
-
-
-def test_a_call_of_an_operation_without_json_form_is_our_own_mistake() -> None:
-    rig, _ = caller()
-    with pytest.raises(LocalProtocolError):
-        rig.core.call(MATH, "\ud800", b"{}", 0.0)
-    assert rig.core.calls_in_flight() == 0
-
-
-def test_a_request_that_is_too_large_never_leaves() -> None:
-    rig = Rig("c", routes=False, max_message_bytes=4096)
-    parent = rig.parent("s1", path="/s1/c", ours=True)
-    key, effects = rig.core.call(MATH, "add", b'"%b"' % (b"x" * 5000), 0.0)
-    rig.do(effects)
-    assert [(outcome.kind, outcome.code) for outcome in rig.outcomes(key)] == [("nack", "MESSAGE_TOO_LARGE")]
-    assert rig.said(parent) == []
 
 
 def test_a_call_nobody_serves_ends_at_once() -> None:
@@ -475,16 +477,30 @@ def test_the_items_of_a_stream_have_a_flow_of_their_own() -> None:
 
 
 def test_a_name_bound_twice_is_told_once_and_unbound_once() -> None:
-    rig = Rig()
-    peer = rig.peer("s2", ours=True)
+    rig = Rig("a1", routes=False)
+    parent = rig.parent("s1", path="/s1/a1", ours=True)
     for expected in (["AddressBind", "CapabilityAdvertise"], []):
         rig.do(rig.core.bind(MATH))
         rig.do(rig.core.advertise("cap", MATH))
-        assert types(rig.said(peer)) == expected
+        assert types(rig.said(parent)) == expected
     for expected in (["CapabilityWithdraw", "AddressUnbind"], []):
         rig.do(rig.core.withdraw("cap", MATH))
         rig.do(rig.core.unbind(MATH))
-        assert types(rig.said(peer)) == expected
+        assert types(rig.said(parent)) == expected
+
+
+def test_a_sentinel_tells_the_mesh_of_a_name_at_the_end_of_the_turn() -> None:
+    rig = Rig()
+    peer = rig.peer("s2", ours=True)
+    rig.feed(peer, make_envelope({"type": "MeshSummary", "have": {}}))
+    rig.settle()
+    rig.said(peer)
+    rig.do(rig.core.bind(MATH))
+    rig.do(rig.core.advertise("cap", MATH))
+    assert rig.said(peer) == []
+    assert rig.core.next_deadline() == rig.now
+    rig.settle()
+    assert types(rig.said(peer)) == ["MeshUpdate"]
 
 
 def test_a_plain_peer_is_told_our_names_by_the_timer() -> None:
@@ -601,12 +617,17 @@ def test_a_stalled_link_takes_nothing_until_it_drains() -> None:
     rig = Rig()
     agent, client = rig.child("a1"), rig.child("c")
     rig.bind(agent, MATH)
+    assert not rig.core.is_stalled(agent)
     rig.do(rig.core.link_stalled(agent))
+    assert rig.core.is_stalled(agent)
     rig.feed(client, make_request(CLIENT))
     rig.feed(client, make_request(CLIENT, corrId="c2", flowId="other"))
     assert rig.said(agent) == []
     rig.do(rig.core.link_drained(agent))
     assert [message["corrId"] for message in rig.said(agent)] == ["c1", "c2"]
+    assert not rig.core.is_stalled(agent)
+    rig.do(rig.core.link_closed(agent))
+    assert not rig.core.is_stalled(agent)
 
 
 def test_a_drained_link_wakes_the_producers_that_waited_for_it() -> None:

@@ -9,7 +9,16 @@ from fame_cli.core.effects import Note, Send
 from fame_cli.core.frames import NodeHeartbeat
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.session import Session, State
-from fame_cli.core.state import NodeState, Settings, credit_back, nack_frame, pass_on, send, send_credit
+from fame_cli.core.state import (
+    EXTENSIONS,
+    NodeState,
+    Settings,
+    credit_back,
+    nack_frame,
+    pass_on,
+    send,
+    send_credit,
+)
 
 
 def make_state() -> tuple[NodeState, Session]:
@@ -22,6 +31,11 @@ def make_state() -> tuple[NodeState, Session]:
 
 def written(state: NodeState) -> list[dict[str, object]]:
     return [json.loads(effect.data) for effect in state.effects if isinstance(effect, Send)]
+
+
+def test_only_a_sentinel_offers_to_take_part_in_the_mesh() -> None:
+    assert Settings("s1", "i", routes=True).extensions == EXTENSIONS
+    assert set(EXTENSIONS) - set(Settings("a1", "i").extensions) == {"mesh"}
 
 
 def test_the_sender_digest_follows_the_path() -> None:

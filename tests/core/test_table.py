@@ -1,4 +1,4 @@
-"""The route table: every verb and its undo, closeness, turns, and the same answers as a table that only has lists."""
+"""The route table: every verb and its undo, nearness, turns, and the same answers as a table that only has lists."""
 
 import pytest
 from core_rig import PROPERTY
@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fame_cli.core import table as table_module
 from fame_cli.core.address import parse, pool_matches
-from fame_cli.core.link import LOCAL, Link, LinkKind
-from fame_cli.core.table import Offer, RouteTable
+from fame_cli.core.balance import is_eligible, rank
+from fame_cli.core.link import LOCAL, Link, LinkKind, Origin, Way
+from fame_cli.core.table import Name, RouteTable
 from fame_cli.errors import RemoteProtocolError
 
 CHILD = Link(1, LinkKind.CHILD, remote_id="a1", segment="a1")
@@ -17,15 +18,21 @@ OTHER_CHILD = Link(2, LinkKind.CHILD, remote_id="a2", segment="a2")
 PEER = Link(3, LinkKind.PEER, remote_id="s2", segment="s2")
 PARENT = Link(4, LinkKind.PARENT, remote_id="root", segment="root")
 STRANGER = Link(5, LinkKind.CHILD, remote_id="c", segment="c")
+MESH_PEER = Link(6, LinkKind.PEER, remote_id="s3", segment="s3", extensions=frozenset({"mesh"}))
+NEAR = Origin("s3", link=MESH_PEER, distance=1)
+FAR = Origin("s4", link=MESH_PEER, distance=2)
+LOST = Origin("s9")
+HEARSAY = Origin("s3", hearsay=True, link=MESH_PEER, distance=1)
 
 MATH = "math1@fame.fabric"
 
 
 def table_of_s1() -> RouteTable:
-    table = RouteTable("/s1")
+    table = RouteTable("/s1", "s1")
     table.local.add("__sys__")
     for link in (CHILD, OTHER_CHILD, PEER):
         table.attach(link)
+    table.bind("/s2", PEER)
     return table
 
 
@@ -56,11 +63,30 @@ def test_only_the_owner_can_unbind() -> None:
     assert table.find(MATH, STRANGER) is CHILD
 
 
-def test_the_closest_owner_comes_first_and_then_the_oldest() -> None:
+def test_the_nearest_owner_is_found_and_among_equals_the_oldest() -> None:
     table = table_of_s1()
-    for link in (PARENT, PEER, OTHER_CHILD, CHILD, LOCAL):
-        table.bind(MATH, link)
-    assert table.links(MATH) == (LOCAL, OTHER_CHILD, CHILD, PEER, PARENT)
+    owners: list[Way] = [PARENT, PEER, HEARSAY, FAR, NEAR, OTHER_CHILD, CHILD, LOCAL]
+    for owner in owners:
+        table.bind(MATH, owner)
+    assert table.ways(MATH) == tuple(owners)
+    for nearest in (LOCAL, OTHER_CHILD, CHILD, NEAR, FAR, PEER, HEARSAY, PARENT):
+        assert table.find(MATH, STRANGER) is nearest
+        table.unbind(MATH, nearest)
+    assert table.find(MATH, STRANGER) is None
+
+
+def test_an_owner_out_of_reach_is_passed_over() -> None:
+    table = table_of_s1()
+    table.bind(MATH, LOST)
+    assert table.find(MATH, STRANGER) is None
+    table.bind(MATH, FAR)
+    assert table.find(MATH, STRANGER) is FAR
+
+
+def test_an_owner_beyond_the_asker_is_passed_over() -> None:
+    table = table_of_s1()
+    table.bind(MATH, NEAR)
+    assert table.find(MATH, MESH_PEER) is None
 
 
 def test_an_owner_that_asks_itself_gets_the_next_one() -> None:
@@ -97,11 +123,27 @@ def test_the_members_of_a_pool_take_turns() -> None:
     assert picked.count(CHILD) == picked.count(OTHER_CHILD) == 2
 
 
-def test_a_pool_prefers_its_closest_members() -> None:
+def test_a_pool_prefers_its_nearest_members() -> None:
     table = table_of_s1()
     table.bind("math@*.fame.fabric", PEER)
     table.bind("math@*.fame.fabric", CHILD)
     assert {table.find("math@fame.fabric", STRANGER) for _ in range(4)} == {CHILD}
+
+
+@pytest.mark.parametrize("name", ["math@*.fame.fabric", "math@fame.fabric"])
+def test_what_leads_only_back_to_one_asker_is_still_found_by_the_next(name: str) -> None:
+    table = table_of_s1()
+    table.bind(name, CHILD)
+    assert table.find("math@fame.fabric", CHILD) is None
+    assert table.find("math@fame.fabric", STRANGER) is CHILD
+    assert table.find("math@fame.fabric", CHILD) is None
+
+
+def test_a_pool_without_members_here_is_still_found_elsewhere() -> None:
+    table = table_of_s1()
+    table.bind("math@*.fame.fabric", NEAR)
+    assert table.find("math@fame.fabric", STRANGER, here=True) is None
+    assert table.find("math@fame.fabric", STRANGER) is NEAR
 
 
 def test_a_pool_never_sends_back_to_the_asker() -> None:
@@ -132,7 +174,57 @@ def test_an_emptied_pool_is_gone() -> None:
     table.unbind("math@*.b", CHILD)
     assert list(table.names()) == []
     assert not table._pools
-    assert table.links("math@*.b") == ()
+    assert table.ways("math@*.b") == ()
+    assert not table._pools
+
+
+def test_a_member_out_of_reach_gets_no_calls() -> None:
+    table = table_of_s1()
+    for way in (LOST, FAR):
+        table.bind("math@*.fame.fabric", way)
+    assert {table.find("math@fame.fabric", STRANGER) for _ in range(4)} == {FAR}
+
+
+def test_a_member_of_two_pools_that_match_gets_one_turn() -> None:
+    table = table_of_s1()
+    for pool in ("math@*.fabric", "math@*.fame.fabric"):
+        table.bind(pool, CHILD)
+    table.bind("math@*.fame.fabric", OTHER_CHILD)
+    picked = [table.find("math@x.fame.fabric", STRANGER) for _ in range(4)]
+    assert picked.count(CHILD) == picked.count(OTHER_CHILD) == 2
+
+
+def test_a_call_that_was_sent_here_is_served_by_this_node_or_its_neighbours() -> None:
+    table = table_of_s1()
+    table.balance = "round_robin"
+    for way in (CHILD, NEAR, FAR):
+        table.bind("math@*.fame.fabric", way)
+        table.advertise("a", MATH, way)
+    assert {table.find("math@fame.fabric", STRANGER) for _ in range(6)} == {CHILD, NEAR, FAR}
+    assert {table.find("math@fame.fabric", STRANGER, here=True) for _ in range(6)} == {CHILD}
+    assert {table.provider(["a"], STRANGER, here=True) for _ in range(6)} == {(MATH, CHILD)}
+
+
+def test_a_session_key_chooses_the_same_member_every_time() -> None:
+    table = table_of_s1()
+    table.balance = "sticky"
+    for way in (CHILD, OTHER_CHILD, NEAR, FAR):
+        table.bind("math@*.fame.fabric", way)
+        table.advertise("a", MATH, way)
+    for key in "abcdefgh":
+        assert len({table.find("math@fame.fabric", STRANGER, key) for _ in range(3)}) == 1
+        assert len({table.provider(["a"], STRANGER, key) for _ in range(3)}) == 1
+    assert len({table.find("math@fame.fabric", STRANGER, key) for key in "abcdefgh"}) > 1
+
+
+def test_only_what_may_have_several_providers_is_spread() -> None:
+    table = table_of_s1()
+    table.bind("math@*.fame.fabric", CHILD)
+    table.bind("math@x.fame.fabric", CHILD)
+    assert table.is_spread("math@y.fame.fabric")
+    assert table.is_spread(None)
+    assert not table.is_spread("math@x.fame.fabric")
+    assert not table.is_spread("text@y.fame.fabric")
 
 
 # Paths
@@ -151,12 +243,89 @@ def test_a_path_at_our_own_place_needs_a_local_name() -> None:
     assert table.find("nobody@/s1", STRANGER) is None
 
 
-def test_a_path_elsewhere_leads_to_the_peer_of_its_root() -> None:
+def test_a_path_elsewhere_leads_to_whoever_has_its_beginning() -> None:
     table = table_of_s1()
     assert table.find("x@/s2", STRANGER) is PEER
     assert table.find("x@/s2/a9", STRANGER) is PEER
     assert table.find("x@/s3", STRANGER) is None
     assert table.find("x@/", STRANGER) is None
+
+
+def test_of_several_beginnings_of_a_path_the_longest_counts() -> None:
+    table = table_of_s1()
+    table.bind("/root", NEAR)
+    table.bind("/root/s4", FAR)
+    assert table.find("x@/root", STRANGER) is NEAR
+    assert table.find("x@/root/s5", STRANGER) is NEAR
+    assert table.find("x@/root/s4", STRANGER) is FAR
+    assert table.find("x@/root/s4/a1", STRANGER) is FAR
+
+
+def test_what_lies_below_this_node_is_not_looked_for_above_it() -> None:
+    table = RouteTable("/root/s1")
+    table.attach(CHILD)
+    table.bind("/root", NEAR)
+    assert table.find("x@/root/s1/a1", STRANGER) is CHILD
+    assert table.find("x@/root/s1/a2", STRANGER) is None
+    assert table.find("x@/root/s1", STRANGER) is None
+    assert table.find("x@/root/s2", STRANGER) is NEAR
+
+
+def test_a_sentinel_below_this_one_is_reached_by_the_path_it_offers() -> None:
+    table = RouteTable("/root/s1")
+    table.bind("/root/s1/s4", FAR)
+    assert table.find("x@/root/s1/s4", STRANGER) is FAR
+    assert table.find("x@/root/s1/s4/a1", STRANGER) is FAR
+
+
+def test_of_two_that_have_a_path_the_nearer_is_found_and_one_out_of_reach_is_not() -> None:
+    table = table_of_s1()
+    table.bind("/s4", LOST)
+    assert table.find("x@/s4/a1", STRANGER) is None
+    table.bind("/s4", FAR)
+    table.bind("/s4", NEAR)
+    assert table.find("x@/s4/a1", STRANGER) is NEAR
+
+
+def test_a_path_can_be_given_back() -> None:
+    table = table_of_s1()
+    assert not table.bind("/s2", PEER)
+    assert table.unbind("/s2", PEER)
+    assert not table.unbind("/s2", PEER)
+    assert table.find("x@/s2", STRANGER) is None
+    assert list(table.paths()) == []
+
+
+def test_paths_are_no_names() -> None:
+    table = table_of_s1()
+    table.bind(MATH, CHILD)
+    assert list(table.names()) == [MATH]
+    assert list(table.paths()) == ["/s2"]
+
+
+def test_the_default_is_our_own_parent_or_the_nearest_that_has_one() -> None:
+    table = table_of_s1()
+    assert table.default(STRANGER) is None
+    for way in (LOST, FAR, NEAR, PARENT):
+        table.bind("/", way)
+    assert table.default(STRANGER) is PARENT
+    table.unbind("/", PARENT)
+    assert table.default(STRANGER) is NEAR
+
+
+def test_the_default_does_not_lead_back() -> None:
+    table = table_of_s1()
+    for way in (FAR, PARENT):
+        table.bind("/", way)
+    assert table.default(PARENT) is FAR
+    table.unbind("/", PARENT)
+    assert table.default(MESH_PEER) is None
+
+
+def test_the_default_is_no_path_of_an_address() -> None:
+    table = table_of_s1()
+    table.bind("/", PARENT)
+    assert table.find("x@/elsewhere", STRANGER) is None
 
 
 def test_a_sentinel_whose_name_begins_like_ours_is_another_one() -> None:
@@ -224,9 +393,10 @@ def test_a_detached_neighbour_leaves_no_way_behind(link: Link) -> None:
     table.attach(link)
     table.bind(MATH, link)
     table.advertise("cap", MATH, link)
-    assert table.detach(link) == [MATH, ("cap", MATH)]
+    table.bind("/", link)
+    assert table.detach(link) == [MATH, ("cap", MATH), "/"]
     assert (table.children, table.peers, table.parent) == ({}, {}, None)
-    assert list(table.names()) == []
+    assert list(table.names()) == list(table.paths()) == []
     assert table.detach(link) == []
 
 
@@ -277,7 +447,7 @@ def test_a_capability_asked_for_twice_counts_once() -> None:
     assert table.providers(["a", "a"]) == [("x@f", CHILD)]
 
 
-def test_the_closest_providers_take_turns() -> None:
+def test_the_nearest_providers_take_turns() -> None:
     table = table_of_s1()
     for address, link in (("x@f", CHILD), ("y@f", OTHER_CHILD), ("z@f", PEER)):
         table.advertise("a", address, link)
@@ -297,11 +467,12 @@ def test_a_withdrawn_capability_is_gone() -> None:
     table = table_of_s1()
     assert table.advertise("a", "x@f", CHILD)
     assert not table.advertise("a", "x@f", CHILD)
-    assert table.links(("a", "x@f")) == (CHILD,)
+    assert table.ways(("a", "x@f")) == (CHILD,)
     assert table.withdraw("a", "x@f", CHILD)
     assert not table.withdraw("a", "x@f", CHILD)
     assert table.providers(["a"]) == []
     assert list(table.names()) == []
+    assert table.ways(("a", "x@f")) == ()
     assert not table._offers
 
 
@@ -313,10 +484,20 @@ def test_one_provider_of_two_may_withdraw() -> None:
     assert table.providers(["a"]) == [("y@f", PEER)]
 
 
-class TableModel(RuleBasedStateMachine):
-    """Compare the table with plain lists of (name, link) pairs, in the order they were made."""
+def test_providers_are_listed_nearest_first_and_only_those_within_reach() -> None:
+    table = table_of_s1()
+    for way in (PEER, LOST, FAR, HEARSAY, NEAR, CHILD):
+        table.advertise("a", MATH, way)
+    assert [way for _, way in table.providers(["a"])] == [CHILD, NEAR, FAR, PEER, HEARSAY]
+    assert [way for _, way in table.providers(["a"], MESH_PEER)] == [CHILD, PEER]
 
-    links = st.sampled_from([LOCAL, CHILD, OTHER_CHILD, PEER, PARENT])
+
+class TableModel(RuleBasedStateMachine):
+    """Compare the table with plain lists of (name, way) pairs, in the order they were made."""
+
+    links = st.sampled_from([LOCAL, CHILD, OTHER_CHILD, PEER, PARENT, MESH_PEER])
+    owners_of_names = st.sampled_from([LOCAL, CHILD, OTHER_CHILD, PEER, PARENT, NEAR, FAR, HEARSAY, LOST])
+    paths = st.sampled_from(["/s2", "/s2/a", "/s3"])
     addresses = st.sampled_from(["m@f", "m@x.f", "n@f", "m@*.f", "m@*.x.f", "n@*.f"])
     capabilities = st.sampled_from(["a", "b", "c"])
 
@@ -324,36 +505,35 @@ class TableModel(RuleBasedStateMachine):
     def begin(self) -> None:
         self.table = table_of_s1()
         self.table.attach(PARENT)
-        self.pairs: list[tuple[str | Offer, Link]] = []
+        self.pairs: list[tuple[Name, Way]] = [("/s2", PEER)]
 
-    def owners(self, name: str | Offer) -> list[Link]:
-        closeness = [LinkKind.LOCAL, LinkKind.CHILD, LinkKind.PEER, LinkKind.PARENT]
-        return sorted((link for n, link in self.pairs if n == name), key=lambda link: closeness.index(link.kind))
+    def owners(self, name: Name) -> list[Way]:
+        return [way for n, way in self.pairs if n == name]
 
-    def change(self, name: str | Offer, link: Link, changed: bool, *, present: bool) -> None:
-        assert changed is (((name, link) in self.pairs) is not present)
+    def change(self, name: Name, way: Way, changed: bool, *, present: bool) -> None:
+        assert changed is (((name, way) in self.pairs) is not present)
         if changed and present:
-            self.pairs.append((name, link))
+            self.pairs.append((name, way))
         elif changed:
-            self.pairs.remove((name, link))
+            self.pairs.remove((name, way))
 
-    @rule(address=addresses, link=links)
-    def bind(self, address: str, link: Link) -> None:
-        self.change(address, link, self.table.bind(address, link), present=True)
+    @rule(name=addresses | paths, way=owners_of_names)
+    def bind(self, name: str, way: Way) -> None:
+        self.change(name, way, self.table.bind(name, way), present=True)
 
-    @rule(address=addresses, link=links)
-    def unbind(self, address: str, link: Link) -> None:
-        self.change(address, link, self.table.unbind(address, link), present=False)
+    @rule(name=addresses | paths, way=owners_of_names)
+    def unbind(self, name: str, way: Way) -> None:
+        self.change(name, way, self.table.unbind(name, way), present=False)
 
-    @rule(capability=capabilities, address=addresses, link=links)
-    def advertise(self, capability: str, address: str, link: Link) -> None:
-        changed = self.table.advertise(capability, address, link)
-        self.change((capability, address), link, changed, present=True)
+    @rule(capability=capabilities, address=addresses, way=owners_of_names)
+    def advertise(self, capability: str, address: str, way: Way) -> None:
+        changed = self.table.advertise(capability, address, way)
+        self.change((capability, address), way, changed, present=True)
 
-    @rule(capability=capabilities, address=addresses, link=links)
-    def withdraw(self, capability: str, address: str, link: Link) -> None:
-        changed = self.table.withdraw(capability, address, link)
-        self.change((capability, address), link, changed, present=False)
+    @rule(capability=capabilities, address=addresses, way=owners_of_names)
+    def withdraw(self, capability: str, address: str, way: Way) -> None:
+        changed = self.table.withdraw(capability, address, way)
+        self.change((capability, address), way, changed, present=False)
 
     @rule(link=st.sampled_from([CHILD, OTHER_CHILD, PEER, PARENT]))
     def reconnect(self, link: Link) -> None:
@@ -365,42 +545,49 @@ class TableModel(RuleBasedStateMachine):
     @rule(to=st.sampled_from(["m@f", "m@x.f", "m@y.x.f", "n@f", "n@q.f", "o@f"]), origin=links)
     def find(self, to: str, origin: Link) -> None:
         found = self.table.find(to, origin)
-        exact = [link for link in self.owners(to) if link is not origin or link is LOCAL]
+        exact = [way for way in self.owners(to) if is_eligible(way, origin)]
         if exact:
-            assert found is exact[0]
+            assert found is min(exact, key=rank)
             return
         wanted = parse(to)
         members = [
-            link
-            for name, link in self.pairs
-            if isinstance(name, str) and parse(name).is_pool
+            way
+            for name, way in self.pairs
+            if isinstance(name, str) and not name.startswith("/") and parse(name).is_pool
             if parse(name).participant == wanted.participant and pool_matches(parse(name).host, wanted.host)
-            if link is not origin or link is LOCAL
+            if is_eligible(way, origin)
         ]
         if not members:
             assert found is None
             return
         assert found in members
         assert found is not None
-        assert not (found.kind is LinkKind.PEER and {CHILD, OTHER_CHILD} & set(members))
-        assert not (found is not LOCAL and LOCAL in members)
+        assert rank(found)[:2] == min(rank(way)[:2] for way in members)
 
-    @rule(wanted=st.lists(capabilities, min_size=1, max_size=3))
-    def look_for_providers(self, wanted: list[str]) -> None:
-        offers = {(name[1], link) for name, link in self.pairs if isinstance(name, tuple)}
-        expected = {(a, link) for a, link in offers if all(((c, a), link) in self.pairs for c in wanted)}
-        assert set(self.table.providers(wanted)) == expected
+    @rule(to=st.sampled_from(["x@/s2", "x@/s2/a", "x@/s2/a/b", "x@/s3"]), origin=links)
+    def find_by_path(self, to: str, origin: Link) -> None:
+        path = parse(to).path
+        while path and not any(is_eligible(way, LOCAL) for way in self.owners(path)):
+            path = path.rpartition("/")[0]
+        expected = [way for way in self.owners(path) if is_eligible(way, LOCAL)]
+        assert self.table.find(to, origin) is min(expected, key=rank, default=None)
+
+    @rule(wanted=st.lists(capabilities, min_size=1, max_size=3), origin=links)
+    def look_for_providers(self, wanted: list[str], origin: Link) -> None:
+        offers = {(name[1], way) for name, way in self.pairs if isinstance(name, tuple) and is_eligible(way, origin)}
+        expected = {(a, way) for a, way in offers if all(((c, a), way) in self.pairs for c in wanted)}
+        assert set(self.table.providers(wanted, origin)) == expected
 
     @invariant()
-    def the_names_are_those_that_have_a_link(self) -> None:
-        names = list(self.table.names())
+    def the_names_are_those_that_have_a_way(self) -> None:
+        names = [*self.table.names(), *self.table.paths()]
         assert len(names) == len(set(names))
         assert set(names) == {name for name, _ in self.pairs}
 
     @invariant()
-    def the_links_of_every_name_are_in_order(self) -> None:
+    def the_ways_of_every_name_are_in_order(self) -> None:
         for name in {name for name, _ in self.pairs}:
-            assert list(self.table.links(name)) == self.owners(name)
+            assert list(self.table.ways(name)) == self.owners(name)
 
 
 TestTableModel = TableModel.TestCase

@@ -57,7 +57,7 @@ def test_a_traced_request_says_by_what_kind_of_link_it_came() -> None:
     trio.rig.now = 1.5
     [request] = trio.ask(meta={"fame.trace": [], "other": 1})
     assert request["meta"] == {"fame.trace": ["s1;child;1500000"], "other": 1}
-    assert {k: v for k, v in request.items() if k != "meta"} == make_request(CLIENT)
+    assert {k: v for k, v in request.items() if k != "meta"} == make_request(CLIENT, ttl=15)
 
 
 @pytest.mark.parametrize("trace", [None, 5, "x", {"a": 1}, [5, None, ["x"]]])

@@ -6,6 +6,7 @@ what comes out must have the form of what the real sentinel said. Where ours dif
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import cache
 
 import pytest
@@ -14,6 +15,7 @@ from core_rig import VECTORS, Json, Rig, vector_lines
 from fame_cli.core.envelope import decode, encode
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.state import MAX_HOPS
 
 NAMES = sorted(path.stem for path in VECTORS.glob("*.jsonl"))
 
@@ -92,6 +94,20 @@ def replay(name: str) -> Replay:
     return Replay(name)
 
 
+FORWARDED = ("Data", "DeliveryAck")
+"""Frames that travel further than one link."""
+
+
+def as_it_came(message: Json) -> Json:
+    """Take the hops off a forwarded envelope: the last key, one less than the limit, which the real sentinel lacks."""
+    frame = message["frame"]
+    assert isinstance(frame, dict)
+    if frame["type"] not in FORWARDED or "ttl" not in message:
+        return message
+    assert (list(message)[-1], message["ttl"]) == ("ttl", MAX_HOPS - 1)
+    return {key: value for key, value in message.items() if key != "ttl"}
+
+
 OWN_CHOICE = {"id", "flowId", "seqId", "flowFlags", "ts", "routingEpoch", "reason"}
 """Fields whose values are the sentinel's own; that they are there is compared, what they hold isn't."""
 
@@ -104,7 +120,7 @@ def form(message: Json) -> Json:
     return shown | {"frame": {key: None if key in OWN_CHOICE else value for key, value in frame.items()}}
 
 
-def comparable(messages: list[Json]) -> list[Json]:
+def comparable(messages: Iterable[Json]) -> list[Json]:
     """Leave out what is a matter of timing: credit, and binds told to peers."""
     timing = ("CreditUpdate", "AddressBind")
     return [form(m) for m in messages if isinstance(m["frame"], dict) and m["frame"]["type"] not in timing]
@@ -136,14 +152,22 @@ def comparable(messages: list[Json]) -> list[Json]:
 )
 def test_our_sentinel_says_what_the_real_one_said(name: str, link: str) -> None:
     played = replay(name)
-    assert comparable(played.ours(link)) == comparable(played.heard[link])
+    assert comparable(map(as_it_came, played.ours(link))) == comparable(played.heard[link])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_our_sentinel_counts_the_hops_of_what_it_forwards_and_of_nothing_else(name: str) -> None:
+    said = [each for both in replay(name).both.values() for each in both]
+    theirs = {message["id"] for side, message in said if side == "theirs"}
+    for side, message in said:
+        assert ("ttl" in message) is (side == "ours" and message["id"] in theirs)
 
 
 def test_our_sentinel_differs_where_the_caller_of_one_answer_gets_more() -> None:
     """A stream answered to `rtype` 2 is one item for the caller (spec 8.3); the rest could stop its read loop."""
     played = replay("rpc_error")
     wanted = comparable(played.heard["client-s1"])
-    got = comparable(played.ours("client-s1"))
+    got = comparable(map(as_it_came, played.ours("client-s1")))
     missing = [message for message in wanted if message not in got]
     assert [message for message in wanted if message in got] == got
     assert [(m["corrId"], m["frame"]) for m in missing] == [

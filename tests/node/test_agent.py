@@ -3,11 +3,12 @@
 import asyncio
 import functools
 import json
+import re
 
 import pytest
 
 from fame_cli.errors import LocalProtocolError, RemoteError
-from fame_cli.node.agent import DESCRIBE, METHOD_NOT_FOUND, Agent, operation
+from fame_cli.node.agent import DESCRIBE, METHOD_NOT_FOUND, PING, Agent, operation
 from fame_cli.node.operation import operation_from
 
 
@@ -159,10 +160,10 @@ def test_two_operations_of_one_name_are_refused() -> None:
         _ = Twice().operations
 
 
-@pytest.mark.parametrize("name", [DESCRIBE])
+@pytest.mark.parametrize("name", [DESCRIBE, PING])
 def test_what_every_agent_has_cannot_be_offered_again(name: str) -> None:
     agent = Agent.from_operations([operation_from(lambda: 1, name=name)])
-    with pytest.raises(LocalProtocolError, match=r"two operations are called agent\.describe"):
+    with pytest.raises(LocalProtocolError, match=f"two operations are called {re.escape(name)}"):
         _ = agent.operations
 
 
@@ -262,6 +263,25 @@ def test_an_agent_describes_itself() -> None:
 def test_describing_takes_no_arguments() -> None:
     with pytest.raises(RemoteError, match=r"agent\.describe has no parameter x"):
         call(MathAgent(), DESCRIBE, x=1)
+
+
+def test_every_agent_answers_a_ping_with_null() -> None:
+    assert call(MathAgent(), PING) is None
+    with pytest.raises(RemoteError, match=r"agent\.ping has no parameter x"):
+        call(MathAgent(), PING, x=1)
+
+
+def test_what_every_agent_has_is_not_among_its_own_operations() -> None:
+    assert not {DESCRIBE, PING} & MathAgent().operations.keys()
+
+
+def test_an_operation_may_be_called_ping() -> None:
+    class Chatty(Agent):
+        @operation
+        def ping(self) -> str:
+            return "pong"
+
+    assert (call(Chatty(), "ping"), call(Chatty(), PING)) == ("pong", None)
 
 
 def test_a_description_can_be_given_in_place_of_the_docstring() -> None:

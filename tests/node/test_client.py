@@ -287,7 +287,7 @@ def test_who_offers_an_operation_can_be_asked() -> None:
     async def main() -> None:
         async with fabric((MATH, Work()), (OTHER, Words())) as sentinel, Client(sentinel.url) as client:
             await until(lambda: len(sentinel.node.core.table.providers(["op:upper"])) == 1)
-            assert await client.lookup("upper") == [{"address": OTHER, "node": "agent1"}]
+            assert [(each["address"], each["node"]) for each in await client.lookup("upper")] == [(OTHER, "agent1")]
             assert sorted(each["address"] for each in await client.lookup("add")) == [MATH, OTHER]
             assert await client.lookup("nothing there") == []
             assert await client.operations() == ["add", "count", "count_plainly", "hold", "nothing", "upper"]
@@ -328,6 +328,41 @@ def test_a_sentinel_tells_of_itself() -> None:
             assert (status["node"], status["path"]) == ("s1", "/s1")
             assert {(link["node"], link["kind"]) for link in status["links"]} == {("agent0", "child"), ("me", "child")}
             assert status["uptime_s"] >= 0
+
+    bounded(main())
+
+
+def test_a_sentinel_is_asked_where_the_client_is_attached_or_at_a_path() -> None:
+    async def main() -> None:
+        async with fabric((MATH, Words())) as sentinel, Client(sentinel.url) as client:
+            await until(lambda: len(sentinel.node.core.table.providers(["op:upper"])) == 1)
+            (found,) = await client.ask("fabric.lookup", arguments={"capability": "op:upper"})
+            assert found["address"] == MATH
+            assert (await client.ask("fabric.status", at="/s1"))["node"] == "s1"
+            with pytest.raises(NoRoute):
+                await client.ask("fabric.status", at="/s9")
+            with pytest.raises(RemoteError) as caught:
+                await client.ask("fabric.nothing")
+            assert caught.value.code == METHOD_NOT_FOUND
+
+    bounded(main())
+
+
+def test_agents_and_sentinels_answer_a_ping() -> None:
+    async def main() -> None:
+        async with fabric((MATH, Words())) as sentinel, Client(sentinel.url) as client:
+            assert await client.call(MATH, "agent.ping") is None
+            assert await client.call("__sys__@/s1", "agent.ping") is None
+
+    bounded(main())
+
+
+def test_calls_and_streams_may_belong_to_a_session() -> None:
+    async def main() -> None:
+        async with fabric((MATH, Work())) as sentinel, Client(sentinel.url) as client:
+            assert await client.request(MATH, "add", {"x": 3, "y": 4}, session="ada") == 7
+            items = client.open_stream(MATH, "count", {"args": [2]}, session="ada")
+            assert [item async for item in items] == [0, 1]
 
     bounded(main())
 

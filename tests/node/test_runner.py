@@ -11,7 +11,7 @@ from host_rig import Work
 from node_rig import MATH, Asked, bounded, pair, turns, until
 from websockets.asyncio.server import ServerConnection, serve
 
-from fame_cli.core import control
+from fame_cli.core import attach as handshake
 from fame_cli.core.effects import Request
 from fame_cli.core.link import LinkKind
 from fame_cli.errors import ConnectError, RemoteProtocolError
@@ -97,7 +97,7 @@ def test_a_link_that_ends_before_the_answer_says_so() -> None:
 
 
 def test_a_neighbour_that_never_answers_the_attach_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "ATTACH_DEADLINE_S", 0.05)
+    monkeypatch.setattr(handshake, "ATTACH_DEADLINE_S", 0.05)
 
     async def main() -> None:
         async with silent_sentinel() as url, Node("a1") as agent:

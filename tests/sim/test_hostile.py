@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fame_cli.core.effects import CloseLink
-from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.link import LOCAL, Link, LinkKind, next_link
 
 MATH = "math1@fame.fabric"
 
@@ -59,10 +59,21 @@ HOSTILE: list[object] = [
     ["x", 5],
     {},
     {"a": {"b": [1]}},
-    {"fame.trace": 5, "fame.ext": 5, "fame.window": "x"},
+    {"fame.trace": 5, "fame.ext": 5, "fame.window": "x", "fame.via": 5, "fame.timeout": "x", "fame.digest": 5},
+    {"fame.via": "s9", "fame.session": [], "fame.timeout": 10**30, "fame.digest": "x"},
     {"fame.trace": [None, "x" * 9999], "fame.ext": ["cancel"], "fame.window": -1, "fame.instance": {}},
 ]
 """Values that don't belong where they will be put."""
+
+
+RECORD: Json = {
+    "id": "s9",
+    "instance": "i",
+    "incarnation": 2,
+    "links": {"base": 0, "version": 2, "final": 3, "put": {"s2": 1, "s1": 1}},
+    "offers": {"base": 0, "version": 1, "put": {MATH: 1, "op:own own@fame.fabric": 2, "/s9": 1}, "drop": ["x"]},
+}
+"""What a sentinel of the mesh says of another."""
 
 
 def everybody() -> tuple[Rig, list[Link]]:
@@ -124,6 +135,9 @@ def seeds() -> list[Json]:
         make_answer("__rpc__x@/s1/c", "c1", result=1),
         make_envelope({"type": "CreditUpdate", "flowId": "c2", "credits": 32}),
         make_envelope(found["NodeAttach"]["frame"], meta=offer_of("i")),  # type: ignore[arg-type]  # it is a dict
+        make_envelope({"type": "MeshSummary", "have": {"s1": [1, 1, 1], "s9": [2, 1, 1]}, "after": "", "upto": "x"}),
+        make_envelope({"type": "MeshUpdate", "records": [RECORD]}),
+        make_envelope({"type": "NodeHeartbeat"}, meta={"fame.digest": "0123456789abcdef"}),
     ]
     return [*found.values(), *ours]
 
@@ -152,6 +166,25 @@ def test_a_hostile_value_in_any_field_of_any_frame_does_no_harm_on_any_link(numb
         for field in frame:
             for value in HOSTILE[:: 1 + number % 2]:
                 rig.feed(links[number], json.dumps(seed | {"frame": frame | {field: value}}).encode())
+    assert is_still_well(rig, links, links[number])
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_hostile_value_anywhere_in_a_record_does_no_harm_on_any_link(number: int) -> None:
+    rig, links = everybody()
+    for value in HOSTILE:
+        records = [RECORD | {field: value} for field in RECORD]
+        for part in ("links", "offers"):
+            delta = RECORD[part]
+            assert isinstance(delta, dict)
+            records += [RECORD | {part: delta | {field: value}} for field in (*delta, "drop")]
+            records += [RECORD | {part: delta | {"put": {name: value}}} for name in ("s2", MATH, "", "/", "x y")]
+            if isinstance(value, str):
+                records += [RECORD | {part: delta | {"put": {value: 1}, "drop": [value]}}]
+        for count, record in enumerate(records):
+            message = make_envelope({"type": "MeshUpdate", "records": [record | {"incarnation": count + 3}, record]})
+            rig.feed(links[number], json.dumps(message).encode())
+        rig.settle()
     assert is_still_well(rig, links, links[number])
 
 
@@ -246,7 +279,8 @@ class AnyOrder(RuleBasedStateMachine):
     def only_open_links_are_in_the_table(self) -> None:
         table = self.rig.core.table
         known = {*table.children.values(), *table.peers.values(), *([table.parent] if table.parent else [])}
-        known |= {link for name in table.names() for link in table.links(name) if link.number}
+        ways = [way for name in [*table.names(), *table.paths()] for way in table.ways(name)]
+        known |= {link for way in ways if (link := next_link(way)) is not None and link is not LOCAL}
         assert known <= {session.link for session in self.rig.core.sessions() if session.is_open}
 
 

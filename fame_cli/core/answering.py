@@ -1,0 +1,76 @@
+"""What this node's own operations say: results, stream items, errors, paced by the credit of their flow (spec 7, 8).
+
+Pure functions over `NodeState`.
+"""
+
+from fame_cli.core.calls import CallKey, error_payload
+from fame_cli.core.carry import carry
+from fame_cli.core.deliver import deliver
+from fame_cli.core.effects import FlowOpen, Send
+from fame_cli.core.ending import end_call
+from fame_cli.core.envelope import SYN, TRACE, Envelope, data_frame, encode
+from fame_cli.core.flow import Held
+from fame_cli.core.link import LOCAL
+from fame_cli.core.session import Session
+from fame_cli.core.state import NodeState, credit_back
+from fame_cli.core.trace import extended
+
+__all__ = ["answer", "release", "writable"]
+
+
+def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: bool) -> None:
+    """Send one JSON-RPC response to whoever asked; `last` ends the call. Nothing happens when it has ended already."""
+    call = state.calls.get(key)
+    if call is None:
+        return
+    meta = {TRACE: extended(state.settings.node_id, call.trace, LOCAL, now)} if call.trace is not None else None
+    sequence = call.sent if call.streaming else state.next_sequence()
+    call.sent += 1
+    envelope = Envelope(
+        version="1.0",
+        id=state.new_id(),
+        sid=state.sid,
+        trace_id=call.trace_id,
+        to=key[0],
+        corr_id=key[1],
+        flow_id=key[1] if call.streaming else state.flow_id,
+        seq_id=sequence,
+        flow_flags=0 if sequence else SYN,
+        frame=data_frame(payload),
+        ts=state.stamp(),
+        meta=meta,
+        ttl=state.settings.max_hops - 1,
+    )
+    data = encode(envelope)
+    limit = state.settings.max_message_bytes
+    if len(data) > limit:
+        failure = error_payload(call.rpc_id, -32603, f"the answer takes {len(data)} bytes, the limit is {limit}")
+        answer(state, key, failure, now, last=True)
+        return
+    if call.ingress is LOCAL:
+        deliver(state, LOCAL, envelope, len(data), now)
+        return
+    carry(state, LOCAL, envelope, data, now)
+    if last:
+        end_call(state, key)  # has happened already unless there was no way back
+
+
+def writable(state: NodeState, key: CallKey) -> bool:
+    """Tell a producer whether to go on; when not, a `FlowOpen` follows as soon as it may."""
+    call = state.calls.get(key)
+    session = state.sessions.get(call.ingress) if call is not None and call.streaming else None
+    if session is None or session.flow.writable(key[1]):
+        return True
+    state.producers[session.link, key[1]] = key
+    return False
+
+
+def release(state: NodeState, session: Session, flow_id: str, held: list[Held]) -> None:
+    """Send what credit has set free, give its own credit back and wake the producer that waits for this flow."""
+    for item in held:
+        state.effects.append(Send(session.link, item.data))
+        credit_back(state, item.source, flow_id, item.size)
+    key = state.producers.get((session.link, flow_id))
+    if key is not None and session.flow.writable(flow_id):
+        del state.producers[session.link, flow_id]
+        state.effects.append(FlowOpen(key))

@@ -1,0 +1,86 @@
+"""A call of this node's own: from what somebody wants to the first envelope on its way (spec 8.1).
+
+Pure functions over `NodeState`.
+"""
+
+from typing import NamedTuple
+
+from fame_cli.core.address import parse
+from fame_cli.core.calls import Call, CallKey, request_payload
+from fame_cli.core.carry import carry
+from fame_cli.core.ending import refuse
+from fame_cli.core.entering import MAX_TIMEOUT_MS
+from fame_cli.core.envelope import REPLY, SESSION, STREAM, SYN, TIMEOUT, TRACE, Envelope, data_frame, encode
+from fame_cli.core.frames import Meta
+from fame_cli.core.link import LOCAL
+from fame_cli.core.state import NodeState
+
+__all__ = ["Wish", "ask"]
+
+
+class Wish(NamedTuple):
+    """Hold what a caller wants; see `NodeCore.call` for the meanings."""
+
+    to: str | None
+    method: str
+    params: bytes
+    capabilities: list[str] | None
+    streaming: bool
+    timeout_s: float
+    trace: bool
+    session: str | None
+
+
+def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
+    """Send a request; exactly one `CallEnded` with the key follows.
+
+    Args:
+        inbox: address the answer comes to.
+
+    Raises:
+        RemoteProtocolError: `to` isn't an address.
+    """
+    if wish.to is not None:
+        parse(wish.to)
+    corr_id = state.new_id()
+    key = (inbox, corr_id)
+    sequence = state.next_sequence()
+    envelope = Envelope(
+        version="1.0",
+        id=state.new_id(),
+        sid=state.sid,
+        trace_id=state.new_id(),
+        to=wish.to,
+        reply_to=inbox,
+        capabilities=wish.capabilities,
+        rtype=STREAM if wish.streaming else REPLY,
+        corr_id=corr_id,
+        flow_id=state.flow_id,
+        seq_id=sequence,
+        flow_flags=0 if sequence else SYN,
+        frame=data_frame(request_payload(corr_id, wish.method, wish.params)),
+        ts=state.stamp(),
+        meta=_meta(wish),
+        ttl=state.settings.max_hops - 1,
+    )
+    state.calls.open(key, Call(LOCAL, LOCAL, envelope.id or "", wish.streaming, now, wish.timeout_s, envelope.trace_id))
+    data = encode(envelope)
+    limit = state.settings.max_message_bytes
+    if len(data) > limit:
+        refuse(state, LOCAL, envelope, "MESSAGE_TOO_LARGE", f"{len(data)} bytes; the limit is {limit}")
+    elif not state.settings.routes and state.table.parent is None and state.table.path:
+        refuse(state, LOCAL, envelope, "LINK_LOST", "the link to the sentinel is down")
+    else:
+        carry(state, LOCAL, envelope, data, now)
+    return key
+
+
+def _meta(wish: Wish) -> Meta | None:
+    meta: Meta = {}
+    if wish.timeout_s * 1000 < MAX_TIMEOUT_MS:
+        meta[TIMEOUT] = max(1, int(wish.timeout_s * 1000))
+    if wish.session is not None:
+        meta[SESSION] = wish.session
+    if wish.trace:
+        meta[TRACE] = []
+    return meta or None

@@ -1,0 +1,269 @@
+"""The life of a link in frames: attach, its answer, what opens then, and the end (spec 5).
+
+Pure functions over `NodeState`. Frames come here from ``node.py``, which knows the state of the session; nothing a
+neighbour sends may raise past `NodeCore.receive`.
+"""
+
+from typing import Any
+
+from fame_cli.core.address import is_node_id, is_node_path
+from fame_cli.core.announce import PLAIN_PEER_DELAY_S, tell_all
+from fame_cli.core.effects import CloseLink, LinkAttached, LinkRefused
+from fame_cli.core.ending import link_lost
+from fame_cli.core.envelope import Envelope
+from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW
+from fame_cli.core.frames import Meta, NodeAttach, NodeAttachAck, NodeHeartbeat
+from fame_cli.core.gate import Gate, Refusal
+from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.mesh import join, leave
+from fame_cli.core.publish import publish
+from fame_cli.core.reach import settle
+from fame_cli.core.session import ACCEPT_DEADLINE_S, ATTACH_DEADLINE_S, HEARTBEAT_S, Event, Session, State, fire
+from fame_cli.core.stacking import stack_prefix
+from fame_cli.core.state import NodeState, send
+from fame_cli.core.table import DEFAULT_ROUTE
+
+__all__ = ["close", "end", "on_attach", "on_attach_ack", "open_link", "retired"]
+
+CLOSE_NORMAL = 1000
+CLOSE_REFUSED = 1008
+
+RETIRE_GRACE_S = 2.0
+"""Seconds a replaced link lives on in any case: the other side may not have heard of the new one yet."""
+
+
+def open_link(state: NodeState, link: Link, now: float) -> Session:
+    """Start the life of a link: attach when we dialled it, wait for the attach when we didn't (spec 5.2)."""
+    if not link.dialed:
+        return Session(link, State.AWAITING, now + ACCEPT_DEADLINE_S, now)
+    session = Session(link, State.ATTACHING, now + ATTACH_DEADLINE_S, now)
+    session.attach_corr = state.new_id()
+    frame = NodeAttach(
+        origin_type="peer" if link.kind is LinkKind.PEER else "downstream",
+        system_id=state.settings.node_id,
+        instance_id=state.settings.instance_id,
+        accepted_logicals=list(state.settings.logicals),
+    )
+    send(state, session, frame, corr_id=session.attach_corr, meta=_offer(state), anonymous=True)
+    return session
+
+
+def _offer(state: NodeState) -> Meta:
+    extensions = list(state.settings.extensions)
+    return {"fame.ext": extensions, "fame.window": OUR_WINDOW, "fame.instance": state.settings.instance_id}
+
+
+def _negotiate(state: NodeState, session: Session, meta: Meta | None) -> None:
+    """Take what the neighbour offers and we know too (docs/wire-extensions.md); anything odd counts as not offered."""
+    offered: Any = (meta or {}).get("fame.ext")
+    if not isinstance(offered, list):
+        return
+    session.link.extensions = frozenset(state.settings.extensions).intersection(
+        name for name in offered if isinstance(name, str)
+    )
+    window: Any = (meta or {}).get("fame.window")
+    if "window" in session.link.extensions and isinstance(window, int):
+        session.flow.resize(min(max(window, SPEC_WINDOW), 65_536), OUR_WINDOW, OUR_UNIT_BYTES)
+
+
+def on_attach(state: NodeState, session: Session, envelope: Envelope, gate: Gate, now: float) -> None:
+    """Let a neighbour in, or say why not (spec 5.2)."""
+    attach, link = envelope.frame, session.link
+    assert isinstance(attach, NodeAttach)
+    _negotiate(state, session, envelope.meta)
+    refusal = gate.admit(attach, link, state.settings)
+    if refusal is None:
+        link.instance_id = attach.instance_id
+        refusal = _settle_namesake(state, link, now)
+    if refusal is not None:
+        ack = NodeAttachAck(
+            ok=False,
+            code=refusal.code,
+            reason=refusal.reason,
+            ref_id=envelope.id,
+            target_system_id=state.settings.node_id,
+        )
+        send(state, session, ack, corr_id=envelope.corr_id, trace_id=envelope.trace_id, anonymous=True)
+        state.note("link_refused", "warning", link=link.number, node=link.remote_id, code=refusal.code)
+        end(state, session, CLOSE_REFUSED, "attach-unauthorized")
+        return
+    child = link.kind is LinkKind.CHILD
+    link.remote_path = f"{state.table.path}/{link.segment}" if child else f"/{link.remote_id}"
+    session.epoch = state.new_id()
+    ack = NodeAttachAck(
+        ok=True,
+        ref_id=envelope.id,
+        target_system_id=state.settings.node_id,
+        assigned_path=link.remote_path,
+        target_physical_path=state.table.path,
+        routing_epoch=session.epoch,
+    )
+    meta = _offer(state) if link.is_ours else None
+    send(state, session, ack, corr_id=envelope.corr_id, trace_id=envelope.trace_id, meta=meta, anonymous=True)
+    _opened(state, session, Event.ATTACHED, now)
+
+
+def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None:
+    """Decide between a newcomer and an attached neighbour of the same id (spec 5.4 and 9.1).
+
+    A reconnect of the same process, or of a node that can't tell, takes the place of the old link. A leaf that
+    merely shares its id gets a path of its own. A sentinel that does is refused, because records and routes go by its
+    id. When two sentinels dialled each other, the link dialled by the smaller id stays.
+    """
+    link.segment = link.remote_id
+    child = link.kind is LinkKind.CHILD
+    if link.meshes and state.mesh is not None:
+        twin = state.mesh.links.get(link.remote_id)
+        if twin is not None and twin.instance_id != link.instance_id:
+            return Refusal("ID_TAKEN", f"another sentinel is attached as {link.remote_id}")
+    neighbours = state.table.children if child else state.table.peers
+    known = neighbours.get(link.remote_id)
+    if known is None:
+        return None
+    if link.is_ours and known.instance_id != link.instance_id:
+        if not child:
+            return Refusal("ID_TAKEN", f"another sentinel is attached as {link.remote_id}")
+        link.segment = f"{link.remote_id}-{state.new_id()[:4]}"
+        own = (link.remote_id, link.instance_id)
+        before = next((twin for twin in neighbours.values() if (twin.remote_id, twin.instance_id) == own), None)
+        if before is None:
+            return None
+        known, link.segment = before, before.segment
+    if known.dialed != link.dialed and not child and not _survives(state, link):
+        send(state, state.sessions[known], NodeHeartbeat(), corr_id=state.new_id())  # is it alive? else this ends it
+        return Refusal("DUPLICATE_LINK", "already linked the other way round")
+    _replace(state, known, link, now)
+    return None
+
+
+def _settle_twin(state: NodeState, link: Link, now: float) -> Refusal | None:
+    """Decide between a link we dialled and one that leads to a sentinel of the same id already (spec 9.1).
+
+    Two sentinels behind two of our URLs may share an id: then the first stays. One sentinel behind two of our URLs
+    takes the newer link for a reconnect, so we do too.
+    """
+    known = state.table.peers.get(link.remote_id)
+    if known is None:
+        return None
+    same = known.instance_id == link.instance_id
+    if not same and (known.dialed or link.is_ours):
+        return Refusal("NAMESAKE", f"another sentinel called {link.remote_id} is attached")
+    if same and not known.dialed and not _survives(state, link):
+        return Refusal("DUPLICATE_LINK", f"{link.remote_id} is linked already")
+    _replace(state, known, link, now)
+    return None
+
+
+def _replace(state: NodeState, known: Link, link: Link, now: float) -> None:
+    """End a link that a newer one replaces: at once, or after its last call where both ends know both links."""
+    session = state.sessions[known]
+    if known.meshes and known.dialed != link.dialed and session.state is State.OPEN:
+        fire(session, Event.DRAIN)
+        session.replaced_at = now
+    else:
+        end(state, session, CLOSE_NORMAL, "replaced by a newer link")
+
+
+def retired(state: NodeState, session: Session, now: float) -> bool:
+    """Tell whether a replaced link has done its duty: no call goes over it any more."""
+    if session.replaced_at is None or now < session.replaced_at + RETIRE_GRACE_S:
+        return False
+    return not state.calls.over(session.link)
+
+
+def _survives(state: NodeState, link: Link) -> bool:
+    return link.dialed == (state.settings.node_id < link.remote_id)
+
+
+def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:
+    """Open the link we dialled, or give it up when the answer is no (spec 5.2)."""
+    ack, link = envelope.frame, session.link
+    assert isinstance(ack, NodeAttachAck)
+    if ack.accepted and envelope.corr_id != session.attach_corr:
+        return
+    whole = (
+        is_node_id(ack.target_system_id or "")
+        and is_node_path(ack.target_physical_path or "")
+        and (is_node_path(ack.assigned_path or "") or link.kind is LinkKind.PEER)
+    )
+    if not ack.accepted or not whole:
+        link.remote_id = ack.target_system_id or ""
+        code = ack.code or ("REFUSED" if not ack.accepted else "INVALID_ACK")
+        state.effects.append(LinkRefused(link, code, ack.reason or "the answer to our attach lacks an id or a path"))
+        end(state, session, CLOSE_NORMAL, "")
+        return
+    _negotiate(state, session, envelope.meta)
+    link.remote_id = link.segment = ack.target_system_id or ""
+    link.remote_path = ack.target_physical_path or ""
+    instance_id: Any = (envelope.meta or {}).get("fame.instance")
+    link.instance_id = instance_id if isinstance(instance_id, str) else ""
+    session.epoch = ack.routing_epoch or ""
+    if link.kind is LinkKind.PEER:
+        refusal = _settle_twin(state, link, now)
+        if refusal is not None:
+            state.effects.append(LinkRefused(link, refusal.code, refusal.reason))
+            end(state, session, CLOSE_NORMAL, "duplicate link")
+            return
+    elif ack.assigned_path != state.table.path:
+        _take_path(state, ack.assigned_path or "", now)
+    session.next_beat = now + HEARTBEAT_S
+    _opened(state, session, Event.ACCEPTED, now)
+
+
+def _take_path(state: NodeState, path: str, now: float) -> None:
+    """Move to the path the parent gave us; children hold paths below the old one and must attach anew."""
+    before = state.table.path
+    state.move(path)
+    publish(state, [name for name in (before, path) if name], now)
+    for child in list(state.table.children.values()):
+        end(state, state.sessions[child], CLOSE_NORMAL, "the sentinel's path changed")
+
+
+def _opened(state: NodeState, session: Session, event: Event, now: float) -> None:
+    link = session.link
+    fire(session, event)
+    session.deadline, session.opened = 0.0, now
+    state.table.attach(link)
+    if state.settings.routes:
+        link.reply_prefix = stack_prefix(link, state.settings.node_id, state.table.path)
+    if link.meshes:
+        settle(state, now)
+        join(state, link, now)
+    elif link.kind is not LinkKind.CHILD:
+        plain = link.kind is LinkKind.PEER
+        session.announce_at = now + (PLAIN_PEER_DELAY_S if plain else 0.0)
+        path = f"/{link.remote_id}" if plain else DEFAULT_ROUTE
+        state.table.bind(path, link)
+        publish(state, [path], now)
+    state.effects.append(LinkAttached(link))
+    state.note(
+        "link_attached",
+        link=link.number,
+        kind=link.kind.value,
+        node=link.remote_id,
+        path=link.remote_path,
+        extensions=sorted(link.extensions),
+    )
+    tell_all(state, session, now)
+
+
+# The end
+
+
+def close(state: NodeState, session: Session) -> None:
+    """Forget a link that is gone: its names are withdrawn everywhere and the calls over it end."""
+    fire(session, Event.CLOSE)
+    link = session.link
+    del state.sessions[link]
+    names = state.table.detach(link)
+    if link.meshes:
+        leave(state, link, state.now)
+    link_lost(state, link)
+    state.note("link_closed", link=link.number, kind=link.kind.value, node=link.remote_id)
+    publish(state, names, state.now)
+
+
+def end(state: NodeState, session: Session, code: int, reason: str) -> None:
+    """Close a link ourselves."""
+    state.effects.append(CloseLink(session.link, code, reason))
+    close(state, session)

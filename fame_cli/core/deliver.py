@@ -1,0 +1,128 @@
+"""The end of an envelope's way: a request becomes a `Dispatch`, an answer what its caller waits for (spec 8).
+
+Pure functions over `NodeState`; ``carry.py`` has decided that the envelope stays here.
+"""
+
+from fame_cli.core.calls import Call, CallKey, read_request, read_response
+from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Request
+from fame_cli.core.ending import end_call, send_routed
+from fame_cli.core.entering import clash, enter
+from fame_cli.core.envelope import ACK, STREAM, TRACE, Envelope
+from fame_cli.core.frames import EMPTY, Data, DeliveryAck
+from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.state import NodeState
+from fame_cli.core.trace import extended, trace_of
+from fame_cli.errors import RemoteProtocolError
+
+__all__ = ["deliver", "is_paced"]
+
+
+def is_paced(origin: Link, envelope: Envelope) -> bool:
+    """Tell whether an envelope's credit goes back only when its reader has taken it: it is in a stream's own flow.
+
+    Not towards a plain Naylence neighbour: it waits for credit in its read loop, and all its other calls with it.
+    """
+    return envelope.flow_id is not None and envelope.flow_id == envelope.corr_id and "window" in origin.extensions
+
+
+def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: float) -> bool:
+    """Give an envelope to whom it is for at this node: a handler, or the caller that waits for it.
+
+    Args:
+        size: bytes it took on the link it came by.
+
+    Returns:
+        True when it still holds credit of its flow.
+    """
+    if (envelope.rtype or 0) & ACK and envelope.reply_to and isinstance(envelope.frame, Data):
+        # "received", not "done"; a Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)
+        send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
+    key = (envelope.to or "", envelope.corr_id or "")
+    call = state.calls.get(key)
+    if call is not None and call.ingress is LOCAL:
+        return _answered(state, key, call, origin, envelope, size, now)
+    frame = envelope.frame
+    if not isinstance(frame, Data):
+        return False
+    address = envelope.to or next(
+        (address for address, way in state.table.providers(envelope.capabilities or ()) if way is LOCAL), ""
+    )
+    _dispatch(state, origin, envelope, frame, address, now)
+    return False
+
+
+def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, address: str, now: float) -> None:
+    request = read_request(frame.payload)
+    if request is None and address.startswith("__rpc__"):
+        state.note("late_answer_ignored", "debug", link=origin.number)
+        return
+    if request is None:
+        message = Request(None, address, "", frame.payload, sender=envelope.sid or "")
+        state.effects.append(Dispatch(message))
+        return
+    key = None
+    trace = None
+    if envelope.meta is not None and TRACE in envelope.meta:
+        trace = extended(state.settings.node_id, trace_of(envelope.meta) or [], origin, now)
+    if envelope.reply_to and envelope.corr_id:
+        key = (envelope.reply_to, envelope.corr_id)
+        running = state.calls.get(key)
+        if running is not None and running.ingress is origin is not LOCAL and running.request_id == envelope.id:
+            return  # sent again because our acknowledgement was slow (spec 6.4)
+        call = enter(state, origin, LOCAL, envelope, now)
+        if call is None:
+            clash(state, origin, envelope)
+            return
+        call.rpc_id, call.trace = bytes(request.id), trace
+    state.effects.append(
+        Dispatch(
+            Request(
+                key,
+                address,
+                request.method,
+                request.params,
+                streaming=bool((envelope.rtype or 0) & STREAM),
+                trace_id=envelope.trace_id,
+                sender=envelope.sid or "",
+            )
+        )
+    )
+
+
+def _answered(
+    state: NodeState, key: CallKey, call: Call, origin: Link, envelope: Envelope, size: int, now: float
+) -> bool:
+    """Give an answer to the local caller that waits for it."""
+    frame = envelope.frame
+    if isinstance(frame, DeliveryAck):
+        if not frame.accepted:
+            _finish(state, key, Outcome("nack", code=frame.code or "", message=frame.reason or ""))
+        return False
+    if not isinstance(frame, Data):
+        return False
+    try:
+        response = read_response(frame.payload)
+    except RemoteProtocolError as error:
+        _finish(state, key, Outcome("error", code="-32700", message=str(error)))
+        return False
+    trace = trace_of(envelope.meta)
+    if response.error is not None:
+        failure = response.error
+        outcome = Outcome("error", code=str(failure.code), message=failure.message, data=failure.data, trace=trace)
+        _finish(state, key, outcome)
+    elif call.streaming and response.has_result:
+        state.calls.touch(key, call, now)
+        call.unread += 1
+        deferred = is_paced(origin, envelope)
+        state.effects.append(ItemArrived(key, response.result, origin if deferred else None, size))
+        return deferred
+    else:
+        value = response.result if response.has_result else EMPTY
+        _finish(state, key, Outcome("end" if call.streaming else "result", value, trace=trace))
+    return False
+
+
+def _finish(state: NodeState, key: CallKey, outcome: Outcome) -> None:
+    """End a call of ours that is known to be in flight."""
+    end_call(state, key)
+    state.effects.append(CallEnded(key, outcome))

@@ -1,0 +1,61 @@
+"""How a request enters the table of calls at a node it passes or reaches, and what happens when its names are in use.
+
+Pure functions over `NodeState`.
+"""
+
+from typing import Any
+
+from fame_cli.core.calls import Call
+from fame_cli.core.ending import abandon_call, refuse, stop_downstream, tell_caller
+from fame_cli.core.envelope import STREAM, TIMEOUT, Envelope
+from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.state import NodeState
+
+__all__ = ["MAX_TIMEOUT_MS", "clash", "enter"]
+
+MAX_TIMEOUT_MS = 2**31
+"""Times longer than this (25 days) count as none."""
+
+
+def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now: float) -> Call | None:
+    """Enter a request into the table of calls; a call of our own is there already and learns where it went.
+
+    Returns:
+        None when another link uses the same names for a call of its own.
+    """
+    key = (envelope.reply_to or "", envelope.corr_id or "")
+    known = state.calls.get(key)
+    if origin is LOCAL and known is not None:
+        known.egress = target
+        return known
+    streaming = bool((envelope.rtype or 0) & STREAM)
+    limit_s = 0.0 if streaming else _time_limit(envelope)  # a stream's time stands still while its reader takes his
+    call = Call(origin, target, envelope.id or "", streaming, now, limit_s, envelope.trace_id)
+    return call if state.calls.open(key, call) else None
+
+
+def _time_limit(envelope: Envelope) -> float:
+    """Return the seconds after which a call of somebody else's is over: no less than its caller waits; 0 for none.
+
+    A power of two, up to twice the caller's time, so that there are few different ones (see `CallTable`).
+    """
+    limit: Any = envelope.meta.get(TIMEOUT) if envelope.meta else None
+    if not isinstance(limit, int) or not 0 < limit < MAX_TIMEOUT_MS:
+        return 0.0
+    return float(1 << (limit // 1000 + 1).bit_length())
+
+
+def clash(state: NodeState, origin: Link, envelope: Envelope) -> None:
+    """Refuse a request whose names are in use: by itself, when it has gone in a circle, or by somebody else's."""
+    key = (envelope.reply_to or "", envelope.corr_id or "")
+    known = state.calls.get(key)
+    if known is None or known.request_id != envelope.id:
+        refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")
+        return
+    if known.ingress.remote_id == origin.remote_id:
+        return  # sent again over a link that has replaced the first
+    abandon_call(state, key)
+    stop_downstream(state, key, known, "the request went in a circle")
+    tell_caller(
+        state, key, known, "ROUTE_LOOP", f"the request went in a circle and came to {state.settings.node_id} again"
+    )

@@ -1,0 +1,320 @@
+"""What sentinels tell each other: every one originates one record of its links and offers, and all hand them on.
+
+Pure functions over `NodeState`. A link that opens begins with a summary each way, and each side sends what the other
+lacks. From then on a change travels as a delta, over each link at most once a direction, because every node remembers
+which version each neighbour has, by its word or by our own deltas. What changed within one turn of the loop travels in
+one message. A digest goes with the heartbeats; where it differs, the summary is sent again (docs/wire-extensions.md).
+
+Nothing here routes: records become ways in the route table, and ``topology.py`` says which next hop they have.
+"""
+
+from collections.abc import Iterable
+
+from fame_cli.core.address import is_node_id
+from fame_cli.core.announce import tell
+from fame_cli.core.envelope import encode_json
+from fame_cli.core.frames import MeshDelta, MeshRecord, MeshSummary, MeshUpdate
+from fame_cli.core.link import Link
+from fame_cli.core.names import name_of
+from fame_cli.core.publish import check_conflict
+from fame_cli.core.record import NOTHING, Mesh, Record, Section, Version
+from fame_cli.core.session import State
+from fame_cli.core.state import NodeState, send
+from fame_cli.core.table import Name
+
+__all__ = ["ask", "drop_offers", "flush", "join", "leave", "on_summary", "on_update"]
+
+ASK_S = 1.0
+"""Seconds between two summaries to one neighbour."""
+
+MAX_RECORDS = 16_384
+"""Records of other sentinels kept; one more is passed over."""
+
+MAX_INCARNATION = 2**53 - 2
+"""Incarnations above aren't taken: every JSON reader can hold up to this. Whoever can't outdo it takes another id."""
+
+MAX_NAMESAKES = 64
+"""Instances under our own id that are remembered."""
+
+SUMMARY_ENTRY_BYTES = 56
+"""What an entry of a summary takes beside the id, at most."""
+
+RECORD_BYTES = 512
+"""What a record of an update takes beside the names in it, at most: id, instance, and four numbers."""
+
+
+# Links
+
+
+def join(state: NodeState, link: Link, now: float) -> None:
+    """Take a link to a sentinel of ours that has opened; another one to the same sentinel is used no more."""
+    mesh = state.mesh
+    assert mesh is not None
+    before = mesh.links.get(link.remote_id)
+    mesh.links[link.remote_id] = link
+    if before is not None:
+        _forget_link(mesh, before)
+        _point(state, mesh, before, link)
+    if mesh.own.links.put(link.remote_id, link.cost, now):
+        mesh.links_changed(now)
+        mesh.spread(mesh.own.node_id, now)
+    ask(state, link, now)
+
+
+def leave(state: NodeState, link: Link, now: float) -> None:
+    """Take the end of such a link: nothing goes over it from this moment on."""
+    mesh = state.mesh
+    if mesh is None:
+        return
+    _forget_link(mesh, link)
+    if mesh.links.get(link.remote_id) is not link:
+        return
+    others = (session.link for session in state.sessions.values() if session.state is State.OPEN)
+    other = next((each for each in others if each.meshes and each.remote_id == link.remote_id), None)
+    if other is not None:  # a parent that is a peer, too
+        join(state, other, now)
+        return
+    del mesh.links[link.remote_id]
+    _point(state, mesh, link, None)
+    mesh.own.links.put(link.remote_id, None, now)
+    mesh.links_changed(now)
+    mesh.spread(mesh.own.node_id, now)
+
+
+def _point(state: NodeState, mesh: Mesh, before: Link, after: Link | None) -> None:
+    """Have what went over one link go over another, or nowhere until the next hops are computed."""
+    for record in mesh.records.values():
+        for way in (record.bound, record.hearsay):
+            way.link = after if way.link is before else way.link
+    state.table.changed()
+
+
+def _forget_link(mesh: Mesh, link: Link) -> None:
+    for memory in (mesh.known, mesh.owed, mesh.asked):
+        memory.pop(link, None)
+
+
+# Summaries
+
+
+def ask(state: NodeState, link: Link, now: float) -> None:
+    """Say what this node has, in pieces of bounded size that follow on each other."""
+    mesh = state.mesh
+    session = state.sessions.get(link)
+    if mesh is None or session is None or now - mesh.asked.get(link, float("-inf")) < ASK_S:
+        return
+    mesh.asked[link] = now
+    versions = {mesh.own.node_id: mesh.own.version} | {
+        record.node_id: record.version for record in mesh.records.values() if record.lost_at is None
+    }
+    have: dict[str, Version] = {}
+    after, size, most = "", 0, _most_bytes(state)
+    for node_id in sorted(versions):
+        if size > most:
+            upto = max(have)
+            send(state, session, MeshSummary(have=have, after=after, upto=upto))
+            have, after, size = {}, upto, 0
+        have[node_id] = versions[node_id]
+        size += len(node_id) + SUMMARY_ENTRY_BYTES
+    send(state, session, MeshSummary(have=have, after=after))
+
+
+def _most_bytes(state: NodeState) -> int:
+    return state.settings.max_message_bytes * 3 // 4 - 1024
+
+
+def on_summary(state: NodeState, link: Link, summary: MeshSummary, now: float) -> None:
+    """Take what a neighbour has; what it lacks goes out at the end of the turn, what we lack we ask for."""
+    mesh = state.mesh
+    if mesh is None or mesh.links.get(link.remote_id) is not link:
+        return
+    known = mesh.known.setdefault(link, {})
+    for node_id in [n for n in known if _in_range(n, summary)]:
+        del known[node_id]
+    lacking = False
+    for node_id, version in summary.have.items():
+        if is_node_id(node_id) and _in_range(node_id, summary) and len(known) <= MAX_RECORDS:
+            known[node_id] = version
+            record = _record(mesh, node_id)
+            lacking = lacking or record is None or _is_behind(record.version, version)
+    for record in (mesh.own, *mesh.records.values()):
+        node_id = record.node_id
+        behind = _is_behind(known.get(node_id, NOTHING), record.version)
+        if behind and record.lost_at is None and _in_range(node_id, summary):
+            mesh.owe(link, node_id, now)
+    if lacking:
+        ask(state, link, now)
+
+
+def _in_range(node_id: str, summary: MeshSummary) -> bool:
+    return node_id > summary.after and (not summary.upto or node_id <= summary.upto)
+
+
+def _is_behind(one: Version, other: Version) -> bool:
+    """Tell whether who has `one` lacks anything of `other`."""
+    return one[0] < other[0] or (one[0] == other[0] and (one[1] < other[1] or one[2] < other[2]))
+
+
+def _both(one: Version, other: Version) -> Version:
+    """Return what somebody has who has got both."""
+    return max(one, other) if one[0] != other[0] else (one[0], max(one[1], other[1]), max(one[2], other[2]))
+
+
+def _record(mesh: Mesh, node_id: str) -> Record | None:
+    return mesh.own if node_id == mesh.own.node_id else mesh.records.get(node_id)
+
+
+# Updates
+
+
+def flush(state: NodeState, now: float) -> None:
+    """Send each neighbour what is newer than what it has: one message a link, unless that gets too large."""
+    mesh = state.mesh
+    if mesh is None or mesh.flush_at is None or now < mesh.flush_at:
+        return
+    mesh.flush_at = None
+    mesh.stale, mesh.changed = mesh.stale or mesh.changed, False
+    owed, mesh.owed = mesh.owed, {}
+    for link, node_ids in owed.items():
+        _flush_link(state, mesh, link, node_ids)
+
+
+def _flush_link(state: NodeState, mesh: Mesh, link: Link, node_ids: Iterable[str]) -> None:
+    known, session = mesh.known.get(link), state.sessions.get(link)
+    if known is None or session is None:
+        return
+    batch: list[MeshRecord] = []
+    size, most = 0, _most_bytes(state)
+    for record in [record for node_id in node_ids if (record := _record(mesh, node_id)) is not None]:
+        node_id = record.node_id
+        for message in record.messages(known.get(node_id, NOTHING), most - RECORD_BYTES):
+            more = len(encode_json(message))
+            if batch and size + more > most:
+                send(state, session, MeshUpdate(records=batch))
+                batch, size = [], 0
+            batch.append(message)
+            size += more
+        known[node_id] = _both(known.get(node_id, NOTHING), record.version)
+    if batch:
+        send(state, session, MeshUpdate(records=batch))
+
+
+def on_update(state: NodeState, link: Link, update: MeshUpdate, now: float) -> None:
+    """Take news from a neighbour and have the others told."""
+    mesh = state.mesh
+    if mesh is None or mesh.links.get(link.remote_id) is not link:
+        return
+    for message in update.records:
+        if not (is_node_id(message.id) and is_node_id(message.instance) and 0 < message.incarnation <= MAX_INCARNATION):
+            state.note("record_refused", "warning", node=message.id[:128], link=link.number)
+        elif message.id == mesh.own.node_id:
+            _heard_of_ourselves(state, mesh, link, message, now)
+        else:
+            _take(state, mesh, link, message, now)
+
+
+def _take(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now: float) -> None:
+    record = mesh.records.get(message.id)
+    if record is None:
+        if len(mesh.records) >= MAX_RECORDS:
+            state.note("record_refused", "warning", node=message.id[:128], link=link.number)
+            return
+        record = mesh.records[message.id] = _begun(message, now)
+        state.table.origins[message.id] = record.bound
+    life, before, gap = (message.incarnation, message.instance), (record.life, record.version), False
+    if life != record.life and message.incarnation == record.incarnation:
+        mesh.doubt(message.id)
+    if life < record.life:
+        mesh.owe(link, message.id, now)
+        return
+    if life > record.life:
+        _restart(state, mesh, record, message, now)
+    _note_known(mesh, link, message)
+    if message.links is not None:
+        gap = record.links.misses(message.links)
+        if record.links.apply(message.links, now):
+            mesh.links_changed(now)
+    if message.offers is not None:
+        gap = gap or record.offers.misses(message.offers)
+        _offers_changed(state, record, message.offers, now)
+    if gap:
+        ask(state, link, now)
+    if (record.life, record.version) != before:
+        mesh.spread(message.id, now)
+
+
+def _begun(message: MeshRecord, now: float) -> Record:
+    return Record(message.id, message.instance, message.incarnation, heard_at=now, lost_at=now)
+
+
+def _note_known(mesh: Mesh, link: Link, message: MeshRecord) -> None:
+    """Remember what the sender has: at least what it sent, and what the pieces it began will lead to."""
+    known = mesh.known.get(link)
+    if known is None:
+        return
+    has = message.incarnation, _leads_to(message.links), _leads_to(message.offers)
+    known[message.id] = _both(known.get(message.id, NOTHING), has)
+
+
+def _leads_to(delta: MeshDelta | None) -> int:
+    return 0 if delta is None else max(delta.version, delta.final)
+
+
+def _offers_changed(state: NodeState, record: Record, delta: MeshDelta, now: float) -> None:
+    """Turn changed offers into ways of the route table, and tell plain neighbours."""
+    names: list[Name] = []
+    for text, (before, after) in (record.offers.apply(delta, now) or {}).items():
+        name = name_of(text)
+        if name is None:
+            continue
+        names.append(name)
+        if before is not None:
+            state.table.remove(name, record.way(before))
+        if after is not None:
+            state.table.add(name, record.way(after))
+        check_conflict(state, name)
+    tell(state, names, now)
+
+
+def _restart(state: NodeState, mesh: Mesh, record: Record, message: MeshRecord, now: float) -> None:
+    """Begin a record again: its sentinel has begun a new life and nothing of the old one counts."""
+    drop_offers(state, record, now)
+    record.instance, record.incarnation, record.heard_at = message.instance, message.incarnation, now
+    record.links, record.offers = Section(), Section()
+    mesh.links_changed(now)
+
+
+def drop_offers(state: NodeState, record: Record, now: float) -> None:
+    """Take everything a record offers out of the route table."""
+    names = [(name, value) for text, value in record.offers.items() if (name := name_of(text)) is not None]
+    for name, value in names:
+        state.table.remove(name, record.way(value))
+    tell(state, [name for name, _ in names], now)
+
+
+# Namesakes
+
+
+def _heard_of_ourselves(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now: float) -> None:
+    """Outdo a record under our own id: it is of a past life of ours, of a namesake, or nothing we ever said.
+
+    A past life is silent, a namesake answers by outdoing us. Then the one with the greater instance takes another
+    id, and the other one goes on.
+    """
+    own = mesh.own
+    _note_known(mesh, link, message)
+    version = message.incarnation, _leads_to(message.links), _leads_to(message.offers)
+    ours = message.instance == own.instance and all(a <= b for a, b in zip(version, own.version, strict=True))
+    if ours or message.incarnation < own.incarnation:
+        mesh.owe(link, own.node_id, now)
+    else:
+        answered = message.incarnation > mesh.outdone.get(message.instance, MAX_INCARNATION)
+        if (answered and message.instance < own.instance) or message.incarnation == MAX_INCARNATION:
+            state.renaming = True
+            return
+        own.incarnation = message.incarnation + 1
+        if len(mesh.outdone) >= MAX_NAMESAKES:
+            mesh.outdone.clear()
+        mesh.outdone[message.instance] = own.incarnation
+        state.note("record_outdone", "warning" if answered else "info", node=own.node_id, incarnation=own.incarnation)
+        mesh.spread(own.node_id, now)
