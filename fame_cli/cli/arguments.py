@@ -159,6 +159,8 @@ def _read_file(name: str, path: str, read_stdin: Callable[[], str]) -> str:
         raise UsageError(f"{name}=@{path}: {(error.strerror or str(error)).lower()}", hint=literal) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{name}=@{path}: not UTF-8 text", hint="JSON carries text only; encode it first") from error
+    except ValueError as error:  # a name that holds a null
+        raise UsageError(f"{name}=@{shown(path)}: {error}", hint=literal) from error
 
 
 def _read_document(text: str, reader: _StdinReader) -> Mapping[str, Any]:

@@ -4,7 +4,8 @@
 environment and a client of their own. Importing this module must stay cheap.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentUrlOption",
+    "AtOption",
+    "CapabilityOption",
     "ConfigOption",
     "DebugOption",
     "FormatOption",
@@ -27,6 +30,8 @@ __all__ = [
     "LogFormatOption",
     "LogLevelOption",
     "NodeOption",
+    "PlaceArgument",
+    "SessionOption",
     "TimeoutOption",
     "UrlOption",
     "VerboseOption",
@@ -41,13 +46,15 @@ class Invocation:
 
     Args:
         env: environment variables to use; None for those of the process.
-        connect: makes the client of ``call`` and ``stream``; None for the real one.
+        connect: makes the client of the commands that need one; None for the real one.
+        clock: seconds on a monotonic clock, for round trips.
         debug: whether a failure shows its traceback.
         command: the command as typed so far, for hints, e.g. ``fame call``.
     """
 
     env: Mapping[str, str] | None = None
     connect: "Connect | None" = None
+    clock: Callable[[], float] = time.perf_counter
     debug: bool = False
     command: str = "fame"
 
@@ -112,6 +119,36 @@ NodeOption = Annotated[
     typer.Option("--node", metavar="NAME", show_default=False, help="Which node of a `kind: fabric` file."),
 ]
 IdOption = Annotated[str | None, typer.Option("--id", show_default=False, help="Node id, unique on the fabric.")]
+AtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="SENTINEL",
+        show_default=False,
+        help="Id of the sentinel to ask; else the one attached to.",
+    ),
+]
+PlaceArgument = Annotated[
+    str, typer.Argument(metavar="ADDRESS", show_default=False, help="Address of an agent, or the id of a sentinel.")
+]
+CapabilityOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--capability",
+        metavar="CAPABILITY",
+        show_default=False,
+        help="Ask any agent that offers this, in place of an address; given several times, one that offers all.",
+    ),
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        metavar="KEY",
+        show_default=False,
+        help="Calls of one key go to the same provider, where sentinels balance `sticky`.",
+    ),
+]
 VerboseOption = Annotated[
     int,
     typer.Option(

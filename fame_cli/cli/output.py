@@ -25,6 +25,7 @@ __all__ = [
     "end_items",
     "error",
     "flush",
+    "harmless",
     "item",
     "note",
     "open_missing",
@@ -185,12 +186,12 @@ def trace(failure: BaseException) -> None:
 
 def _say(spans: Sequence[Span]) -> None:
     """Write one line to stderr; a stderr nobody reads is no reason to fail."""
-    harmless = [(_harmless(text), style) for text, style in spans]
+    shown = [(harmless(text), style) for text, style in spans]
     try:
-        if sys.stderr.isatty() and any(style for _, style in harmless):
-            _say_styled(harmless)
+        if sys.stderr.isatty() and any(style for _, style in shown):
+            _say_styled(shown)
         else:
-            _write(sys.stderr, "".join(text for text, _ in harmless) + "\n")
+            _write(sys.stderr, "".join(text for text, _ in shown) + "\n")
             sys.stderr.flush()
     except OSError:
         _discard(sys.stderr)
@@ -203,8 +204,8 @@ def _say_styled(spans: Sequence[Span]) -> None:
     Console(stderr=True, highlight=False).print(Text.assemble(*spans), soft_wrap=True)
 
 
-def _harmless(text: str) -> str:
-    """Show control characters instead of obeying them."""
+def harmless(text: str) -> str:
+    """Show control characters instead of obeying them, so that what a remote node says stays text."""
     if text.isprintable():
         return text
     return "".join(

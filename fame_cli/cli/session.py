@@ -1,4 +1,5 @@
-"""What ``fame call`` and ``fame stream`` have in common: a client, the agent to ask, its arguments, and clear errors.
+"""What the commands with a client have in common: attaching it, and for ``fame call`` and ``fame stream`` the agent to
+ask, its arguments, and clear errors.
 
 One session is one attached client. This module decides what to ask whom and how a failure reads; it neither prints a
 result nor parses words (`call.py`, `stream.py`, `arguments.py`). The client is reached through the `Connect` in the
@@ -8,7 +9,7 @@ invocation, so the same code runs against a fabric and against a stub.
 import difflib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from fame_cli.cli import output
@@ -18,20 +19,28 @@ from fame_cli.cli.verbose import EnvelopeLog
 from fame_cli.errors import ConnectError, FameError, NoRoute, RemoteError, UsageError
 
 __all__ = [
+    "METHOD_NOT_FOUND",
+    "SEE_ALL",
+    "Callee",
     "CallingClient",
     "ClientSettings",
     "Connect",
     "Flags",
     "Observer",
     "Stream",
+    "advised",
     "ask",
     "attached",
-    "choose_target",
+    "check_callee",
+    "choose_callee",
+    "listed",
+    "with_place",
 ]
 
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 _MOST_NAMES = 20
+SEE_ALL = "see what there is: fame ls"
 _START_ONE = "start one: fame sentinel --config peer1.yaml"
 
 Observer = Callable[[str, bytes, float], None]
@@ -53,16 +62,39 @@ class Stream(Protocol):
 class CallingClient(Protocol):
     """Say what the command line needs of a client."""
 
+    @property
+    def last_trace(self) -> Sequence[str]:
+        """Return the way the last answer took, where the settings asked for one."""
+        ...
+
     async def request(
-        self, target: str | None, operation: str, params: dict[str, Any], *, timeout_s: float | None
+        self,
+        target: str | None,
+        operation: str,
+        params: dict[str, Any],
+        *,
+        timeout_s: float | None = None,
+        capabilities: list[str] | None = None,
+        session: str | None = None,
     ) -> object:
         """Call an operation and return its result."""
         ...
 
     def open_stream(
-        self, target: str | None, operation: str, params: dict[str, Any], *, timeout_s: float | None
+        self,
+        target: str | None,
+        operation: str,
+        params: dict[str, Any],
+        *,
+        timeout_s: float | None = None,
+        capabilities: list[str] | None = None,
+        session: str | None = None,
     ) -> Stream:
         """Call a streaming operation."""
+        ...
+
+    async def ask(self, method: str, *, at: str | None = None, arguments: Mapping[str, Any] | None = None) -> object:
+        """Ask a sentinel, by its physical path or the attached one, what it knows."""
         ...
 
     async def describe(self, address: str) -> dict[str, Any]:
@@ -86,6 +118,7 @@ class ClientSettings:
     node_id: str | None
     timeout_s: float
     observer: Observer | None
+    trace: bool = False
 
 
 Connect = Callable[[ClientSettings], AbstractAsyncContextManager[CallingClient]]
@@ -93,12 +126,29 @@ Connect = Callable[[ClientSettings], AbstractAsyncContextManager[CallingClient]]
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """Hold the options that decide how to attach; None where the flag wasn't given."""
+    """Hold the options that decide how to attach, None where the flag wasn't given, and whether calls are traced."""
 
     url: str | None = None
     config: str | None = None
     timeout_s: float | None = None
     verbose: int = 0
+    trace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """Say whom a call is for: the agent at an address or, where that is None, any that offers all `capabilities`."""
+
+    address: str | None
+    capabilities: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.address or f"whoever offers {' and '.join(self.capabilities)}"
+
+    @property
+    def asked_for(self) -> list[str] | None:
+        """Return the capabilities as a client takes them."""
+        return list(self.capabilities) or None
 
 
 @asynccontextmanager
@@ -111,7 +161,7 @@ async def attached(invocation: Invocation, flags: Flags) -> AsyncIterator[Callin
     """
     settings, level = _settings(invocation, flags)
     log = EnvelopeLog(output.diagnostic, level) if level else None
-    settings = ClientSettings(settings.url, settings.node_id, settings.timeout_s, log)
+    settings = replace(settings, observer=log, trace=flags.trace or log is not None)
     try:
         async with (invocation.connect or _connect)(settings) as client:
             yield client
@@ -143,28 +193,38 @@ def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingCli
         settings.url,
         node_id=settings.node_id,
         timeout_s=settings.timeout_s,
-        trace=settings.observer is not None,
+        trace=settings.trace,
         observer=settings.observer,
     )
     return client
 
 
-async def choose_target(client: CallingClient, words: CallWords, *, verb: str) -> str:
-    """Return the address to call: the one given, else the only one that offers the operation, said on stderr.
+def check_callee(words: CallWords, capabilities: Sequence[str]) -> None:
+    """Refuse a call that says twice whom it is for.
+
+    Raises:
+        UsageError: there is an address, and there are capabilities.
+    """
+    if words.target is not None and capabilities:
+        raise UsageError(f"{words.target} and --capability both say whom to ask", hint="leave one of them out")
+
+
+async def choose_callee(client: CallingClient, words: CallWords, capabilities: Sequence[str], *, verb: str) -> Callee:
+    """Return whom to call: who was named, else the only one that offers the operation, said on stderr.
 
     Raises:
         UsageError: several offer it; the message lists them.
         NoRoute: nobody does; the message names the nearest operations.
     """
-    if words.target is not None:
-        return words.target
+    if words.target is not None or capabilities:
+        return Callee(words.target, tuple(capabilities))
     offers = sorted({str(offer["address"]) for offer in await client.lookup(words.operation)})
     if len(offers) == 1:
         output.note(f"using {offers[0]} for {words.operation}")
-        return offers[0]
+        return Callee(offers[0])
     if offers:
         raise UsageError(
-            f"{len(offers)} agents offer {words.operation}: {_listed(offers)}",
+            f"{len(offers)} agents offer {words.operation}: {listed(offers)}",
             hint=f"name one: fame {verb} {offers[0]} {words.operation} …",
         )
     known = sorted(set(await client.operations()))
@@ -177,35 +237,38 @@ def _suggestion(operation: str, known: Sequence[str]) -> str:
     nearest = difflib.get_close_matches(operation, known, n=3)
     if nearest:
         return f"did you mean {' or '.join(nearest)}?"
-    return f"there is: {_listed(known)}"
+    return f"there is: {listed(known)}"
 
 
 @asynccontextmanager
-async def ask(client: CallingClient, target: str, words: CallWords) -> AsyncIterator[dict[str, Any]]:
+async def ask(client: CallingClient, callee: Callee, words: CallWords) -> AsyncIterator[dict[str, Any]]:
     """Make the params for a call in the block, and say clearly what the agent had against it.
 
     Raises:
         UsageError: an argument doesn't fit the operation's schema.
         RemoteError: the agent's answer, with the operations there are if it has no such one.
-        NoRoute: nobody serves the address.
+        NoRoute: nobody serves the address, or offers all of the capabilities.
     """
     try:
-        yield build_params(words, await _schema(client, target, words))
+        yield build_params(words, await _schema(client, callee, words))
     except RemoteError as error:
         if error.code == METHOD_NOT_FOUND:
-            raise await _unknown_operation(client, target, words.operation, error) from error
-        raise _with_place(target, words.operation, error) from error
+            raise await _unknown_operation(client, callee, words.operation, error) from error
+        raise with_place(callee, words.operation, error) from error
     except NoRoute as error:
-        hint = "check the address; is its agent running and attached?"
-        raise error if error.hint else NoRoute(error.message, hint=hint) from error
+        hint = "check the address; is its agent running and attached?" if callee.address else SEE_ALL
+        raise advised(error, hint) from error
 
 
-async def _schema(client: CallingClient, target: str, words: CallWords) -> Mapping[str, Any] | None:
-    """Ask the agent for the schema, but only where some argument needs it; None if it can't tell."""
+async def _schema(client: CallingClient, callee: Callee, words: CallWords) -> Mapping[str, Any] | None:
+    """Ask the agent for the schema, but only where some argument needs it; None if nobody can tell."""
     if not words.needs_schema:
         return None
+    address = callee.address or await _provider(client, callee.capabilities)
+    if address is None:
+        return None
     try:
-        described = await client.describe(target)
+        described = await client.describe(address)
     except RemoteError:  # an agent of another make, without agent.describe
         return None
     for operation in _operations_of(described):
@@ -215,38 +278,67 @@ async def _schema(client: CallingClient, target: str, words: CallWords) -> Mappi
     return None
 
 
+async def _provider(client: CallingClient, capabilities: Sequence[str]) -> str | None:
+    """Return the nearest address that offers all capabilities; None if the sentinel can't be asked.
+
+    Raises:
+        NoRoute: nobody offers them.
+    """
+    offers: list[list[str]] = []
+    for capability in capabilities:
+        try:
+            found = await client.ask("fabric.lookup", arguments={"capability": capability})
+        except UsageError:  # a plain Naylence sentinel
+            return None
+        rows = found if isinstance(found, list) else []
+        offers.append([str(row["address"]) for row in rows if isinstance(row, Mapping) and "address" in row])
+    for address in offers[0]:
+        if all(address in others for others in offers):
+            return address
+    raise NoRoute(f"nobody offers {' and '.join(capabilities)}", hint=SEE_ALL)
+
+
 def _operations_of(described: object) -> list[Mapping[str, Any]]:
     operations = described.get("operations") if isinstance(described, Mapping) else None
     return [entry for entry in operations if isinstance(entry, Mapping)] if isinstance(operations, list) else []
 
 
-async def _unknown_operation(client: CallingClient, target: str, operation: str, error: RemoteError) -> RemoteError:
+async def _unknown_operation(client: CallingClient, callee: Callee, operation: str, error: RemoteError) -> RemoteError:
     """Say which operations there are instead; an agent that doesn't attach them to its error is asked."""
     data = error.data if isinstance(error.data, Mapping) else {}
     names = data.get("operations")
     if not isinstance(names, list):
-        names = await _ask_names(client, target)
+        names = await _ask_names(client, callee.address)
     known = sorted({str(name) for name in names})
     nearest = difflib.get_close_matches(operation, known, n=1)
     guess = f"did you mean {nearest[0]}? " if nearest else ""
-    hint = f"{guess}there is: {_listed(known)}" if known else "and it doesn't say which ones it has"
-    return RemoteError(f"{target} has no operation {shown(operation)}", code=error.code, data=error.data, hint=hint)
+    hint = f"{guess}there is: {listed(known)}" if known else "and it doesn't say which ones it has"
+    return RemoteError(f"{callee} has no operation {shown(operation)}", code=error.code, data=error.data, hint=hint)
 
 
-async def _ask_names(client: CallingClient, target: str) -> list[object]:
+async def _ask_names(client: CallingClient, address: str | None) -> list[object]:
+    if address is None:
+        return []
     try:
-        described = await client.describe(target)
+        described = await client.describe(address)
     except FameError:  # the first error is the one that matters
         return []
     return [entry["name"] for entry in _operations_of(described) if "name" in entry]
 
 
-def _with_place(target: str, operation: str, error: RemoteError) -> RemoteError:
+def advised(error: NoRoute, hint: str = SEE_ALL) -> NoRoute:
+    """Return an error that says what to do, as `hint` does unless it says so already."""
+    return error if error.hint else NoRoute(error.message, hint=hint)
+
+
+def with_place(callee: object, operation: str, error: RemoteError) -> RemoteError:
+    """Say whose answer an error is."""
     kind = "wrong arguments: " if error.code == INVALID_PARAMS else ""
-    text = f"{target} {operation}: {kind}{error.message or f'failed with code {error.code}'}"
+    text = f"{callee} {operation}: {kind}{error.message or f'failed with code {error.code}'}"
     return RemoteError(text, code=error.code, data=error.data, hint=error.hint)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Write names with commas, not too many of them."""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more

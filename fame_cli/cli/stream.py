@@ -5,6 +5,7 @@ However it ends (the end mark, Ctrl-C, a reader that has seen enough), the strea
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import typer
@@ -12,11 +13,13 @@ import typer
 from fame_cli.cli import output, reader
 from fame_cli.cli.arguments import CallWords, parse_words
 from fame_cli.cli.options import (
+    CapabilityOption,
     ConfigOption,
     DebugOption,
     FormatOption,
     Invocation,
     JsonOption,
+    SessionOption,
     TimeoutOption,
     UrlOption,
     VerboseOption,
@@ -24,7 +27,7 @@ from fame_cli.cli.options import (
     invocation_of,
 )
 from fame_cli.cli.output import OutputFormat
-from fame_cli.cli.session import Flags, Stream, ask, attached, choose_target
+from fame_cli.cli.session import Flags, Stream, ask, attached, check_callee, choose_callee
 
 __all__ = ["stream"]
 
@@ -33,6 +36,8 @@ def stream(
     ctx: typer.Context,
     words: WordsArgument,
     json_text: JsonOption = None,
+    capability: CapabilityOption = None,
+    session: SessionOption = None,
     timeout: TimeoutOption = None,
     form: FormatOption = OutputFormat.text,
     url: UrlOption = None,
@@ -47,18 +52,34 @@ def stream(
 
     fame stream math2@fame.fabric fib_stream n=10
     fame stream fib_stream --verbose
+    fame stream --capability fame.capability.math fib_stream
     fame stream fib_stream n=1000 | head -3
     """
     request = parse_words(words, json_text, verb="stream", stdin=sys.stdin)
+    check_callee(request, capability or ())
     flags = Flags(url, config, timeout, verbose)
-    asyncio.run(_stream(invocation_of(ctx), request, flags, form))
+    asyncio.run(_stream(invocation_of(ctx), request, flags, form, capability or (), session))
 
 
-async def _stream(invocation: Invocation, request: CallWords, flags: Flags, form: OutputFormat) -> None:
+async def _stream(
+    invocation: Invocation,
+    request: CallWords,
+    flags: Flags,
+    form: OutputFormat,
+    capabilities: Sequence[str],
+    session: str | None,
+) -> None:
     async with attached(invocation, flags) as client:
-        target = await choose_target(client, request, verb="stream")
-        async with ask(client, target, request) as params:
-            items = client.open_stream(target, request.operation, params, timeout_s=flags.timeout_s)
+        callee = await choose_callee(client, request, capabilities, verb="stream")
+        async with ask(client, callee, request) as params:
+            items = client.open_stream(
+                callee.address,
+                request.operation,
+                params,
+                timeout_s=flags.timeout_s,
+                capabilities=callee.asked_for,
+                session=session,
+            )
             await _print_items(items, form)
 
 

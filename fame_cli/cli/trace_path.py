@@ -10,11 +10,11 @@ Nodes that don't know the extension pass the list on without a stamp. That is ne
 be read is left out, and times are only claimed between nodes that stamped both ways.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Hop", "Node", "Path", "links_passed", "read_path"]
+__all__ = ["Hop", "Node", "Path", "Step", "links_passed", "read_path", "read_steps"]
 
 _ARROWS = {"child": " → ", "peer": " ↔ ", "parent": " → ", "local": " → "}
 """How a stretch of the path is drawn, by the kind of the link the request came in by."""
@@ -67,6 +67,27 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """Hold one step of a call and its answer, in the order they were taken.
+
+    Args:
+        way: ``there``, ``in`` the provider, or ``back``.
+        sender: node id. receiver: node id; "" for the provider's own step.
+        link: what the sender is to the receiver: ``child``, ``peer`` or ``parent``; "" for the provider's own step.
+        time_us: microseconds in the provider, or, on the way back, on the link in both directions with the work of
+            passing on at either end; None where no clock tells. Those there are add up to the round trip.
+        sum_us: microseconds between request and answer on the receiver's own clock; None where it has no two stamps.
+    """
+
+    way: str
+    sender: str
+    receiver: str
+    link: str = ""
+    time_us: int | None = None
+    sum_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Stamp:
     node: str
     kind: str
@@ -100,6 +121,41 @@ def read_path(
         nodes[-1] = Node(agent, far.arrow, far.span_us)
     measured = tuple(_hops(nodes))
     return Path(tuple(nodes), measured, nodes[-1].span_us if answered else None)
+
+
+def read_steps(trace: Sequence[object], *, round_trip_us: int, client: str = "client") -> tuple[Step, ...]:
+    """Read every step of a call that was answered; () if the provider made no stamps, as those of other makes do.
+
+    Args:
+        trace: the list as it came with the reply; entries that aren't stamps are skipped.
+        round_trip_us: microseconds between sending the request and having the reply, on the caller's clock.
+        client: name of the caller's end.
+    """
+    stamps = _read_stamps(trace)
+    turn = _turn(stamps)
+    request = [stamp for stamp in stamps[:turn] if stamp.kind != "local"]
+    reply = stamps[turn:]
+    if not request or not reply:
+        return ()
+    first = client if request[0].kind == "child" else "?"  # a caller attaches as a child: somebody didn't stamp
+    senders = [first, *(stamp.node for stamp in request)]
+    steps = [Step("there", sender, stamp.node, stamp.kind) for sender, stamp in zip(senders, request, strict=False)]
+    asked = {stamp.node: stamp.at_us for stamp in reversed(request)}
+    measured = _since(reply[0], asked) or 0
+    steps.append(Step("in", reply[0].node, "", time_us=measured, sum_us=measured))
+    ends = [(stamp, _since(stamp, asked)) for stamp in reply[1:]]
+    ends.append((_Stamp(client, "parent" if first == client else "", 0), round_trip_us))
+    for before, (stamp, since) in zip(reply, ends, strict=True):
+        time = None if since is None else max(0, since - measured)
+        measured = max(measured, since or 0)
+        steps.append(Step("back", before.node if stamp.kind else "?", stamp.node, stamp.kind, time, since))
+    return tuple(steps)
+
+
+def _since(stamp: _Stamp, asked: Mapping[str, int]) -> int | None:
+    """Return the time from a node's first stamp to this one of its own; None if it has no such, or went backwards."""
+    since = stamp.at_us - asked.get(stamp.node, stamp.at_us + 1)
+    return since if since >= 0 else None
 
 
 def links_passed(trace: Sequence[object]) -> int:

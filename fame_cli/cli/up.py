@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from fame_cli.cli import output
+from fame_cli.cli import output, tables
 from fame_cli.cli.fabric import logs as log_lines
 from fame_cli.cli.fabric import state as states
 from fame_cli.cli.fabric.launch import Launch, stop_nodes
@@ -165,17 +165,8 @@ def ps(
     """List the nodes that `fame up` has started, and what has become of them."""
     found = states.all_states(states.state_root(invocation_of(ctx).environment()))
     rows = [_row(state, node) for state in found for node in state.nodes]
-    if form is OutputFormat.json:
-        output.result(rows, form)
-        return
-    if form is OutputFormat.ndjson:
-        for row in rows:
-            output.result(row, form)
-        return
-    titles = ("fabric", "node", "kind", "pid", "state", "at", "uptime")
-    cells = [[_cell(row.get(title)) for title in titles] for row in rows]
-    for line in _columns([[title.upper() for title in titles], *cells]):
-        output.data(line)
+    keys = ("fabric", "node", "kind", "pid", "state", "at", "uptime")
+    tables.show([key.upper() for key in keys], [[row.get(key) for key in keys] for row in rows], rows, form)
 
 
 def _row(state: FabricState, node: NodeState) -> dict[str, object]:
@@ -189,24 +180,9 @@ def _row(state: FabricState, node: NodeState) -> dict[str, object]:
         "pid": node.pid or None,
         "state": status,
         "at": node.place,
-        "uptime": None if uptime_s is None else _duration(uptime_s),
+        "uptime": None if uptime_s is None else tables.duration(uptime_s),
         "uptime_s": uptime_s,
     }
-
-
-def _cell(value: object) -> str:
-    return "-" if value in (None, "") else str(value)
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _duration(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
 def logs(

@@ -76,6 +76,71 @@ def test_an_empty_fabric_says_how_to_start_an_agent(fame: Fame) -> None:
     assert "no agent is attached; start one: fame agent --config" in fame("call", "add").stderr
 
 
+MATHS = "fame.capability.math"
+
+
+def test_a_capability_reaches_whoever_offers_it(fame: Fame) -> None:
+    fame.client.addresses = ("math1@fame.fabric", MATH2)
+    fame.client.capabilities = {MATHS: [MATH2]}
+    result = fame("call", "--capability", MATHS, "add", "x=3", "y=4")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "7\n", "")
+    assert fame.client.asked == ["attached fabric.lookup", f"{MATH2} describe", f"{MATH2} add"]
+
+
+def test_several_capabilities_want_one_that_offers_all(fame: Fame) -> None:
+    fame.client.addresses = ("math1@fame.fabric", MATH2)
+    fame.client.capabilities = {MATHS: ["math1@fame.fabric", MATH2], "fast": [MATH2]}
+    assert fame("call", "add", "x=3", "y=4", "--capability", MATHS, "--capability", "fast").stdout == "7\n"
+    assert f"{MATH2} describe" in fame.client.asked
+
+
+def test_a_capability_needs_no_lookup_where_every_value_is_json(fame: Fame) -> None:
+    fame.client.capabilities = {MATHS: [MATH2]}
+    fame("call", "--capability", MATHS, "add", "x:=3", "y:=4")
+    assert fame.client.asked == [f"{MATH2} add"]
+
+
+@pytest.mark.parametrize("value", ["x=3", "x:=3"])
+def test_a_capability_nobody_offers_has_exit_code_5_at_once(fame: Fame, value: str) -> None:
+    result = fame("call", "--capability", "a.b", "add", value)
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert result.stderr.endswith("; see what there is: fame ls\n")
+
+
+def test_an_address_and_a_capability_are_a_usage_error(fame: Fame) -> None:
+    result = fame("call", "--capability", MATHS, MATH2, "add")
+    assert result.exit_code == 2
+    assert result.stderr == f"fame: {MATH2} and --capability both say whom to ask; leave one of them out\n"
+    assert fame.client.settings is None
+
+
+def test_a_provider_without_the_operation_is_told_as_one(fame: Fame) -> None:
+    fame.client.capabilities = {MATHS: [MATH2]}
+    result = fame("call", "--capability", MATHS, "ad", "x:=1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f'fame: whoever offers {MATHS} has no operation "ad"; did you mean add?')
+
+
+def test_a_provider_that_lists_nothing_with_its_error_is_not_guessed(fame: Fame) -> None:
+    fame.client.capabilities = {MATHS: [MATH2]}
+    fame.client.failure = RemoteError("Method not found", code=-32601)
+    assert "and it doesn't say which ones it has" in fame("call", "--capability", MATHS, "add", "x:=1").stderr
+
+
+def test_a_plain_sentinel_cannot_be_asked_for_a_schema_so_values_are_guessed(fame: Fame) -> None:
+    fame.client.capabilities = {MATHS: [MATH2]}
+    fame.client.is_plain = True
+    fame("call", "--capability", MATHS, "echo", "value=3", "text=three")
+    assert fame.client.params == {"value": 3, "text": "three"}
+
+
+def test_the_session_goes_with_the_call(fame: Fame) -> None:
+    fame("call", MATH2, "add", "x:=3", "y:=4", "--session", "ada")
+    assert fame.client.session == "ada"
+    fame("call", MATH2, "add", "x:=3", "y:=4")
+    assert fame.client.session is None
+
+
 def test_an_unknown_operation_lists_what_the_agent_offers(fame: Fame) -> None:
     result = fame("call", MATH2, "ad", "x:=3")
     assert result.exit_code == 1

@@ -51,6 +51,13 @@ def test_help_lists_every_command_with_its_summary(fame: Fame) -> None:
         assert entry.summary in text
 
 
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_each_command_has_a_help_of_its_own(fame: Fame, name: str) -> None:
+    result = fame(name, "--help")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"Usage: fame {name} " in result.stdout
+
+
 def test_fame_alone_shows_the_help_and_is_a_usage_error(fame: Fame) -> None:
     result = fame()
     assert result.exit_code == 2

@@ -25,6 +25,16 @@ def test_without_a_target_the_operation_is_looked_up(fame: Fame) -> None:
     assert (result.stdout, result.stderr) == ("0\n1\n1\n", f"fame: using {MATH2} for fib_stream\n")
 
 
+def test_a_capability_reaches_whoever_offers_it(fame: Fame) -> None:
+    fame.client.capabilities = {"a.b": [MATH2]}
+    result = fame("stream", "--capability", "a.b", "--session", "ada", "fib_stream", "n=3")
+    assert (result.stdout, result.stderr, fame.client.session) == ("0\n1\n1\n", "", "ada")
+
+
+def test_an_address_and_a_capability_are_a_usage_error(fame: Fame) -> None:
+    assert fame("stream", "--capability", "a.b", MATH2, "ticks").exit_code == 2
+
+
 def test_objects_are_one_line_each(fame: Fame) -> None:
     assert fame("stream", MATH2, "ticks").stdout == '{"tick": 1, "of": ["é"]}\ntwo\n'
 

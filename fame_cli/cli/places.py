@@ -1,0 +1,64 @@
+"""Which place on the fabric a word means: an address as it stands, or the id of a sentinel, which has to be looked up.
+
+Sentinels are asked where they are known by their ids but reached by their paths; the attached one knows both of all
+(``fabric.graph``).
+"""
+
+import difflib
+
+from fame_cli.cli.answers import asked_graph
+from fame_cli.cli.arguments import shown
+from fame_cli.cli.session import CallingClient, listed
+from fame_cli.core import address
+from fame_cli.errors import NoRoute, RemoteProtocolError, UsageError
+
+__all__ = ["address_of", "check_place", "path_of"]
+
+SYSTEM = "__sys__"
+"""The participant that speaks for a sentinel."""
+
+
+def check_place(word: str) -> None:
+    """Refuse what can be neither an address nor the id of a sentinel, before anything is attached.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if "@" in word:
+        try:
+            address.parse(word)
+        except RemoteProtocolError as error:
+            raise UsageError(f"{shown(word)} is not an address", hint=error.hint) from error
+    elif not address.is_node_id(word):
+        hint = "write NAME@DOMAIN, e.g. math1@fame.fabric, or the id of a sentinel"
+        raise UsageError(f"{shown(word)} is neither an address nor an id", hint=hint)
+
+
+async def address_of(client: CallingClient, word: str) -> str:
+    """Return the address a word means: itself, or that of the sentinel of this id.
+
+    Raises:
+        NoRoute: no sentinel has the id.
+    """
+    if "@" in word:
+        return word
+    return address.physical(SYSTEM, await _path(client, word, "an agent's address has an @, e.g. math1@fame.fabric"))
+
+
+async def path_of(client: CallingClient, sentinel: str | None) -> str | None:
+    """Return the physical path of a sentinel, None for the attached one when no id is given.
+
+    Raises:
+        NoRoute: no sentinel has the id.
+    """
+    return None if sentinel is None else await _path(client, sentinel, "")
+
+
+async def _path(client: CallingClient, sentinel: str, advice: str) -> str:
+    graph = await asked_graph(client)
+    paths = {each.node: each.path for each in graph.sentinels}
+    if paths.get(sentinel):
+        return paths[sentinel]
+    nearest = difflib.get_close_matches(sentinel, paths, n=3)
+    there = f"did you mean {' or '.join(nearest)}?" if nearest else f"there is: {listed(sorted(paths))}"
+    raise NoRoute(f"no sentinel is called {shown(sentinel)}", hint=f"{there}; {advice}" if advice else there)
