@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 
+# Examples with a demo that runs by itself.
+DEMOS := peers mesh tree capabilities
+
 # The first usable Python; expanded only where an environment has to be made.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
@@ -12,7 +15,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 .PHONY: help setup check test test-core demo format clean
 
 help:
-	@echo 'make demo       two sentinels, two agents, one client: the example, start to end'
+	@echo 'make demo       the examples, each from start to end'
 	@echo 'make test       the whole suite'
 	@echo 'make test-core  the pure core alone, in seconds'
 	@echo 'make check      lint, format, types, import rules'
@@ -46,7 +49,9 @@ test-core: setup
 	$(BIN)/python -m pytest tests/core
 
 demo: setup
-	@$(MAKE) --no-print-directory -C examples/peers demo PYTHON=$(abspath $(BIN))/python
+	@for name in $(DEMOS); do \
+		$(MAKE) --no-print-directory -C "examples/$$name" demo PYTHON='$(abspath $(BIN))/python' || exit; \
+	done
 
 format: setup
 	$(BIN)/python -m ruff format .

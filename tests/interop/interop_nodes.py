@@ -9,6 +9,7 @@ user sees.
 import json
 import os
 import queue
+import re
 import secrets
 import signal
 import socket
@@ -25,7 +26,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
-__all__ = ["Cli", "Fabric", "FabricMaker", "NaylenceClient", "NodeProcess", "Sentinel", "World", "free_port"]
+__all__ = [
+    "Cli",
+    "Fabric",
+    "FabricMaker",
+    "NaylenceClient",
+    "NodeProcess",
+    "Sentinel",
+    "World",
+    "environment",
+    "eventually",
+    "free_port",
+    "items_of",
+    "result_of",
+]
 
 SCRIPTS = Path(__file__).parent / "naylence"
 START_S = 25.0
@@ -33,6 +47,7 @@ ANSWER_S = 40.0
 KEPT_LINES = 2000
 SHOWN_LINES = 60
 ATTACH = "fame/v1/attach"
+ENVELOPE_LINE = re.compile(r" ms [→←] |(Received|Forwarded|Sent) envelope")
 
 OUR_AGENT = '''
 """The counterpart of the Naylence agent: the same operations on our side."""
@@ -117,10 +132,15 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 class NodeProcess:
-    """One running node: its lines as they come, and a certain end."""
+    """One running node: its lines as they come, and a certain end.
+
+    Attributes:
+        envelopes: sent and received ones so far, for a node of either make that was told to show them.
+    """
 
     def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
         self.name = name
+        self.envelopes = 0
         self.log: deque[str] = deque(maxlen=KEPT_LINES)
         self.results: queue.Queue[dict[str, Any]] = queue.Queue()
         self._said_ready = threading.Event()
@@ -148,6 +168,8 @@ class NodeProcess:
     def _read(self, stream: IO[str]) -> None:
         for line in stream:
             self.log.append(line.rstrip())
+            if ENVELOPE_LINE.search(line):
+                self.envelopes += 1
             if line.startswith("READY "):
                 self._said_ready.set()
             if line.startswith('{"ok"'):
@@ -304,11 +326,20 @@ class Fabric:
     folder: Path
     processes: list[NodeProcess] = field(default_factory=list)
 
-    def naylence_sentinel(self, name: str, *, peer: Sentinel | None = None, port: int = 0) -> Sentinel:
-        """Start a Naylence sentinel; one that can't reach its peer at once ends itself."""
+    def naylence_sentinel(
+        self,
+        name: str,
+        *,
+        peer: Sentinel | None = None,
+        upstream: Sentinel | None = None,
+        port: int = 0,
+        show_envelopes: bool = False,
+    ) -> Sentinel:
+        """Start a Naylence sentinel; one that can't reach its peer or its parent at once ends itself."""
         node, port = self._id(name), port or free_port()
         arguments = ["--port", str(port), "--id", node, *(["--peer", peer.peer_url] if peer else [])]
-        return Sentinel(node, port, self._start_naylence(node, "sentinel.py", arguments))
+        arguments += ["--upstream", upstream.url] if upstream else []
+        return Sentinel(node, port, self._start_naylence(node, "sentinel.py", arguments, show_envelopes))
 
     def naylence_agent(
         self, name: str, at: Sentinel, *, capabilities: Sequence[str] = (), delivery: str = "at-most-once"
@@ -326,7 +357,14 @@ class Fabric:
         arguments = ["--id", node, "--url", at.url, "--delivery", delivery]
         return NaylenceClient(self._start_naylence(node, "client.py", arguments))
 
-    def our_sentinel(self, name: str, *, peers: Sequence[Sentinel | str] = ()) -> Sentinel:
+    def our_sentinel(
+        self,
+        name: str,
+        *,
+        peers: Sequence[Sentinel | str] = (),
+        upstream: Sentinel | None = None,
+        show_envelopes: bool = False,
+    ) -> Sentinel:
         """Start `fame sentinel --config FILE`; a peer is a sentinel, or the URL of one that is yet to come."""
         node, port = self._id(name), free_port()
         urls = [peer if isinstance(peer, str) else peer.peer_url for peer in peers]
@@ -335,6 +373,8 @@ class Fabric:
             "id": node,
             "listen": f"127.0.0.1:{port}",
             "peers": [{"direct_url": url} for url in urls],
+            "upstream": {"direct_url": upstream.url} if upstream else None,
+            "log": {"show_envelopes": show_envelopes},
             "security": {"profile": "open"},
         }
         return Sentinel(node, port, self._start_ours(node, "sentinel", config))
@@ -446,8 +486,11 @@ class Fabric:
     def _id(self, name: str) -> str:
         return f"{name}-{secrets.token_hex(4)}"
 
-    def _start_naylence(self, node: str, script: str, arguments: Sequence[str]) -> NodeProcess:
-        extra = {"FAME_SHOW_ENVELOPES": "true"} if os.environ.get("INTEROP_ENVELOPES") == "true" else {}
+    def _start_naylence(
+        self, node: str, script: str, arguments: Sequence[str], show_envelopes: bool = False
+    ) -> NodeProcess:
+        shown = show_envelopes or os.environ.get("INTEROP_ENVELOPES") == "true"
+        extra = {"FAME_SHOW_ENVELOPES": "true"} if shown else {}
         command = [self.python, str(SCRIPTS / script), *arguments]
         return self._keep(NodeProcess(node, command, env=environment(extra), cwd=SCRIPTS))
 
@@ -488,6 +531,20 @@ class World:
     near: Sentinel
     far: Sentinel
     client: NaylenceClient
+
+
+def result_of(outcome: Mapping[str, Any]) -> Any:
+    """Return what a Naylence client got; it must have got something."""
+    assert outcome["ok"], outcome
+    return outcome["result"]
+
+
+def items_of(outcome: Mapping[str, Any]) -> list[Any]:
+    """Return the items a Naylence client got; the stream must have ended well."""
+    assert outcome["ok"], outcome
+    items = outcome["items"]
+    assert isinstance(items, list)
+    return items
 
 
 class FabricMaker:
