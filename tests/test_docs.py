@@ -33,7 +33,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = sorted(
     path
-    for folder in (ROOT, *(ROOT / name for name in ("docs", "docs/adr", "examples/peers", "benchmarks")))
+    for folder in (ROOT, ROOT / "docs", ROOT / "docs/adr", ROOT / "benchmarks", *(ROOT / "examples").iterdir())
     for path in folder.glob("*.md")
 )
 ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
@@ -247,7 +247,7 @@ def test_the_readme_opens_with_the_demo_and_the_tests() -> None:
 # YAML and Python
 
 
-@pytest.mark.parametrize("text", blocks(README, "yaml"), ids=["sentinel", "agent", "operations", "http"])
+@pytest.mark.parametrize("text", blocks(README, "yaml"), ids=["sentinel", "agent", "mesh", "operations", "http"])
 def test_each_config_of_the_readme_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "node.yaml"
     file.write_text(text, encoding="utf-8")
