@@ -36,6 +36,9 @@ MAX_INCARNATION = 2**53 - 2
 MAX_NAMESAKES = 64
 """Instances under our own id that are remembered."""
 
+MOST_BYTES = 65_536
+"""Bytes in one message of the mesh, about: less than what a neighbour takes unless it was told to take little."""
+
 SUMMARY_ENTRY_BYTES = 56
 """What an entry of a summary takes beside the id, at most."""
 
@@ -90,7 +93,7 @@ def _point(state: NodeState, mesh: Mesh, before: Link, after: Link | None) -> No
 
 
 def _forget_link(mesh: Mesh, link: Link) -> None:
-    for memory in (mesh.known, mesh.owed, mesh.asked):
+    for memory in (mesh.known, mesh.owed, mesh.asked, mesh.summed_up):
         memory.pop(link, None)
 
 
@@ -120,13 +123,13 @@ def ask(state: NodeState, link: Link, now: float) -> None:
 
 
 def _most_bytes(state: NodeState) -> int:
-    return state.settings.max_message_bytes * 3 // 4 - 1024
+    return min(state.settings.max_message_bytes * 3 // 4 - 1024, MOST_BYTES)
 
 
 def on_summary(state: NodeState, link: Link, summary: MeshSummary, now: float) -> None:
     """Take what a neighbour has; what it lacks goes out at the end of the turn, what we lack we ask for."""
     mesh = state.mesh
-    if mesh is None or mesh.links.get(link.remote_id) is not link:
+    if mesh is None or mesh.links.get(link.remote_id) is not link or not _is_in_turn(mesh, link, summary, now):
         return
     known = mesh.known.setdefault(link, {})
     for node_id in [n for n in known if _in_range(n, summary)]:
@@ -144,6 +147,23 @@ def on_summary(state: NodeState, link: Link, summary: MeshSummary, now: float) -
             mesh.owe(link, node_id, now)
     if lacking:
         ask(state, link, now)
+
+
+def _is_in_turn(mesh: Mesh, link: Link, summary: MeshSummary, now: float) -> bool:
+    """Tell whether a summary is to be heard: who asks for everything time and again gets it now and then.
+
+    A neighbour sends one a second at most, its pieces one after the other; half a second leaves room for a slow link.
+    """
+    since, follows = mesh.summed_up.get(link, (float("-inf"), ""))
+    if summary.after:
+        if summary.after != follows:
+            return False
+    elif now - since < ASK_S / 2:
+        return False
+    else:
+        since = now
+    mesh.summed_up[link] = (since, summary.upto)
+    return True
 
 
 def _in_range(node_id: str, summary: MeshSummary) -> bool:

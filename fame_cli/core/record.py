@@ -280,6 +280,7 @@ class Mesh:
         known: link → id → version that neighbour has. A link is missing until its first summary is complete.
         owed: link → ids that neighbour may lack news of.
         asked: link → when it got our summary last.
+        summed_up: link → when its last summary began, and the id the next piece has to follow on.
         hops: id → how it is reached; those out of reach are missing.
         flush_at: when `owed` is due; None while nothing is.
         changed: True when links have changed in this turn; `stale` from the next turn until hops are computed again.
@@ -293,6 +294,7 @@ class Mesh:
     known: dict[Link, dict[str, Version]] = field(default_factory=dict)
     owed: dict[Link, dict[str, None]] = field(default_factory=dict)
     asked: dict[Link, float] = field(default_factory=dict)
+    summed_up: dict[Link, tuple[float, str]] = field(default_factory=dict)
     hops: dict[str, Hop] = field(default_factory=dict)
     flush_at: float | None = None
     changed: bool = False

@@ -58,7 +58,7 @@ class RouteTable:
         self._offers: dict[str, dict[str, Ways]] = {}
         self._names: dict[Link, dict[Name, None]] = {}
         self._cache: dict[str, Way | None] = {}
-        self._turn = 0
+        self._turns: dict[str, int] = {}
 
     # Names
 
@@ -168,7 +168,7 @@ class RouteTable:
         if here:
             pool = [way for way in pool if isinstance(way, Link)]
         if pool:
-            return self._choose([(to, way) for way in pool], key)[1]
+            return self._choose([(to, way) for way in pool], key, to)[1]
         if not address.path:
             return None  # for this origin, or here: for another there may be one, so it isn't remembered
         if len(self._cache) >= MAX_CACHED:
@@ -208,14 +208,18 @@ class RouteTable:
         self, capabilities: Iterable[str], origin: Link, key: str = "", *, here: bool = False
     ) -> tuple[str, Way] | None:
         """Pick a provider as `balance` says, see `find`; never over `origin`."""
+        capabilities = list(capabilities)
         found = self.providers(capabilities, origin)
         if here:
             found = [provider for provider in found if isinstance(provider[1], Link)]
-        return self._choose(found, key) if found else None
+        return self._choose(found, key, " ".join(capabilities)) if found else None
 
-    def _choose(self, candidates: list[tuple[str, Way]], key: str) -> tuple[str, Way]:
-        self._turn += 1
-        return choose(candidates, self.balance, key, self._turn)
+    def _choose(self, candidates: list[tuple[str, Way]], key: str, wanted: str) -> tuple[str, Way]:
+        """Pick one. What is wanted has turns of its own: two that are called alternately would each get one member."""
+        if wanted not in self._turns and len(self._turns) >= MAX_CACHED:
+            self._turns.clear()
+        self._turns[wanted] = turn = self._turns.get(wanted, -1) + 1
+        return choose(candidates, self.balance, key, turn)
 
     def _pool_members(self, address: Address, origin: Link) -> list[Way]:
         pools = self._pools.get(address.participant, {})

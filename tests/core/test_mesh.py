@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from core_rig import PROPERTY, Json, Rig, frames, make_envelope, types
@@ -197,6 +198,30 @@ def test_a_summary_shows_who_lacks_what(theirs: list[int], owed: bool, asked: bo
     assert ("MeshUpdate" in said, "MeshSummary" in said) == (owed, asked)
 
 
+def test_who_asks_for_everything_time_and_again_gets_it_now_and_then() -> None:
+    rig = Rig()
+    rig.do(rig.core.bind(MATH))
+    peer = rig.peer("s2", ours=True)
+    answered = 0
+    for _ in range(30):  # three seconds
+        rig.feed(peer, summary_of({}))
+        rig.advance(0.1)
+        answered += len(frames(rig.said(peer), "MeshUpdate"))
+    assert 3 <= answered <= 6
+
+
+def test_a_piece_of_a_summary_that_does_not_follow_on_another_is_passed_over() -> None:
+    rig = Rig()
+    peer = rig.peer("s2", ours=True)
+    rig.feed(peer, summary_of({}, upto="s0"))
+    rig.feed(peer, summary_of({}, after="s00"))
+    rig.settle()
+    assert frames(rig.said(peer), "MeshUpdate") == []
+    rig.feed(peer, summary_of({}, after="s0"))
+    rig.settle()
+    assert len(frames(rig.said(peer), "MeshUpdate")) == 1
+
+
 def test_a_neighbour_gets_no_more_than_one_summary_a_second() -> None:
     rig = Rig()
     peer = rig.peer("s2", ours=True)
@@ -211,8 +236,9 @@ def test_a_neighbour_gets_no_more_than_one_summary_a_second() -> None:
 # Changes
 
 
-@pytest.mark.parametrize("mesh", [four(), full(5)], ids=["ring", "full mesh"])
-def test_a_change_passes_each_link_at_most_once_a_direction(mesh: MeshRig) -> None:
+@pytest.mark.parametrize("make", [four, lambda: full(5)], ids=["ring", "full mesh"])
+def test_a_change_passes_each_link_at_most_once_a_direction(make: Callable[[], MeshRig]) -> None:
+    mesh = make()
     mesh.bind("s1", MATH)
     mesh.run()
     assert mesh.agree()

@@ -438,7 +438,7 @@ class Relays(RuleBasedStateMachine):
 
 
 TestRelays = Relays.TestCase
-TestRelays.settings = settings(PROPERTY, max_examples=15, stateful_step_count=25)
+TestRelays.settings = settings(PROPERTY, max_examples=12, stateful_step_count=20)
 
 
 # Records

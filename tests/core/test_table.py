@@ -185,6 +185,16 @@ def test_a_member_out_of_reach_gets_no_calls() -> None:
     assert {table.find("math@fame.fabric", STRANGER) for _ in range(4)} == {FAR}
 
 
+def test_two_pools_called_alternately_each_give_all_members_their_turn() -> None:
+    table = RouteTable("/s1")
+    links = [Link(number, LinkKind.CHILD, remote_id=f"a{number}", segment=f"a{number}") for number in (1, 2)]
+    for pool in ("x@*.d", "y@*.d"):
+        for link in links:
+            table.bind(pool, link)
+    met = {(to, table.find(to, LOCAL)) for _ in range(2) for to in ("x@d", "y@d")}
+    assert len(met) == 4
+
+
 def test_a_member_of_two_pools_that_match_gets_one_turn() -> None:
     table = table_of_s1()
     for pool in ("math@*.fabric", "math@*.fame.fabric"):
