@@ -41,7 +41,10 @@ class Name(msgspec.Struct, frozen=True):
 
 
 class Neighbour(msgspec.Struct, frozen=True):
-    """Hold one open link of a sentinel; `cost` counts between sentinels, `age_s` is in seconds."""
+    """Hold one link of a sentinel; `cost` counts between sentinels, `age_s` is in seconds.
+
+    In state ``dialing`` there is none yet: `path` is the URL that is tried, `reason` why it can't be reached.
+    """
 
     node: str
     kind: str = ""
@@ -53,6 +56,7 @@ class Neighbour(msgspec.Struct, frozen=True):
     age_s: float = 0.0
     state: str = "open"
     extensions: list[str] = []
+    reason: str = ""
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -58,6 +58,8 @@ async def _peers(invocation: Invocation, flags: Flags, at: str | None, form: Out
 
 
 def _row(link: Neighbour) -> tuple[object, ...]:
+    if link.state == "dialing":  # its path is the URL that is tried
+        return (link.node, link.kind, "", None, link.state, link.dialed, "", link.path)
     return (
         link.node,
         link.kind,

@@ -42,7 +42,7 @@ async def address_of(client: CallingClient, word: str) -> str:
     """
     if "@" in word:
         return word
-    return address.physical(SYSTEM, await _path(client, word, "an agent's address has an @, e.g. math1@fame.fabric"))
+    return address.physical(SYSTEM, await _path(client, word, "(an agent's address has an @, e.g. math1@fame.fabric)"))
 
 
 async def path_of(client: CallingClient, sentinel: str | None) -> str | None:
@@ -57,8 +57,10 @@ async def path_of(client: CallingClient, sentinel: str | None) -> str | None:
 async def _path(client: CallingClient, sentinel: str, advice: str) -> str:
     graph = await asked_graph(client)
     paths = {each.node: each.path for each in graph.sentinels}
+    if any(each.node == sentinel and each.hops is None for each in graph.sentinels):
+        raise NoRoute(f"{shown(sentinel)} is out of reach", hint="see which links there are: fame graph")
     if paths.get(sentinel):
         return paths[sentinel]
     nearest = difflib.get_close_matches(sentinel, paths, n=3)
     there = f"did you mean {' or '.join(nearest)}?" if nearest else f"there is: {listed(sorted(paths))}"
-    raise NoRoute(f"no sentinel is called {shown(sentinel)}", hint=f"{there}; {advice}" if advice else there)
+    raise NoRoute(f"no sentinel is called {shown(sentinel)}", hint=f"{there} {advice}" if advice else there)

@@ -25,7 +25,7 @@ from fame_cli.cli.session import Flags, attached
 
 __all__ = ["routes"]
 
-TITLES = ("DESTINATION", "NEXT HOP", "PATH", "HOPS", "AGE")
+TITLES = ("DESTINATION", "NEXT HOP", "PATH", "HOPS", "COST", "AGE")
 
 KINDS = ("address", "pool", "capability", "path")
 """In the order in which they are listed."""
@@ -83,6 +83,7 @@ def _row(route: Route) -> Sequence[object]:
         route.next_hop,
         " → ".join(route.via),
         route.hops,
+        route.cost,
         tables.duration(route.age_s),
     )
 

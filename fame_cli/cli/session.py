@@ -16,7 +16,7 @@ from fame_cli.cli import output
 from fame_cli.cli.arguments import CallWords, build_params, shown
 from fame_cli.cli.options import Invocation
 from fame_cli.cli.verbose import EnvelopeLog
-from fame_cli.errors import ConnectError, FameError, NoRoute, RemoteError, UsageError
+from fame_cli.errors import FameError, NoRoute, RemoteError, UsageError
 
 __all__ = [
     "METHOD_NOT_FOUND",
@@ -41,7 +41,6 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 _MOST_NAMES = 20
 SEE_ALL = "see what there is: fame ls"
-_START_ONE = "start one: fame sentinel --config peer1.yaml"
 
 Observer = Callable[[str, bytes, float], None]
 """Sees each envelope: ``out`` or ``in``, its bytes, and seconds on the loop's clock."""
@@ -165,8 +164,6 @@ async def attached(invocation: Invocation, flags: Flags) -> AsyncIterator[Callin
     try:
         async with (invocation.connect or _connect)(settings) as client:
             yield client
-    except ConnectError as error:
-        raise error if error.hint else ConnectError(error.message, hint=_START_ONE) from error
     finally:
         for line in log.summary() if log else ():
             output.diagnostic(line)

@@ -131,11 +131,15 @@ def _bring_up(launch: Launch, state: FabricState, interrupts: Interrupts, limit_
             return False
         if deadline is not None and time.monotonic() > deadline:
             missing = ", ".join(launch.missing())
-            raise DeadlineExceeded(f"not ready within {limit_s:g} s: {missing}", hint="see: fame logs")
+            if launch.lacks_only_peers:
+                output.note(f"{missing}: not all peers are there after {limit_s:g} s; they are tried again")
+                break
+            hint = f"all are stopped; see: fame logs --file {states.shown(Path(state.file))}"
+            raise DeadlineExceeded(f"not ready within {limit_s:g} s: {missing}", hint=hint)
         if not launch.is_ready:
             time.sleep(POLL_S)
     what_next = "Ctrl-C stops it" if limit_s is None else f"stop it: fame down {states.shown(Path(state.file))}"
-    for node in state.nodes if limit_s is not None else ():
+    for node in [node for node in state.nodes if node.is_ready] if limit_s is not None else ():
         output.note(f"{node.name} is ready at {node.place}")
     output.note(f"{state.name} is up, {_counted(state)}; {what_next}")
     return True

@@ -15,13 +15,14 @@ from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW
 from fame_cli.core.frames import Meta, NodeAttach, NodeAttachAck, NodeHeartbeat
 from fame_cli.core.gate import Gate, Refusal
 from fame_cli.core.link import Link, LinkKind
-from fame_cli.core.mesh import join, leave
+from fame_cli.core.mesh import join, leave, set_cost
 from fame_cli.core.publish import publish
 from fame_cli.core.reach import settle
 from fame_cli.core.session import ACCEPT_DEADLINE_S, ATTACH_DEADLINE_S, HEARTBEAT_S, Event, Session, State, fire
 from fame_cli.core.stacking import stack_prefix
 from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import DEFAULT_ROUTE
+from fame_cli.core.topology import MAX_COST
 
 __all__ = ["close", "end", "on_attach", "on_attach_ack", "open_link", "retired"]
 
@@ -44,13 +45,14 @@ def open_link(state: NodeState, link: Link, now: float) -> Session:
         instance_id=state.settings.instance_id,
         accepted_logicals=list(state.settings.logicals),
     )
-    send(state, session, frame, corr_id=session.attach_corr, meta=_offer(state), anonymous=True)
+    send(state, session, frame, corr_id=session.attach_corr, meta=_offer(state, link), anonymous=True)
     return session
 
 
-def _offer(state: NodeState) -> Meta:
+def _offer(state: NodeState, link: Link) -> Meta:
     extensions = list(state.settings.extensions)
-    return {"fame.ext": extensions, "fame.window": OUR_WINDOW, "fame.instance": state.settings.instance_id}
+    own = {"fame.ext": extensions, "fame.window": OUR_WINDOW, "fame.instance": state.settings.instance_id}
+    return own | {"fame.cost": link.cost} if state.settings.routes else own
 
 
 def _negotiate(state: NodeState, session: Session, meta: Meta | None) -> None:
@@ -61,6 +63,9 @@ def _negotiate(state: NodeState, session: Session, meta: Meta | None) -> None:
     session.link.extensions = frozenset(state.settings.extensions).intersection(
         name for name in offered if isinstance(name, str)
     )
+    cost: Any = (meta or {}).get("fame.cost")
+    if session.link.meshes and isinstance(cost, int):
+        session.link.cost = max(session.link.cost, min(cost, MAX_COST))
     window: Any = (meta or {}).get("fame.window")
     if "window" in session.link.extensions and isinstance(window, int):
         session.flow.resize(min(max(window, SPEC_WINDOW), 65_536), OUR_WINDOW, OUR_UNIT_BYTES)
@@ -98,7 +103,7 @@ def on_attach(state: NodeState, session: Session, envelope: Envelope, gate: Gate
         target_physical_path=state.table.path,
         routing_epoch=session.epoch,
     )
-    meta = _offer(state) if link.is_ours else None
+    meta = _offer(state, link) if link.is_ours else None
     send(state, session, ack, corr_id=envelope.corr_id, trace_id=envelope.trace_id, meta=meta, anonymous=True)
     _opened(state, session, Event.ATTACHED, now)
 
@@ -131,6 +136,7 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
         known, link.segment = before, before.segment
     if known.dialed != link.dialed and not child and not _survives(state, link):
         send(state, state.sessions[known], NodeHeartbeat(), corr_id=state.new_id())  # is it alive? else this ends it
+        set_cost(state, known, link.cost, now)
         return Refusal("DUPLICATE_LINK", "already linked the other way round")
     _replace(state, known, link, now)
     return None
@@ -149,6 +155,7 @@ def _settle_twin(state: NodeState, link: Link, now: float) -> Refusal | None:
     if not same and (known.dialed or link.is_ours):
         return Refusal("NAMESAKE", f"another sentinel called {link.remote_id} is attached")
     if same and not known.dialed and not _survives(state, link):
+        set_cost(state, known, link.cost, now)
         return Refusal("DUPLICATE_LINK", f"{link.remote_id} is linked already")
     _replace(state, known, link, now)
     return None
@@ -157,6 +164,7 @@ def _settle_twin(state: NodeState, link: Link, now: float) -> Refusal | None:
 def _replace(state: NodeState, known: Link, link: Link, now: float) -> None:
     """End a link that a newer one replaces: at once, or after its last call where both ends know both links."""
     session = state.sessions[known]
+    link.cost = max(link.cost, known.cost)
     if known.meshes and known.dialed != link.dialed and session.state is State.OPEN:
         fire(session, Event.DRAIN)
         session.replaced_at = now
@@ -188,6 +196,9 @@ def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: f
     )
     if not ack.accepted or not whole:
         link.remote_id = ack.target_system_id or ""
+        twin = state.table.peers.get(link.remote_id) if ack.code == "DUPLICATE_LINK" else None
+        if twin is not None:
+            set_cost(state, twin, link.cost, now)
         code = ack.code or ("REFUSED" if not ack.accepted else "INVALID_ACK")
         state.effects.append(LinkRefused(link, code, ack.reason or "the answer to our attach lacks an id or a path"))
         end(state, session, CLOSE_NORMAL, "")

@@ -44,17 +44,19 @@ def is_eligible(way: Way, origin: Link) -> bool:
     return link is not None and (link is not origin or link is LOCAL)
 
 
-def choose(candidates: list[tuple[T, Way]], balance: Balance, key: str, turn: int) -> tuple[T, Way]:
+def choose(candidates: list[tuple[T, Way]], balance: Balance, key: str, turn: int, node_id: str = "") -> tuple[T, Way]:
     """Pick one of several providers that are all within reach; hearsay only where there is nothing else.
 
     Args:
         candidates: at least one.
         key: of the session for ``sticky``, of the envelope for ``random``.
         turn: a number that grows by one with each choice.
+        node_id: of the sentinel that chooses. ``sticky`` chooses a sentinel first and one of its own providers then, so
+            that all sentinels choose alike.
     """
     known = [candidate for candidate in candidates if not is_hearsay(candidate[1])] or candidates
     if balance == "sticky":
-        return max(known, key=lambda candidate: _draw(f"{key} {candidate[0]} {_name(candidate[1])}"))
+        return max(known, key=lambda candidate: _lots(key, candidate, node_id))
     if balance == "nearest":
         nearest = min(rank(way)[:2] for _, way in known)
         known = [candidate for candidate in known if rank(candidate[1])[:2] == nearest]
@@ -63,10 +65,14 @@ def choose(candidates: list[tuple[T, Way]], balance: Balance, key: str, turn: in
     return known[turn % len(known)]
 
 
+def _lots(key: str, candidate: tuple[object, Way], node_id: str) -> tuple[bytes, bytes]:
+    """Return what a session draws for a provider: one lot for its sentinel, one for itself there."""
+    name, way = candidate
+    if isinstance(way, Origin):
+        return _draw(f"{key} {way.node_id}"), b""
+    return _draw(f"{key} {node_id}"), _draw(f"{key} {name} {way.segment or way.remote_id}")
+
+
 def _draw(text: str) -> bytes:
-    """Return a lot for a session and a provider; a checksum won't do, because it deals the same shares to all keys."""
+    """Return a lot; a checksum won't do, because it deals the same shares to all keys."""
     return blake2b(text.encode(), digest_size=8).digest()
-
-
-def _name(way: Way) -> str:
-    return way.node_id if isinstance(way, Origin) else way.segment or way.remote_id

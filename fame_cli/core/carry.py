@@ -110,7 +110,7 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
         refuse(state, origin, envelope, "NO_ROUTE", f"nothing called {envelope.to} is known here")
         return False
     if _is_spent(origin, envelope):
-        _give_up(state, origin, envelope, None, "HOP_LIMIT", f"too many hops to {envelope.to or 'a provider'}")
+        _give_up(state, origin, envelope, None, "HOP_LIMIT", _spent(state, envelope))
         return False
     if enter(state, origin, out.link, envelope, now) is None:
         clash(state, origin, envelope)
@@ -129,7 +129,7 @@ def _pass_answer(
         state.note("stale_answer_dropped", "debug", to=envelope.to, link=out.link.number)  # it would choke (spec 6.5)
         return False
     if _is_spent(origin, envelope):
-        _give_up(state, origin, envelope, call, "HOP_LIMIT", f"too many hops to {envelope.to or 'a provider'}")
+        _give_up(state, origin, envelope, call, "HOP_LIMIT", _spent(state, envelope))
         return False
     sent = _send_on(state, origin, out, envelope, data, now)
     if sent is False:
@@ -137,6 +137,10 @@ def _pass_answer(
     elif call is not None:
         _answer_passed(state, envelope, call, now)
     return sent is None and is_paced(origin, envelope)
+
+
+def _spent(state: NodeState, envelope: Envelope) -> str:
+    return f"no hops left at {state.settings.node_id} on the way to {envelope.to or 'a provider'}"
 
 
 def _is_spent(origin: Link, envelope: Envelope) -> bool:

@@ -22,7 +22,7 @@ from fame_cli.core.session import State
 from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import Name
 
-__all__ = ["ask", "drop_offers", "flush", "join", "leave", "on_summary", "on_update"]
+__all__ = ["ask", "drop_offers", "flush", "join", "leave", "on_summary", "on_update", "set_cost"]
 
 ASK_S = 1.0
 """Seconds between two summaries to one neighbour."""
@@ -62,6 +62,17 @@ def join(state: NodeState, link: Link, now: float) -> None:
         mesh.links_changed(now)
         mesh.spread(mesh.own.node_id, now)
     ask(state, link, now)
+
+
+def set_cost(state: NodeState, link: Link, cost: int, now: float) -> None:
+    """Make a link as dear as the end that didn't make it says, if that is dearer."""
+    mesh = state.mesh
+    if mesh is None or cost <= link.cost or mesh.links.get(link.remote_id) is not link:
+        return
+    link.cost = cost
+    mesh.own.links.put(link.remote_id, cost, now)
+    mesh.links_changed(now)
+    mesh.spread(mesh.own.node_id, now)
 
 
 def leave(state: NodeState, link: Link, now: float) -> None:

@@ -33,7 +33,7 @@ from fame_cli.core.frames import (
 from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.mesh import flush
-from fame_cli.core.publish import begin, publish
+from fame_cli.core.publish import begin, farewell, publish
 from fame_cli.core.reach import digest_meta, forget_lost, settle
 from fame_cli.core.session import HEARTBEAT_S, SILENCE_S, Event, Session, State, fire
 from fame_cli.core.state import NodeState, Settings, credit_back, send
@@ -286,7 +286,9 @@ class NodeCore:
         return self._effects()
 
     def drain(self) -> list[Effect]:
-        """Close every link in good order (spec 2.4: code 1000)."""
+        """Close every link in good order (spec 2.4: code 1000); a sentinel says goodbye to the mesh first."""
+        farewell(self._state)
+        flush(self._state, self._state.now)
         for session in self.sessions():
             if session.state is State.OPEN:
                 fire(session, Event.DRAIN)

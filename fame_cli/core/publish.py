@@ -12,7 +12,7 @@ from fame_cli.core.record import BOUND, HEARSAY, Mesh, Record
 from fame_cli.core.state import NodeState
 from fame_cli.core.table import DEFAULT_ROUTE, Name
 
-__all__ = ["begin", "check_conflict", "publish"]
+__all__ = ["begin", "check_conflict", "farewell", "publish"]
 
 
 def begin(state: NodeState) -> None:
@@ -26,6 +26,17 @@ def begin(state: NodeState) -> None:
         state.mesh.outdone.clear()
     state.move(f"/{settings.node_id}")
     publish(state, [state.table.path, *state.table.names()], state.now)
+
+
+def farewell(state: NodeState) -> None:
+    """Take back whatever this sentinel has said of itself: it goes, and nobody need remember it."""
+    mesh = state.mesh
+    if mesh is None:
+        return
+    for section in (mesh.own.links, mesh.own.offers):
+        for name, _ in list(section.items()):
+            section.put(name, None, state.now)
+    mesh.spread(mesh.own.node_id, state.now)
 
 
 def publish(state: NodeState, names: Iterable[Name], now: float) -> None:

@@ -68,13 +68,19 @@ def forget_lost(state: NodeState, now: float) -> None:
     if mesh is None:
         return
     settle(state, now)
-    for record in [r for r in mesh.records.values() if r.lost_at is not None and now - r.lost_at >= FORGET_S]:
+    for record in [r for r in mesh.records.values() if _is_forgettable(r, now)]:
         drop_offers(state, record, now)
         del mesh.records[record.node_id]
         del state.table.origins[record.node_id]
         for known in mesh.known.values():
             known.pop(record.node_id, None)
         state.note("record_forgotten", "debug", node=record.node_id)
+
+
+def _is_forgettable(record: Record, now: float) -> bool:
+    """Tell whether a sentinel is long out of reach, or has said goodbye."""
+    said_goodbye = bool(record.links.version) and not len(record.links) and not len(record.offers)
+    return record.lost_at is not None and (said_goodbye or now - record.lost_at >= FORGET_S)
 
 
 # The digest

@@ -17,7 +17,7 @@ from fame_cli.core.state import NodeState
 from fame_cli.core.table import DEFAULT_ROUTE, Name
 from fame_cli.core.topology import cost_of, way_to
 
-__all__ = ["OPERATION", "Graph", "Row", "graph", "links", "lookup", "names", "routes"]
+__all__ = ["OPERATION", "Graph", "Row", "graph", "links", "lookup", "missing_link", "names", "routes"]
 
 Row = dict[str, object]
 
@@ -49,10 +49,28 @@ def links(state: NodeState, now: float) -> list[Row]:
             "age_s": round(now - session.opened, 3),
             "state": "open" if session.state is State.OPEN else "draining",
             "extensions": sorted(link.extensions),
+            "reason": "",
         }
         for link, session in state.sessions.items()
         if session.is_open
     ]
+
+
+def missing_link(url: str, kind: LinkKind, reason: str) -> Row:
+    """Make the row of a neighbour that is dialled and can't be reached; `path` is where it should be, its URL."""
+    return {
+        "node": "",
+        "kind": kind.value,
+        "path": url,
+        "plain": False,
+        "mesh": False,
+        "dialed": True,
+        "cost": 1,
+        "age_s": 0.0,
+        "state": "dialing",
+        "extensions": [],
+        "reason": reason,
+    }
 
 
 def lookup(state: NodeState, capability: str, now: float) -> list[Row]:
@@ -194,11 +212,13 @@ def _sentinel(state: NodeState, mesh: Mesh, record: Record, now: float) -> Row:
         "hops": len(way) - 1 if way else None,
         "age_s": round(now - record.heard_at, 3),
         "incarnation": record.incarnation,
-        "offers": len(record.offers),
+        "offers": sum(not is_path(text) for text, _ in record.offers.items()),
     }
 
 
 def _edges(records: list[Record]) -> list[Row]:
+    """List the links; half is one that an end doesn't list, or of which nothing is known but from out of reach."""
+    lost = {record.node_id for record in records if record.lost_at is not None}
     listed = {(record.node_id, other): cost for record in records for other, cost in record.links.items()}
     pairs = sorted({(min(pair), max(pair)) for pair in listed if pair[0] != pair[1]})
     return [
@@ -206,7 +226,7 @@ def _edges(records: list[Record]) -> list[Row]:
             "a": a,
             "b": b,
             "cost": cost_of(listed.get((a, b), 1), listed.get((b, a), 1)),
-            "half": (a, b) not in listed or (b, a) not in listed,
+            "half": (a, b) not in listed or (b, a) not in listed or (a in lost and b in lost),
         }
         for a, b in pairs
     ]

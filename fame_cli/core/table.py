@@ -219,7 +219,7 @@ class RouteTable:
         if wanted not in self._turns and len(self._turns) >= MAX_CACHED:
             self._turns.clear()
         self._turns[wanted] = turn = self._turns.get(wanted, -1) + 1
-        return choose(candidates, self.balance, key, turn)
+        return choose(candidates, self.balance, key, turn, self.node_id)
 
     def _pool_members(self, address: Address, origin: Link) -> list[Way]:
         pools = self._pools.get(address.participant, {})

@@ -261,7 +261,7 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
     except (InvalidURI, ValueError) as error:  # ValueError: a port or a host that can't be
         raise ConnectError(f"not a WebSocket URL: {url}", hint="write ws://host:port/fame/v1/attach/ws/…") from error
     except TimeoutError as error:
-        raise ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s") from error
+        raise ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s", hint="is it a sentinel?") from error
     except socket.gaierror as error:
         raise ConnectError(f"there is no host called {name}", hint="check the URL") from error
     except OSError as error:
@@ -269,10 +269,10 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
             told = error.strerror or str(error) or type(error).__name__
             raise ConnectError(f"can't connect to {host}: {told}", hint="check the URL: ws:// or wss://?") from error
         raise ConnectError(
-            f"no sentinel listens on {host}", hint="start one: fame sentinel --config peer1.yaml"
+            f"no sentinel listens on {host}", hint=f"start one: fame sentinel --listen {host}"
         ) from error
     except (InvalidHandshake, WebSocketException, EOFError) as error:
-        raise ConnectError(f"{host} doesn't speak WebSocket: {error}") from error
+        raise ConnectError(f"{host} doesn't speak WebSocket: {error}", hint="is it a sentinel's port?") from error
     assert isinstance(connection, _DialedLink)
     return WebSocketTransport(connection, turn)
 

@@ -21,6 +21,7 @@ from fame_cli.core.envelope import MAX_MESSAGE_BYTES, encode_json
 from fame_cli.core.link import LinkKind
 from fame_cli.errors import (
     CallCancelled,
+    ConnectError,
     DeadlineExceeded,
     FameError,
     LinkLost,
@@ -96,7 +97,8 @@ class Client:
     Args:
         url: attach URL of any sentinel, without the node id.
         node_id: this client's id; a fresh one when None.
-        timeout_s: seconds to wait for an answer, or for each item of a stream, unless a call says otherwise; > 0.
+        timeout_s: seconds to wait for the sentinel, for an answer, or for each item of a stream, unless a call says
+            otherwise; > 0.
         trace: True to have the nodes on the way of every call write themselves down, see `last_trace`.
         observer: sees every envelope, see `Observer`.
         max_message_bytes: largest envelope.
@@ -133,7 +135,13 @@ class Client:
         node = Node(self._node_id, observer=self._observer, max_message_bytes=self._max_message_bytes)
         await node.__aenter__()
         try:
-            _, transport = await attach(node, self.url, LinkKind.PARENT)
+            async with asyncio.timeout(self.timeout_s):
+                _, transport = await attach(node, self.url, LinkKind.PARENT)
+        except TimeoutError as error:
+            await node.__aexit__(None, None, None)
+            raise ConnectError(
+                f"{self.url} didn't answer within {self.timeout_s:g} s", hint="is it a sentinel?"
+            ) from error
         except BaseException:
             await node.__aexit__(None, None, None)
             raise

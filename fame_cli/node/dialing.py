@@ -56,10 +56,11 @@ async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[L
 
 
 class AttachRefused(AdmissionRefused):
-    """Report a NodeAttachAck that says no, with its code and the id of who said it ("" if it didn't tell)."""
+    """Report a NodeAttachAck that says no, with its code, its URL and the id of who said it ("" if it didn't tell)."""
 
     def __init__(self, url: str, refusal: LinkRefused) -> None:
         super().__init__(f"{url} refused the link: {refusal.reason or refusal.code} ({refusal.code})")
+        self.url = url
         self.code = refusal.code
         self.remote_id = refusal.link.remote_id
 
@@ -72,12 +73,14 @@ async def keep_attached(node: Node, url: str, kind: LinkKind, cost: int = 1) -> 
         try:
             link, transport = await attach(node, url, kind, cost)
         except FameError as error:
+            node.dialing[url] = (kind, str(error))
             loud = failures in (0, 10) and not _is_duplicate(error)
             log_event("link_failed", "warning" if loud else "debug", url=url, reason=str(error))
             failures += 1
             if isinstance(error, AttachRefused) and not await _settle(node, error):
                 wait = delays(random.random)
         else:
+            node.dialing.pop(url, None)
             failures, opened = 0, time.monotonic()
             await transport.wait_closed()
             if time.monotonic() - opened >= STEADY_S:
@@ -100,6 +103,7 @@ async def _settle(node: Node, error: AttachRefused) -> bool:
         node.perform(node.core.rename(name))
         return False
     if _is_duplicate(error):
+        node.dialing.pop(error.url, None)
         if error.remote_id not in node.core.table.peers:  # the other side still holds a link that we have lost
             await asyncio.sleep(DUPLICATE_RETRY_S)
         await _while_linked(node, error.remote_id)

@@ -59,6 +59,7 @@ class Node:
     Attributes:
         core: the decisions; its verbs go through `perform`.
         attached: set while the upstream link is open.
+        dialing: what the node tries to reach, and can't so far: URL → what it is to us, and why not.
         ending: True once the node has begun to end; nothing new is started then.
     """
 
@@ -80,6 +81,7 @@ class Node:
         self.core = NodeCore(settings, new_id, stamp, now=self.started)
         self.turn = Turn()
         self.attached = asyncio.Event()
+        self.dialing: dict[str, tuple[LinkKind, str]] = {}
         self.ending = False
         self._observer = observer
         self._loop = asyncio.get_running_loop()

@@ -47,8 +47,9 @@ class SystemAgent(Agent):
 
     @operation(name="fabric.links")
     def links(self, offset: int = 0) -> list[Row]:
-        """List the attached neighbours."""
-        return self._page(report.links(self._node.core.state, time.monotonic()), offset)
+        """List the attached neighbours, and those this sentinel dials and can't reach."""
+        dialing = [report.missing_link(url, kind, reason) for url, (kind, reason) in self._node.dialing.items()]
+        return self._page(report.links(self._node.core.state, time.monotonic()) + dialing, offset)
 
     @operation(name="fabric.graph")
     def graph(self, offset: int = 0) -> report.Graph:

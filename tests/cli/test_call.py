@@ -196,11 +196,10 @@ def test_no_answer_in_time_has_exit_code_6(fame: Fame) -> None:
     assert fame("call", MATH2, "add", "--timeout", "5").exit_code == 6
 
 
-def test_no_sentinel_says_how_to_start_one(fame: Fame) -> None:
-    fame.client.refuses = ConnectError("no sentinel at ws://127.0.0.1:8000")
+def test_no_sentinel_has_exit_code_7_and_says_what_to_do(fame: Fame) -> None:
+    fame.client.refuses = ConnectError("no sentinel listens there", hint="start one: fame sentinel")
     result = fame("call", MATH2, "add")
-    assert result.exit_code == 7
-    assert result.stderr.endswith("; start one: fame sentinel --config peer1.yaml\n")
+    assert (result.exit_code, result.stderr) == (7, "fame: no sentinel listens there; start one: fame sentinel\n")
 
 
 URL = "ws://127.0.0.1:1/fame/v1/attach/ws/downstream"

@@ -63,12 +63,12 @@ def test_an_unknown_sentinel_gets_the_nearest_names_and_exit_code_5(fame: Fame) 
     result = fame("describe", "s33")
     assert (result.exit_code, result.stdout) == (5, "")
     assert result.stderr == (
-        'fame: no sentinel is called "s33"; did you mean s3?; an agent\'s address has an @, e.g. math1@fame.fabric\n'
+        'fame: no sentinel is called "s33"; did you mean s3? (an agent\'s address has an @, e.g. math1@fame.fabric)\n'
     )
 
 
 def test_an_unknown_sentinel_like_no_other_gets_all_names(fame: Fame) -> None:
-    assert 'no sentinel is called "math1"; there is: s1, s2, s3, s9; an agent' in fame("describe", "math1").stderr
+    assert 'no sentinel is called "math1"; there is: s1, s2, s3, s9 (an agent' in fame("describe", "math1").stderr
 
 
 @pytest.mark.parametrize("word", ["math1@", "@x", "a b@x", "math1@fame fabric", "a/b", "", ".."])

@@ -13,20 +13,20 @@ def test_addresses_and_pools_are_listed_with_their_way(fame: Fame) -> None:
     result = fame("routes")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "DESTINATION        NEXT HOP     PATH          HOPS  AGE\n"
-        "math1@fame.fabric  math-agent1  s1            0     3m07s\n"
-        "math3@fame.fabric  s2           s1 → s2 → s3  2     12s\n"
+        "DESTINATION        NEXT HOP     PATH          HOPS  COST  AGE\n"
+        "math1@fame.fabric  math-agent1  s1            0     0     3m07s\n"
+        "math3@fame.fabric  s2           s1 → s2 → s3  2     2     12s\n"
     )
     assert fame.client.asked == ["attached fabric.routes"]
 
 
 def test_all_shows_capabilities_and_paths_and_the_kind_of_each(fame: Fame) -> None:
     assert fame("routes", "--all").stdout == (
-        "KIND        DESTINATION               NEXT HOP     PATH          HOPS  AGE\n"
-        "address     math1@fame.fabric         math-agent1  s1            0     3m07s\n"
-        "address     math3@fame.fabric         s2           s1 → s2 → s3  2     12s\n"
-        "capability  op:add math2@fame.fabric  s2           s1 → s2       1     12s\n"
-        "path        /s2                       s2           s1 → s2       1     12s\n"
+        "KIND        DESTINATION               NEXT HOP     PATH          HOPS  COST  AGE\n"
+        "address     math1@fame.fabric         math-agent1  s1            0     0     3m07s\n"
+        "address     math3@fame.fabric         s2           s1 → s2 → s3  2     2     12s\n"
+        "capability  op:add math2@fame.fabric  s2           s1 → s2       1     1     12s\n"
+        "path        /s2                       s2           s1 → s2       1     1     12s\n"
     )
 
 
@@ -89,10 +89,17 @@ def test_a_sentinel_whose_path_nobody_knows_is_as_good_as_unknown(fame: Fame) ->
 
 
 def test_a_sentinel_that_is_out_of_reach_says_so_with_exit_code_5(fame: Fame) -> None:
-    fame.client.answers["fabric.routes"] = NoRoute("nobody serves __sys__@/s9")
     result = fame("routes", "--at", "s9")
     assert (result.exit_code, result.stderr) == (
-        5, "fame: nobody serves __sys__@/s9; see who is there: fame graph\n",
+        5, 'fame: "s9" is out of reach; see which links there are: fame graph\n',
+    )  # fmt: skip
+
+
+def test_a_sentinel_that_goes_out_of_reach_meanwhile_says_so_with_exit_code_5(fame: Fame) -> None:
+    fame.client.answers["fabric.routes"] = NoRoute("nobody serves __sys__@/s1/s3")
+    result = fame("routes", "--at", "s3")
+    assert (result.exit_code, result.stderr) == (
+        5, "fame: nobody serves __sys__@/s1/s3; see who is there: fame graph\n",
     )  # fmt: skip
 
 

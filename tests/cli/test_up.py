@@ -516,5 +516,5 @@ def test_up_and_down_say_nothing_on_stdout(console: Fame, file: Path) -> None:
         """)
     )
     result = console("up", "-d", str(file))
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (3, "")
     assert "node s1 ended with exit code 3" in result.stderr

@@ -266,7 +266,8 @@ class Trio:
 def offer_of(instance: str, *, sentinel: bool = True) -> Json:
     """Make the `meta` with which a node of ours offers its extensions; only a sentinel offers the mesh."""
     extensions = [name for name in EXTENSIONS if sentinel or name != "mesh"]
-    return {"fame.ext": extensions, "fame.window": 256, "fame.instance": instance}
+    own: Json = {"fame.ext": extensions, "fame.window": 256, "fame.instance": instance}
+    return own | {"fame.cost": 1} if sentinel else own
 
 
 def attach_of(

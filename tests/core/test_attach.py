@@ -614,3 +614,55 @@ def test_the_names_of_a_neighbour_in_the_mesh_are_out_of_use_at_once_when_its_li
     assert only_frame(rig.said(client))["code"] == "LINK_LOST"
     rig.feed(client, make_request(CLIENT))
     assert only_frame(rig.said(client))["code"] == "NO_ROUTE"
+
+
+# What a link costs
+
+
+def cost_in_record(rig: Rig, name: str) -> int | None:
+    mesh = rig.core.state.mesh
+    assert mesh is not None
+    return mesh.own.links.get(name)
+
+
+@pytest.mark.parametrize(("theirs", "counts"), [(7, 7), (1, 2), (-3, 2), (10**9, 1_000_000), ("dear", 2), (None, 2)])
+def test_the_dearer_opinion_of_a_link_counts(theirs: object, counts: int) -> None:
+    rig = Rig()
+    link = Link(99, LinkKind.PEER, dialed=True, cost=2)
+    rig.do(rig.core.link_opened(link, rig.now))
+    [attach] = rig.said(link)
+    assert attach["meta"]["fame.cost"] == 2
+    ack = ack_of(attach, "s2", "/s2", None, ours=True)
+    ack["meta"] = offer_of("instance-of-s2") | {"fame.cost": theirs}
+    rig.feed(link, ack)
+    assert (link.cost, cost_in_record(rig, "s2")) == (counts, counts)
+
+
+def test_a_link_refused_as_a_duplicate_leaves_its_cost_to_the_one_that_stays() -> None:
+    rig = Rig("s1")
+    stays = rig.dialed_peer("s2", ours=True)
+    late = rig.open(LinkKind.PEER, "s2")
+    attach = attach_of("s2", LinkKind.PEER, ours=True)
+    attach["meta"] = offer_of("instance-of-s2") | {"fame.cost": 7}
+    rig.feed(late, attach)
+    assert only_frame(rig.said(late))["code"] == "DUPLICATE_LINK"
+    assert (stays.cost, cost_in_record(rig, "s2")) == (7, 7)
+
+
+def test_whose_link_is_refused_as_a_duplicate_keeps_its_opinion_of_the_cost() -> None:
+    rig = Rig("s2")
+    stays = rig.peer("s1", ours=True)
+    late = Link(99, LinkKind.PEER, dialed=True, cost=5)
+    rig.do(rig.core.link_opened(late, rig.now))
+    [attach] = rig.said(late)
+    frame = {"type": "NodeAttachAck", "ok": False, "code": "DUPLICATE_LINK", "targetSystemId": "s1"}
+    rig.feed(late, make_envelope(frame, corrId=attach["corrId"]))
+    assert (stays.cost, cost_in_record(rig, "s1")) == (5, 5)
+
+
+def test_a_link_that_takes_the_place_of_another_is_as_dear_as_the_dearer() -> None:
+    rig = Rig("s1")
+    first = rig.peer("s2", ours=True)
+    first.cost = 9
+    late = rig.dialed_peer("s2", ours=True)
+    assert late.cost == 9

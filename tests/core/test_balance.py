@@ -166,6 +166,18 @@ def test_calls_at_random_get_to_everybody() -> None:
     assert sum(served(mesh).values()) == 30
 
 
+@given(st.integers(0, 1000))
+@PROPERTY
+def test_all_sentinels_choose_the_same_sentinel_for_a_session(number: int) -> None:
+    """One that has two of the providers itself, one that has the third, and one that has none."""
+    key = f"session-{number}"
+    two = [("a", CHILD), ("a", OTHER_CHILD)]
+    at_s1 = choose([*two, ("a", NEAR)], "sticky", key, 0, "s1")[1]
+    at_s3 = choose([("a", CHILD), ("a", Origin("s1", link=VIA, distance=1))], "sticky", key, 0, "s3")[1]
+    at_s9 = choose([("a", NEAR), ("a", Origin("s1", link=VIA, distance=2))], "sticky", key, 0, "s9")[1]
+    assert (at_s1 is NEAR) == (at_s3 is CHILD) == (at_s9 is NEAR)
+
+
 def test_calls_of_one_session_get_to_one_provider_and_sessions_to_all() -> None:
     mesh = pool("sticky")
     for number in range(30):

@@ -198,3 +198,25 @@ def test_hearsay_is_in_no_conflict_with_the_owner() -> None:
     rig.do(rig.core.bind(MATH))
     rig.advance(2)
     assert rig.noted("address_conflict") == []
+
+
+def test_who_goes_in_good_order_says_goodbye_and_is_forgotten_at_once() -> None:
+    mesh = MeshRig("s1", "s2", "s3")
+    mesh.chain("s1", "s2", "s3")
+    mesh.bind("s3", MATH)
+    mesh.run()
+    leaver = mesh.nodes["s3"]
+    mesh.do(leaver, leaver.core.drain())
+    mesh.advance(3)
+    for name in ("s1", "s2"):
+        table = mesh.nodes[name].core.table
+        assert "s3" not in table.origins
+        assert table.ways(MATH) == ()
+
+
+def test_a_leaf_has_nobody_to_say_goodbye_to() -> None:
+    rig = Rig("c", routes=False)
+    parent = rig.parent("s1", path="/s1/c", ours=True)
+    rig.said(parent)
+    rig.do(rig.core.drain())
+    assert rig.said(parent) == []

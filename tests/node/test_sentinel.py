@@ -392,3 +392,45 @@ def test_a_sentinel_cannot_attach_below_its_own_id() -> None:
             assert root.node.link_count() == 0
 
     bounded(main())
+
+
+def test_a_neighbour_that_is_dialled_in_vain_is_listed_with_the_reason() -> None:
+    async def main() -> None:
+        url = f"ws://127.0.0.1:{free_port()}/fame/v1/attach/ws/peer"
+        async with Sentinel(id="s1", listen=LOOPBACK, peers=[(url, 3)]) as sentinel, Client(sentinel.url) as client:
+            await until(lambda: url in sentinel.node.dialing)
+            rows = await client.ask("fabric.links")
+            [row] = [row for row in rows if row["state"] == "dialing"]
+            assert (row["path"], row["kind"]) == (url, "peer")
+            assert "no sentinel listens" in row["reason"]
+
+    bounded(main())
+
+
+def test_what_does_not_fit_into_one_answer_is_told_page_by_page() -> None:
+    async def main() -> None:
+        async with Sentinel(id="s1", listen=LOOPBACK, max_message_bytes=4096) as sentinel:
+            for number in range(60):
+                sentinel.node.perform(sentinel.node.core.bind(f"math{number}@fame.fabric"))
+            async with Client(sentinel.url) as client:
+                for method in ("fabric.names", "fabric.routes"):
+                    rows: list[dict[str, object]] = []
+                    while page := await client.ask(method, arguments={"offset": len(rows)}):
+                        assert len(page) < 60
+                        rows += page
+                    assert len({str(row.get("address", row.get("destination"))) for row in rows}) >= 60
+
+    bounded(main())
+
+
+def test_a_client_waits_no_longer_for_a_sentinel_than_it_was_told() -> None:
+    async def main() -> None:
+        with socket.socket() as silent:  # takes connections and says nothing
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            url = f"ws://127.0.0.1:{silent.getsockname()[1]}/fame/v1/attach/ws/downstream"
+            with pytest.raises(ConnectError, match=r"didn't answer within 0.05 s"):
+                async with Client(url, timeout_s=0.05):
+                    pass
+
+    bounded(main())

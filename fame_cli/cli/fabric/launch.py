@@ -24,7 +24,11 @@ STARTED = "node_started"
 
 
 class NodeDied(FameError):
-    """Report that a node ended before the fabric was up."""
+    """Report that a node ended before the fabric was up; the exit code is the node's own."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message, hint="all others are stopped")
+        self.exit_code = exit_code
 
 
 @dataclass(slots=True)
@@ -80,6 +84,12 @@ class Launch:
     def is_over(self) -> bool:
         """Tell whether every node has ended."""
         return len(self.ended) == len(self._nodes)
+
+    @property
+    def lacks_only_peers(self) -> bool:
+        """Tell whether whoever isn't ready is a sentinel that works, but for peers outside that aren't there."""
+        missing = [node for node in self._nodes if not node.state.is_ready]
+        return all(node.takes_links and node.task.kind == "sentinel" for node in missing)
 
     def missing(self) -> list[str]:
         """Return the names of the nodes that aren't ready."""
@@ -145,7 +155,7 @@ class Launch:
             return
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         said = f": {node.last_words}" if node.last_words else ""
-        raise NodeDied(f"node {node.task.name} {how} before all nodes were ready{said}")
+        raise NodeDied(f"node {node.task.name} {how} before all nodes were ready{said}", code if code > 0 else 1)
 
 
 def stop_nodes(nodes: Sequence[NodeState], *, hurry: Callable[[], bool] = lambda: False) -> None:
