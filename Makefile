@@ -7,17 +7,21 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 # Examples with a demo that runs by itself.
 DEMOS := peers mesh tree capabilities
 
+# Random meshes that `make sim` breaks and mends.
+SEEDS ?= 2000
+
 # The first usable Python; expanded only where an environment has to be made.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-core demo format clean
+.PHONY: help setup check test test-core sim demo format clean
 
 help:
 	@echo 'make demo       the examples, each from start to end'
 	@echo 'make test       the whole suite'
 	@echo 'make test-core  the pure core alone, in seconds'
+	@echo 'make sim        more random meshes than `make test` runs; SEEDS=5000 says how many'
 	@echo 'make check      lint, format, types, import rules'
 	@echo 'make format     format, and mend what a tool can'
 	@echo 'make setup      make $(VENV) with all of it inside (the others do so by themselves)'
@@ -47,6 +51,9 @@ test: setup
 
 test-core: setup
 	$(BIN)/python -m pytest tests/core
+
+sim: setup
+	FAME_SIM_SEEDS='$(SEEDS)' $(BIN)/python -m pytest -q tests/sim/test_mesh.py -k random
 
 demo: setup
 	@for name in $(DEMOS); do \

@@ -172,12 +172,13 @@ async def asked_all(client: CallingClient, method: str, kind: type[T], *, at: st
 
 async def asked_graph(client: CallingClient, *, at: str | None = None) -> Graph:
     """Ask a sentinel for the topology, page by page to its end; errors as `asked`."""
-    whole = await asked(client, "fabric.graph", Graph, at=at)
-    page = whole
-    while page.sentinels:
-        offset = {"offset": len(whole.sentinels)}
+    whole = page = await asked(client, "fabric.graph", Graph, at=at)
+    while page.sentinels or page.links or page.plain:
+        offset = {"offset": len(whole.sentinels) + len(whole.links) + len(whole.plain)}
         page = await asked(client, "fabric.graph", Graph, at=at, arguments=offset)
-        whole = Graph(whole.node, whole.sentinels + page.sentinels, whole.links + page.links, whole.plain + page.plain)
+        whole.sentinels.extend(page.sentinels)
+        whole.links.extend(page.links)
+        whole.plain.extend(page.plain)
     return whole
 
 

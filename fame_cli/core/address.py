@@ -41,7 +41,7 @@ class Address(NamedTuple):
         return f"{self.participant}@{self.host}{self.path}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65_536)
 def parse(text: str) -> Address:
     """Split an address at its last ``@`` and check every part.
 

@@ -11,11 +11,11 @@ themselves, where the last bind wins and nothing stops a loop. So those of us th
 one after the other (`_wait_s`), and not at all when the peer has it from another of us. A child is never told anything.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 
 from fame_cli.core.address import physical
 from fame_cli.core.balance import is_hearsay
-from fame_cli.core.envelope import ACK
+from fame_cli.core.envelope import ACK, encode_json
 from fame_cli.core.frames import AddressBind, AddressUnbind, CapabilityAdvertise, CapabilityWithdraw
 from fame_cli.core.link import Link, LinkKind, Origin, Way, next_link
 from fame_cli.core.session import Session
@@ -31,6 +31,11 @@ STAGGER_S = 1.0
 """Seconds between the turns of sentinels that tell their plain peers of one name: binds that cross would make a loop.
 
 What a plain neighbour said waits one turn more, for others of its kind to say first that they know."""
+
+
+MOST_CAPABILITIES = 512
+MOST_BYTES = 32_768
+"""Capabilities in one frame, and bytes they take there, about."""
 
 
 def plain_peer(link: Link) -> bool:
@@ -121,9 +126,24 @@ def _tell_one(state: NodeState, session: Session, names: list[Name], now: float)
         elif not plain:
             _unbind(state, session, name)
     for address, capabilities in lost.items():
-        _say(state, session, CapabilityWithdraw(capabilities=capabilities, address=address))
+        for part in _parts(capabilities):
+            _say(state, session, CapabilityWithdraw(capabilities=part, address=address))
     for address, capabilities in gained.items():
-        _say(state, session, CapabilityAdvertise(capabilities=capabilities, address=address))
+        for part in _parts(capabilities):
+            _say(state, session, CapabilityAdvertise(capabilities=part, address=address))
+
+
+def _parts(capabilities: list[str]) -> Iterator[list[str]]:
+    """Divide what doesn't fit into one frame: a sentinel of ours takes no more than so many at once."""
+    part: list[str] = []
+    size = 0
+    for capability in capabilities:
+        if len(part) >= MOST_CAPABILITIES or size > MOST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(capability)
+        size += len(encode_json(capability))
+    yield part
 
 
 def _exports(state: NodeState, session: Session, name: Name, now: float) -> bool:

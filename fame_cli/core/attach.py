@@ -203,6 +203,11 @@ def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: f
         state.effects.append(LinkRefused(link, code, ack.reason or "the answer to our attach lacks an id or a path"))
         end(state, session, CLOSE_NORMAL, "")
         return
+    if link.kind is LinkKind.PARENT and _is_cycle(state, ack.assigned_path or ""):
+        reason = f"its path {ack.target_physical_path} lies below this sentinel: their upstreams form a circle"
+        state.effects.append(LinkRefused(link, "UPSTREAM_CYCLE", reason))
+        end(state, session, CLOSE_NORMAL, "upstreams form a circle")
+        return
     _negotiate(state, session, envelope.meta)
     link.remote_id = link.segment = ack.target_system_id or ""
     link.remote_path = ack.target_physical_path or ""
@@ -219,6 +224,11 @@ def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: f
         _take_path(state, ack.assigned_path or "", now)
     session.next_beat = now + HEARTBEAT_S
     _opened(state, session, Event.ACCEPTED, now)
+
+
+def _is_cycle(state: NodeState, assigned: str) -> bool:
+    """Tell whether a parent is one of our own descendants: its path holds our id, and paths would grow for ever."""
+    return state.settings.routes and state.settings.node_id in assigned.split("/")[1:-1]
 
 
 def _take_path(state: NodeState, path: str, now: float) -> None:

@@ -76,6 +76,9 @@ def on_control(state: NodeState, session: Session, envelope: Envelope, now: floa
             _answer(state, session, envelope, AddressUnbindAck(ok=True, ref_id=envelope.id, address=address))
         case CapabilityAdvertise() | CapabilityWithdraw():
             _offer_changed(state, session, envelope, now)
+        case CapabilityAdvertiseAck() as ack if not ack.accepted:
+            reason = ack.reason or ack.code or "no reason given"
+            state.note("offer_refused", "warning", address=ack.address, reason=reason)
         case AddressBindAck(ref_id=ref) as ack:
             name = session.unanswered.pop(ref or "", None)
             if isinstance(name, str):

@@ -22,7 +22,7 @@ from fame_cli.core.session import State
 from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import Name
 
-__all__ = ["ask", "drop_offers", "flush", "join", "leave", "on_summary", "on_update", "set_cost"]
+__all__ = ["ask", "flush", "forget", "join", "leave", "on_summary", "on_update", "set_cost"]
 
 ASK_S = 1.0
 """Seconds between two summaries to one neighbour."""
@@ -30,8 +30,14 @@ ASK_S = 1.0
 MAX_RECORDS = 16_384
 """Records of other sentinels kept; one more is passed over."""
 
+LOST_S = 2.0
+"""Seconds out of reach after which a record has to make room, if there is none: it may have come just now."""
+
 MAX_INCARNATION = 2**53 - 2
 """Incarnations above aren't taken: every JSON reader can hold up to this. Whoever can't outdo it takes another id."""
+
+RENAME_S = 30.0
+"""Seconds between two times this sentinel takes another id."""
 
 MAX_NAMESAKES = 64
 """Instances under our own id that are remembered."""
@@ -50,10 +56,14 @@ RECORD_BYTES = 512
 
 
 def join(state: NodeState, link: Link, now: float) -> None:
-    """Take a link to a sentinel of ours that has opened; another one to the same sentinel is used no more."""
+    """Take a link to a sentinel of ours that has opened; beside another one that is in use it stays in reserve."""
     mesh = state.mesh
     assert mesh is not None
     before = mesh.links.get(link.remote_id)
+    session = state.sessions.get(before) if before is not None else None
+    if session is not None and session.state is State.OPEN:
+        ask(state, link, now)  # the other end may have chosen this one
+        return
     mesh.links[link.remote_id] = link
     if before is not None:
         _forget_link(mesh, before)
@@ -140,7 +150,7 @@ def _most_bytes(state: NodeState) -> int:
 def on_summary(state: NodeState, link: Link, summary: MeshSummary, now: float) -> None:
     """Take what a neighbour has; what it lacks goes out at the end of the turn, what we lack we ask for."""
     mesh = state.mesh
-    if mesh is None or mesh.links.get(link.remote_id) is not link or not _is_in_turn(mesh, link, summary, now):
+    if mesh is None or not link.meshes or not _is_in_turn(mesh, link, summary, now):
         return
     known = mesh.known.setdefault(link, {})
     for node_id in [n for n in known if _in_range(n, summary)]:
@@ -167,7 +177,7 @@ def _is_in_turn(mesh: Mesh, link: Link, summary: MeshSummary, now: float) -> boo
     """
     since, follows = mesh.summed_up.get(link, (float("-inf"), ""))
     if summary.after:
-        if summary.after != follows:
+        if summary.after != follows or (summary.upto and summary.upto <= summary.after):
             return False
     elif now - since < ASK_S / 2:
         return False
@@ -233,28 +243,45 @@ def _flush_link(state: NodeState, mesh: Mesh, link: Link, node_ids: Iterable[str
 def on_update(state: NodeState, link: Link, update: MeshUpdate, now: float) -> None:
     """Take news from a neighbour and have the others told."""
     mesh = state.mesh
-    if mesh is None or mesh.links.get(link.remote_id) is not link:
+    if mesh is None or not link.meshes:
         return
-    for message in update.records:
-        if not (is_node_id(message.id) and is_node_id(message.instance) and 0 < message.incarnation <= MAX_INCARNATION):
-            state.note("record_refused", "warning", node=message.id[:128], link=link.number)
-        elif message.id == mesh.own.node_id:
-            _heard_of_ourselves(state, mesh, link, message, now)
-        else:
-            _take(state, mesh, link, message, now)
+    refused = [message.id for message in update.records if not _take_in(state, mesh, link, message, now)]
+    if refused:
+        state.note("record_refused", "warning", node=refused[0][:128], link=link.number, records=len(refused))
+
+
+def _take_in(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now: float) -> bool:
+    """Take one record; False when it can't be, or there is no room for it."""
+    if not (is_node_id(message.id) and is_node_id(message.instance) and 0 < message.incarnation <= MAX_INCARNATION):
+        return False
+    if message.id == mesh.own.node_id:
+        _heard_of_ourselves(state, mesh, link, message, now)
+        return True
+    if message.id not in mesh.records and not _has_room(state, mesh, message.id, now):
+        return False
+    _take(state, mesh, link, message, now)
+    return True
+
+
+def _has_room(state: NodeState, mesh: Mesh, node_id: str, now: float) -> bool:
+    """Make room for a record: one of a neighbour always has some, others take it from what is out of reach."""
+    if len(mesh.records) < MAX_RECORDS or node_id in mesh.links:
+        return True
+    for record in mesh.records.values():
+        if record.lost_at is not None and now - record.lost_at >= LOST_S and record.node_id not in mesh.links:
+            forget(state, record, now)
+            return True
+    return False
 
 
 def _take(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now: float) -> None:
     record = mesh.records.get(message.id)
     if record is None:
-        if len(mesh.records) >= MAX_RECORDS:
-            state.note("record_refused", "warning", node=message.id[:128], link=link.number)
-            return
         record = mesh.records[message.id] = _begun(message, now)
         state.table.origins[message.id] = record.bound
     life, before, gap = (message.incarnation, message.instance), (record.life, record.version), False
     if life != record.life and message.incarnation == record.incarnation:
-        mesh.doubt(message.id)
+        mesh.doubt(message.id, now)
     if life < record.life:
         mesh.owe(link, message.id, now)
         return
@@ -309,13 +336,25 @@ def _offers_changed(state: NodeState, record: Record, delta: MeshDelta, now: flo
 
 def _restart(state: NodeState, mesh: Mesh, record: Record, message: MeshRecord, now: float) -> None:
     """Begin a record again: its sentinel has begun a new life and nothing of the old one counts."""
-    drop_offers(state, record, now)
+    _drop_offers(state, record, now)
     record.instance, record.incarnation, record.heard_at = message.instance, message.incarnation, now
     record.links, record.offers = Section(), Section()
     mesh.links_changed(now)
 
 
-def drop_offers(state: NodeState, record: Record, now: float) -> None:
+def forget(state: NodeState, record: Record, now: float) -> None:
+    """Forget a sentinel and everything it has said."""
+    mesh = state.mesh
+    assert mesh is not None
+    _drop_offers(state, record, now)
+    del mesh.records[record.node_id]
+    del state.table.origins[record.node_id]
+    for known in mesh.known.values():
+        known.pop(record.node_id, None)
+    state.note("record_forgotten", "debug", node=record.node_id)
+
+
+def _drop_offers(state: NodeState, record: Record, now: float) -> None:
     """Take everything a record offers out of the route table."""
     names = [(name, value) for text, value in record.offers.items() if (name := name_of(text)) is not None]
     for name, value in names:
@@ -341,7 +380,7 @@ def _heard_of_ourselves(state: NodeState, mesh: Mesh, link: Link, message: MeshR
     else:
         answered = message.incarnation > mesh.outdone.get(message.instance, MAX_INCARNATION)
         if (answered and message.instance < own.instance) or message.incarnation == MAX_INCARNATION:
-            state.renaming = True
+            state.renaming = now - state.renamed_at >= RENAME_S  # it costs all links: not for everybody who lies
             return
         own.incarnation = message.incarnation + 1
         if len(mesh.outdone) >= MAX_NAMESAKES:

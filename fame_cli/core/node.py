@@ -72,6 +72,7 @@ class NodeCore:
         self._state = NodeState(settings, new_id, stamp, flow_id=new_id(), table=table, now=now)
         self._gate = gate or OpenGate()
         self._inbox = f"__rpc__{new_id()}"
+        self._first_id = settings.node_id
         self._sweep_at = float("-inf")
         self.table.open_box("__sys__")
         self.table.open_box(self._inbox)
@@ -274,12 +275,17 @@ class NodeCore:
 
     # What the user wants: another name, the end
 
+    def other_id(self) -> str:
+        """Make an id for when this one's is in use: the first it had, and something nobody else has behind it."""
+        return f"{self._first_id[:120]}-{self._state.new_id()[-4:]}"  # ids have up to 128 characters
+
     def rename(self, node_id: str) -> list[Effect]:
         """Take another id, because this one is in use: every neighbour has to attach anew and learn it."""
         state = self._state
         for session in self.sessions():
             attach.end(state, session, CLOSE_NORMAL, "the node's id changed")
         state.settings = replace(state.settings, node_id=node_id)
+        state.renamed_at = state.now
         self.table.node_id = node_id
         if state.settings.routes:
             begin(state)
@@ -299,7 +305,7 @@ class NodeCore:
 
     def _give_way(self) -> list[Effect]:
         """Take another id: a sentinel further away holds ours, too, and goes on."""
-        before, name = self.settings.node_id, f"{self.settings.node_id}-{self._state.new_id()[:4]}"
+        before, name = self.settings.node_id, self.other_id()
         self._state.renaming = False
         self._state.note("id_taken", "warning", node=before, now=name)
         return self.rename(name)

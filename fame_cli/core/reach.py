@@ -11,7 +11,7 @@ from fame_cli.core.announce import has_listeners, tell, told_by
 from fame_cli.core.envelope import Envelope
 from fame_cli.core.frames import Meta
 from fame_cli.core.link import Link
-from fame_cli.core.mesh import ask, drop_offers
+from fame_cli.core.mesh import ask, forget
 from fame_cli.core.names import name_of
 from fame_cli.core.publish import check_conflict
 from fame_cli.core.record import Mesh, Record
@@ -34,6 +34,7 @@ def settle(state: NodeState, now: float) -> None:
         return
     mesh.stale = False
     mesh.computed += 1
+    mesh.digest = ""
     listed = {record.node_id: record.links_of() for record in (mesh.own, *mesh.records.values())}
     mesh.hops = next_hops(mesh.own.node_id, listed)
     moved = [record for record in mesh.records.values() if _place(mesh, record, now)]
@@ -69,12 +70,7 @@ def forget_lost(state: NodeState, now: float) -> None:
         return
     settle(state, now)
     for record in [r for r in mesh.records.values() if _is_forgettable(r, now)]:
-        drop_offers(state, record, now)
-        del mesh.records[record.node_id]
-        del state.table.origins[record.node_id]
-        for known in mesh.known.values():
-            known.pop(record.node_id, None)
-        state.note("record_forgotten", "debug", node=record.node_id)
+        forget(state, record, now)
 
 
 def _is_forgettable(record: Record, now: float) -> bool:
@@ -91,7 +87,8 @@ def digest_meta(state: NodeState, link: Link, now: float) -> Meta | None:
     if state.mesh is None or not link.meshes:
         return None
     settle(state, now)
-    return {DIGEST: _digest(state.mesh)}
+    state.mesh.digest = state.mesh.digest or _digest(state.mesh)
+    return {DIGEST: state.mesh.digest}
 
 
 def _digest(mesh: Mesh) -> str:

@@ -24,6 +24,13 @@ BOUND, HEARSAY = 1, 2
 MOST_DROPPED = 64
 """Dropped names remembered however few are left; beyond it, as many as there are names."""
 
+MAX_NAMES = 262_144
+"""Names in one section; a record that goes on past it isn't followed any further."""
+
+DOUBT_S = 1.0
+MAX_DOUBTED = 1024
+"""Seconds between two doubts about one id, and ids that are remembered for it."""
+
 ENTRY_BYTES = 18
 """What an entry of a delta takes beside its name, at most: a colon, 16 digits, a comma."""
 
@@ -42,6 +49,13 @@ class _Entry:
     version: int
     value: int | None
     since: float
+
+
+def _size(name: str) -> int:
+    """Return the bytes of a name as JSON; for those that need no care without writing it (measured)."""
+    if name.isascii() and name.isprintable() and '"' not in name and "\\" not in name:
+        return len(name) + 2
+    return len(encode_json(name))
 
 
 @dataclass(slots=True)
@@ -106,7 +120,7 @@ class Section:
             Name → (value before, value after) of what changed. None when nothing did: it is no news, there is a gap
             between what we have and its base (see `misses`), or more pieces have to come.
         """
-        if max(delta.final, delta.version) <= self.version or self.misses(delta):
+        if max(delta.final, delta.version) <= self.version or self.misses(delta) or self._is_overfull(delta):
             return None
         if delta.base and not delta.final:
             changed = self._change(delta, now)
@@ -120,6 +134,14 @@ class Section:
         if self._coming is not None and self._coming.final <= self.version:
             self._coming = None
         return changed
+
+    def _is_overfull(self, delta: MeshDelta) -> bool:
+        """Tell whether a delta would make this more than anybody needs; pieces of such a set are given up."""
+        coming = len(self._coming.entries) if self._coming is not None and delta.final else 0
+        if (coming or len(self._entries) * bool(delta.base)) + len(delta.put) + len(delta.drop) <= MAX_NAMES:
+            return False
+        self._coming = None
+        return True
 
     def _change(self, delta: MeshDelta, now: float) -> Changes:
         changed: Changes = {}
@@ -176,7 +198,7 @@ class Section:
         size = 0
         for following, group in groupby(self._newer(base), lambda each: each[1].version):
             entries = list(group)
-            more = sum(ENTRY_BYTES + len(encode_json(name)) for name, _ in entries)
+            more = sum(ENTRY_BYTES + _size(name) for name, _ in entries)
             if size and size + more > most_bytes:
                 final = self.version if whole else 0
                 yield MeshDelta(base=base, version=version, final=final, put=put, drop=drop)
@@ -263,10 +285,16 @@ class Record:
         links, offers = known[1:] if known[0] == self.incarnation else (0, 0)
         if known[0] != self.incarnation and not self.links.version and not self.offers.version:
             yield MeshRecord(self.node_id, self.instance, self.incarnation)  # all that is known of this life
-        for delta in self.links.deltas(links, most_bytes):
-            yield MeshRecord(self.node_id, self.instance, self.incarnation, links=delta)
-        for delta in self.offers.deltas(offers, most_bytes):
-            yield MeshRecord(self.node_id, self.instance, self.incarnation, offers=delta)
+        told: MeshDelta | None = None  # the last piece of the links, which travels with the first of the offers
+        for delta in self.links.deltas(links, most_bytes // 2):
+            if told is not None:
+                yield MeshRecord(self.node_id, self.instance, self.incarnation, links=told)
+            told = delta
+        for delta in self.offers.deltas(offers, most_bytes if told is None else most_bytes // 2):
+            yield MeshRecord(self.node_id, self.instance, self.incarnation, links=told, offers=delta)
+            told = None
+        if told is not None:
+            yield MeshRecord(self.node_id, self.instance, self.incarnation, links=told)
 
 
 @dataclass(slots=True)
@@ -286,6 +314,8 @@ class Mesh:
         changed: True when links have changed in this turn; `stale` from the next turn until hops are computed again.
         outdone: instance of a namesake → incarnation in which we outdid it.
         computed: times the hops were computed.
+        digest: of what is within reach; "" when it has to be computed anew.
+        doubted: id → when a namesake's record last made its version doubtful.
     """
 
     own: Record
@@ -301,19 +331,28 @@ class Mesh:
     stale: bool = False
     outdone: dict[str, int] = field(default_factory=dict)
     computed: int = 0
+    digest: str = ""
+    doubted: dict[str, float] = field(default_factory=dict)
 
     def spread(self, node_id: str, now: float) -> None:
         """Have a record looked at for every neighbour at the end of this turn."""
+        self.digest = ""
         for link in self.known:
-            self.owe(link, node_id, now)
+            if self.links.get(link.remote_id) is link:  # a second link to the same neighbour needs no news
+                self.owe(link, node_id, now)
 
     def owe(self, link: Link, node_id: str, now: float) -> None:
         """Have a record looked at for one neighbour at the end of this turn."""
         self.owed.setdefault(link, {})[node_id] = None
         self._wake(now)
 
-    def doubt(self, node_id: str) -> None:
-        """Forget which version the neighbours have: it may be of a namesake, born in the same instant."""
+    def doubt(self, node_id: str, now: float) -> None:
+        """Forget, now and then, which version the neighbours have: it may be a namesake's, born in the same instant."""
+        if now - self.doubted.get(node_id, float("-inf")) < DOUBT_S:
+            return
+        if len(self.doubted) >= MAX_DOUBTED:
+            self.doubted.clear()
+        self.doubted[node_id] = now
         for known in self.known.values():
             known.pop(node_id, None)
 

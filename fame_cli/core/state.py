@@ -74,6 +74,7 @@ class NodeState:
         waiting: name → when plain peers may be told of it.
         unroutable: answers that had no way to go, and were dropped.
         now: when anything last happened.
+        renamed_at: when it last took another id.
         renaming: True when another sentinel holds this one's id and this one has to give way.
     """
 
@@ -93,6 +94,7 @@ class NodeState:
     unroutable: int = 0
     now: float = 0.0
     renaming: bool = False
+    renamed_at: float = float("-inf")
 
     def note(self, event: str, level: str = "info", /, **facts: object) -> None:
         """Add a log-worthy event."""

@@ -15,7 +15,6 @@ from fame_cli.errors import AdmissionRefused, ConnectError, FameError
 from fame_cli.net.backoff import delays
 from fame_cli.net.transport import Transport
 from fame_cli.net.websocket import dial
-from fame_cli.node.clock import new_id
 from fame_cli.node.log import log_event
 from fame_cli.node.runner import Node
 
@@ -98,7 +97,7 @@ def _is_duplicate(error: FameError) -> bool:
 async def _settle(node: Node, error: AttachRefused) -> bool:
     """React to a refusal that says more than no; True when the next try should wait longer."""
     if error.code == "ID_TAKEN":
-        name = f"{node.node_id}-{new_id()[:4]}"
+        name = node.core.other_id()
         log_event("id_taken", "warning", node=node.node_id, now=name)
         node.perform(node.core.rename(name))
         return False

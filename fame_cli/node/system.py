@@ -53,16 +53,16 @@ class SystemAgent(Agent):
 
     @operation(name="fabric.graph")
     def graph(self, offset: int = 0) -> report.Graph:
-        """Describe the topology: sentinels, from `offset` on, the links between them, and plain Naylence neighbours."""
+        """Describe the topology: sentinels, the links between them, plain Naylence neighbours; counted through."""
         whole = report.graph(self._node.core.state, time.monotonic())
-        page = self._page(whole["sentinels"], offset)
-        here = {row["node"] for row in page}
-        known = {row["node"] for row in whole["sentinels"]}
+        sentinels, links = whole["sentinels"], whole["links"]
+        page = self._page([*sentinels, *links, *whole["plain"]], offset)
+        first, second = max(len(sentinels) - offset, 0), max(len(sentinels) + len(links) - offset, 0)
         return {
             "node": whole["node"],
-            "sentinels": page,
-            "links": [row for row in whole["links"] if (row["a"] if row["a"] in known else row["b"]) in here],
-            "plain": [row for row in whole["plain"] if row["at"] in here],
+            "sentinels": page[:first],
+            "links": page[first:second],
+            "plain": page[second:],
         }
 
     @operation(name="fabric.status")
@@ -79,12 +79,23 @@ class SystemAgent(Agent):
         }
 
     def _page(self, rows: list[Row], offset: int) -> list[Row]:
-        """Return as many rows from `offset` on as take no more than a third of an envelope, one at least."""
-        room = self._node.core.settings.max_message_bytes // 3
+        """Return as many rows from `offset` on as take no more than half an envelope; one that takes more is cut."""
+        most = room = self._node.core.settings.max_message_bytes // 2
         page: list[Row] = []
         for row in rows[max(offset, 0) :]:
-            room -= len(encode_json(row))
-            if page and room < 0:
+            size = len(encode_json(row))
+            if page and size > room:
                 break
-            page.append(row)
+            page.append(row if size <= most else _cut(row, size / most))
+            room -= size
         return page
+
+
+def _cut(row: Row, times: float) -> Row:
+    """Shorten the lists of a row that is so many times too long; ``…`` says so."""
+    return {key: _first(value, times) if isinstance(value, list) else value for key, value in row.items()}
+
+
+def _first(values: list[object], times: float) -> list[object]:
+    kept = int(len(values) / times / 2)
+    return [*values[:kept], "…"] if len(values) > kept else values

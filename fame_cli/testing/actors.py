@@ -22,7 +22,10 @@ MAX_TRIES = 8
 """Times it tries: for longer than it takes to miss the dead."""
 
 LONG = 300
-"""Items in a long stream: more than a window."""
+"""Items in a long stream: more than a window. They are sent as fast as may be, and read slowly."""
+
+SLOWLY_S = 5.0
+"""Seconds an item of a long stream lies unread."""
 
 
 @dataclass(eq=False)
@@ -64,11 +67,13 @@ class SimAgent:
         if random.random() < 0.05:
             return  # its caller's time will be over some day
         if request.streaming:
-            for item in range(msgspec.json.decode(request.params)["items"]):
+            items = msgspec.json.decode(request.params)["items"]
+            for item in range(items):
                 while not node.core.writable(key):
                     yield 0.05
                 node.perform(node.core.reply_item(key, b"%d" % item, node.world.now))
-                yield random.choice([0.0, 0.01, 0.1])
+                if items != LONG:
+                    yield random.choice([0.0, 0.01, 0.1])
             node.perform(node.core.reply(key, None, node.world.now))
         elif random.random() < 0.1:
             node.perform(node.core.reply_error(key, -32000, "no", None, node.world.now))
@@ -105,6 +110,9 @@ class SimClient:
     Args:
         addresses: to be asked; some of them nobody may have.
         pause_s: seconds between two calls, on average.
+
+    Attributes:
+        lives: call → the life it was started in. items: call → items that have come. lengths: call → items asked for.
     """
 
     node: SimNode
@@ -114,6 +122,7 @@ class SimClient:
     stopped: bool = False
     lives: dict[CallKey, int] = field(default_factory=dict)
     items: dict[CallKey, int] = field(default_factory=dict)
+    lengths: dict[CallKey, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.node.react = self._react
@@ -129,7 +138,7 @@ class SimClient:
         while not self.stopped:
             yield random.expovariate(1 / self.pause_s)
             streaming = random.random() < 0.3
-            items = LONG if random.random() < 0.02 else random.randrange(20)
+            items = LONG if random.random() < 0.01 else random.randrange(20)
             to = random.choice(self.addresses) if random.random() < 0.8 else None
             key = node.start(
                 to,
@@ -140,6 +149,7 @@ class SimClient:
                 timeout_s=random.choice([0.5, 3.0, 6.0]),
             )
             self.lives[key] = node.life
+            self.lengths[key] = items
             if random.random() < 0.1:
                 node.do(self._give_up(key))
 
@@ -150,7 +160,10 @@ class SimClient:
     def _react(self, node: SimNode, effect: Effect) -> None:
         if isinstance(effect, CallEnded) and len(node.outcomes[effect.key]) > 1:
             raise Violation(f"{node.name} is told of the end of {effect.key} again: {node.outcomes[effect.key]}")
-        if isinstance(effect, ItemArrived):
+        elif isinstance(effect, CallEnded) and effect.outcome.kind == "end":
+            if self.items.get(effect.key, 0) != self.lengths[effect.key]:
+                raise Violation(f"{node.name} got {self.items.get(effect.key, 0)} items of {self.lengths[effect.key]}")
+        elif isinstance(effect, ItemArrived):
             expected = self.items.get(effect.key, 0)
             if bytes(effect.value) != b"%d" % expected:
                 raise Violation(f"{node.name} got item {bytes(effect.value).decode()} instead of {expected}")
@@ -158,5 +171,6 @@ class SimClient:
             node.do(self._read(effect))
 
     def _read(self, item: ItemArrived) -> Steps:
-        yield self.node.world.random.choice([0.0, 0.0, 0.02])
+        is_long = self.lengths[item.key] == LONG
+        yield SLOWLY_S if is_long else self.node.world.random.choice([0.0, 0.0, 0.02])
         self.node.perform(self.node.core.item_consumed(item, self.node.world.now))

@@ -24,6 +24,7 @@ class Dial:
     Args:
         kind: what the listener is to the dialer.
         link: the one that is being made or in use.
+        content: True while there is no need to dial.
     """
 
     dialer: SimNode
@@ -31,6 +32,7 @@ class Dial:
     kind: LinkKind
     cost: int = 1
     link: Link | None = None
+    content: bool = False
 
 
 def keep_linked(dialer: SimNode, listener: SimNode, kind: LinkKind = LinkKind.PEER, cost: int = 1) -> Dial:
@@ -44,16 +46,18 @@ def _steps(dial: Dial) -> Steps:
     node, random = dial.dialer, dial.dialer.world.random
     wait = delays(random.random)
     while True:
+        dial.content = False
         refused = yield from _attach(dial)
         if refused is None:
-            wait = delays(random.random)
+            wait, dial.content = delays(random.random), True
             while dial.link in node.wires:
                 yield None
             if dial.kind is LinkKind.PEER and dial.link is not None:
-                yield from _while_linked(node, dial.link.remote_id)
+                yield from _while_linked(dial, dial.link.remote_id)
         elif refused in ("ID_TAKEN", "DUPLICATE_LINK"):
             yield from _settled(dial, refused)
             wait = delays(random.random)
+        dial.content = False
         yield next(wait)
 
 
@@ -79,9 +83,10 @@ def _settled(dial: Dial, code: str) -> Steps:
         return
     if remote_id not in node.core.table.peers:  # the other side still holds a link that we have lost
         yield DUPLICATE_RETRY_S
-    yield from _while_linked(node, remote_id)
+    yield from _while_linked(dial, remote_id)
 
 
-def _while_linked(node: SimNode, remote_id: str) -> Steps:
-    while remote_id in node.core.table.peers:
+def _while_linked(dial: Dial, remote_id: str) -> Steps:
+    dial.content = True
+    while remote_id in dial.dialer.core.table.peers:
         yield None

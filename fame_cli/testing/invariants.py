@@ -49,7 +49,7 @@ _decoder = msgspec.json.Decoder(_Seen)
 
 
 class Invariants:
-    """Watch a world; the second of two looks at the same mistake is never reached."""
+    """Watch a world and raise `Violation` at the first thing that is wrong."""
 
     def __init__(self, world: SimWorld) -> None:
         self._hops: dict[str, int] = {}
@@ -150,6 +150,7 @@ def off_course(world: SimWorld) -> list[str]:
     """Walk from every sentinel to every other that is within reach, next hop by next hop; list what goes astray."""
     for node in sentinels(world):
         settle(node.core.state, world.now)
+        world.arm(node)
     links = real_links(world)
     far = distances(links)
     here = {node.name: node for node in sentinels(world)}
@@ -206,6 +207,8 @@ def _links(world: SimWorld, dials: Iterable[Dial]) -> Iterator[str]:
             yield f"between {a.name} and {b.name} are {there} and {back}"
         elif any(session.state is not State.OPEN for session in (*there, *back)):
             yield f"between {a.name} and {b.name} a link is {there[0].state.name}, {back[0].state.name}"
+        elif not dial.content:
+            yield f"{a.name} still dials {b.name}"
 
 
 def _ends(a: SimNode, b: SimNode) -> list[Session]:

@@ -157,6 +157,7 @@ class MeasuredMesh:
         world.run()
         for node in world.nodes:
             settle(node.core.state, world.now)
+            world.arm(node)
         world.run()
         traffic = self.traffic
         cost = Cost(

@@ -121,6 +121,7 @@ class Scenario:
         self.dials.append(keep_linked(a, b, kind, cost))
         if kind is LinkKind.PEER and random.random() < 0.25:
             self.dials.append(keep_linked(b, a, kind, random.choice([1, cost])))
+            self._tell(f"{b.name} dials {a.name}, too")
         self._tell(f"{a.name} dials {b.name} as {kind.value} at cost {cost}")
 
     def _serve(self, node: SimNode) -> None:

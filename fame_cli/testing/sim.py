@@ -167,7 +167,7 @@ class SimWorld:
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, what))
 
-    def settle(self, node: SimNode) -> None:
+    def arm(self, node: SimNode) -> None:
         """Look when a node that has done something wants to be asked again, and show it to whoever watches."""
         due = node.core.next_deadline()
         if due != node.due:

@@ -149,7 +149,7 @@ class SimNode:
                     self.events.append(effect)
             if self.react is not None:
                 self.react(self, effect)
-        self.world.settle(self)
+        self.world.arm(self)
 
     def noted(self, event: str) -> list[Note]:
         """Return the notes of one event."""

@@ -264,9 +264,7 @@ def _page(answer: Any, offset: int) -> Any:
     """Return one row of a list; of a graph all on the first page: pages as short as can be."""
     if isinstance(answer, list):
         return answer[offset : offset + 1]
-    if offset and isinstance(answer, dict) and isinstance(answer.get("sentinels"), list):
-        return {"node": answer["node"], "sentinels": answer["sentinels"][offset : offset + 1]}
-    return answer
+    return {"node": answer["node"]} if offset and isinstance(answer, dict) else answer
 
 
 if __name__ == "__main__":

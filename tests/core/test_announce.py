@@ -2,8 +2,8 @@
 
 from core_rig import Json, Rig, ack_of, frames, make_envelope, types
 
-from fame_cli.core.announce import has_listeners, plain_peer
-from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.announce import has_listeners, plain_peer, tell
+from fame_cli.core.link import LOCAL, Link, LinkKind
 
 MATH = "math1@fame.fabric"
 POOL = "math@*.fame.fabric"
@@ -446,3 +446,32 @@ def test_it_is_told_once_that_other_sentinel_is_out_of_reach() -> None:
     rig.do(rig.core.link_closed(mesh))
     rig.advance(2)
     assert len(told(rig, plain)) == 1
+
+
+# Many at once
+
+
+def test_many_capabilities_are_told_in_frames_a_sentinel_takes() -> None:
+    rig = Rig("a1", routes=False)
+    parent = rig.parent("s1", path="/s1/a1", ours=True)
+    rig.said(parent)
+    for number in range(1200):
+        rig.core.table.advertise(f"op:{number}", MATH, LOCAL)
+    tell(rig.core.state, list(rig.core.table.names()), rig.now)
+    rig.do(rig.core.tick(rig.now))
+    parts = [frame["capabilities"] for frame in frames(rig.said(parent), "CapabilityAdvertise")]
+    assert [len(part) for part in parts] == [512, 512, 176]
+    assert len({capability for part in parts for capability in part}) == 1200
+
+
+def test_long_capabilities_are_told_in_frames_of_bounded_size() -> None:
+    rig = Rig("a1", routes=False)
+    parent = rig.parent("s1", path="/s1/a1", ours=True)
+    rig.said(parent)
+    for number in range(400):
+        rig.core.table.advertise(f"{number:0200}", MATH, LOCAL)
+    tell(rig.core.state, list(rig.core.table.names()), rig.now)
+    rig.do(rig.core.tick(rig.now))
+    parts = [frame["capabilities"] for frame in frames(rig.said(parent), "CapabilityAdvertise")]
+    assert len(parts) == 3
+    assert sum(map(len, parts)) == 400

@@ -666,3 +666,33 @@ def test_a_link_that_takes_the_place_of_another_is_as_dear_as_the_dearer() -> No
     first.cost = 9
     late = rig.dialed_peer("s2", ours=True)
     assert late.cost == 9
+
+
+# Upstreams in a circle
+
+
+def test_a_parent_below_its_own_child_is_refused() -> None:
+    rig = Rig("s1")
+    link = rig.open(LinkKind.PARENT, dialed=True)
+    [attach] = rig.said(link)
+    rig.feed(link, ack_of(attach, "s2", "/s1/s2", "/s1/s2/s1", ours=True))
+    [refusal] = [effect for effect in rig.log if isinstance(effect, LinkRefused)]
+    assert refusal.code == "UPSTREAM_CYCLE"
+    assert rig.core.table.path == "/s1"
+    assert rig.core.table.parent is None
+
+
+def test_a_leaf_may_be_called_like_a_sentinel_above_it() -> None:
+    rig = Rig("s1", routes=False)
+    rig.parent("s2", path="/s1/s2/s1", ours=True)
+    assert rig.core.table.path == "/s1/s2/s1"
+
+
+def test_a_second_link_to_a_sentinel_takes_nothing_away_from_the_first() -> None:
+    rig = Rig("s1")
+    peer = rig.peer("s2", ours=True)
+    rig.child("s2", sentinel=True)
+    mesh = rig.core.state.mesh
+    assert mesh is not None
+    assert mesh.links["s2"] is peer
+    assert rig.session(peer).is_open

@@ -383,3 +383,11 @@ def test_frames_that_mean_nothing_on_a_link_are_passed_over() -> None:
     child = rig.child("a1")
     rig.feed(child, make_envelope({"type": "NodeHello", "systemId": "a", "instanceId": "i"}))
     assert rig.said(child) == []
+
+
+@pytest.mark.parametrize(("answer", "noted"), [({"ok": False, "code": "TOO_MANY"}, 1), ({"ok": True}, 0)])
+def test_capabilities_a_sentinel_does_not_take_are_noted(answer: Json, noted: int) -> None:
+    rig = Rig("a1", routes=False)
+    parent = rig.parent("s1", path="/s1/a1", ours=True)
+    rig.feed(parent, make_envelope({"type": "CapabilityAdvertiseAck", "address": MATH, **answer}))
+    assert len(rig.noted("offer_refused")) == noted

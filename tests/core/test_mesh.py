@@ -582,6 +582,8 @@ def test_news_of_a_namesake_born_in_the_same_instant_is_handed_on_though_it_has_
     rig.settle()
     [update] = frames(rig.said(west), "MeshUpdate")[1:]
     assert update["records"] == [record_of("s9", instance="b", offers=whole(3, **{ADD: 1}))]
+    rig.advance(2)
+    rig.said(west)
     rig.feed(west, update_of(record_of("s9", instance="a", offers={"base": 3, "version": 4, "put": {MATH: 2}})))
     rig.settle()
     [update] = frames(rig.said(west), "MeshUpdate")
@@ -666,8 +668,45 @@ def test_no_more_records_are_kept_than_the_bound(monkeypatch: pytest.MonkeyPatch
     mesh.feed("s1", "s2", summary_of({f"y{number}": [1, 1, 1] for number in range(20)}))
     mesh.run()
     assert len(mesh["s2"].mesh.records) == 5
-    assert len(mesh["s2"].noted("record_refused")) == 8
+    assert set(mesh["s2"].mesh.records) == {"s1", "s3", "s4", "x0", "x1"}
+    mesh.advance(5)
+    mesh.feed("s1", "s2", update_of(record_of("z")))
+    assert set(mesh["s2"].mesh.records) == {"s1", "s3", "s4", "x1", "z"}
     assert all(len(known) <= 12 for known in mesh["s2"].mesh.known.values())
+
+
+def test_where_all_records_are_within_reach_strangers_find_no_room_and_neighbours_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mesh_module, "MAX_RECORDS", 3)
+    mesh = four()
+    mesh.advance(1)
+    mesh.feed("s1", "s2", update_of(*(record_of(f"x{number}") for number in range(10))))
+    mesh.run()
+    assert set(mesh["s2"].mesh.records) == {"s1", "s3", "s4"}
+    [note] = mesh["s2"].noted("record_refused")
+    assert (note.facts["node"], note.facts["records"]) == ("x0", 10)
+    mesh.add("s5")
+    mesh.chain("s5", "s2")
+    mesh.run()
+    assert "s5" in mesh["s2"].mesh.records
+
+
+def test_who_lies_about_our_id_can_make_us_take_another_only_now_and_then() -> None:
+    rig = Rig()
+    peer = rig.peer("s2", ours=True)
+    lie = record_of("s1", instance="zz", incarnation=2**53 - 2)
+    rig.feed(peer, update_of(lie))
+    first = rig.core.settings.node_id
+    assert first.startswith("s1-")
+    again = rig.peer("s2", ours=True)
+    rig.feed(again, update_of({**lie, "id": first}))
+    assert rig.core.settings.node_id == first
+    rig.advance(40)
+    later = rig.peer("s2", ours=True)
+    rig.feed(later, update_of({**lie, "id": first}))
+    assert rig.core.settings.node_id not in ("s1", first)
+    assert len(rig.core.settings.node_id) == len(first)
 
 
 def test_ids_that_cannot_be_any_are_not_remembered_from_a_summary() -> None:

@@ -471,12 +471,32 @@ def test_first_hand_offers_and_hearsay_lead_by_ways_of_their_own() -> None:
 def test_who_knows_nothing_of_this_life_gets_everything() -> None:
     record = record_of()
     for known in (NOTHING, (2, 40, 40)):
-        links, offers = record.messages(known, PLENTY)
-        assert (links.id, links.instance, links.incarnation) == ("s9", "i9", 3)
-        assert (links.links, links.offers) == (MeshDelta(base=0, version=1, put={"s8": 5}), None)
-        assert offers.links is None
-        assert offers.offers is not None
-        assert offers.offers.base == 0
+        [all_of_it] = record.messages(known, PLENTY)
+        assert (all_of_it.id, all_of_it.instance, all_of_it.incarnation) == ("s9", "i9", 3)
+        assert all_of_it.links == MeshDelta(base=0, version=1, put={"s8": 5})
+        assert all_of_it.offers is not None
+        assert all_of_it.offers.base == 0
+
+
+def test_links_that_come_in_pieces_are_followed_by_the_offers() -> None:
+    record = record_of()
+    for number in range(40):
+        record.links.put(f"neighbour-{number}", 1, 0.0)
+    pieces = list(record.messages(NOTHING, 200))
+    assert [piece.offers is None for piece in pieces[:-1]][:3] == [True, True, True]
+    assert sum(piece.links is not None for piece in pieces) > 4
+    assert sum(piece.offers is not None for piece in pieces) >= 1
+    taken = Record("s9", "i9", 3)
+    for piece in pieces:
+        for section, delta in ((taken.links, piece.links), (taken.offers, piece.offers)):
+            if delta is not None:
+                section.apply(delta, 0.0)
+    assert taken.version == record.version
+
+
+@pytest.mark.parametrize("name", ["plain", 'a "quoted" one', "a\\b", "日本語", "tab\there"])
+def test_the_size_of_a_name_is_that_of_its_json(name: str) -> None:
+    assert record_module._size(name) == len(encode_json(name))
 
 
 def test_who_does_not_know_of_this_life_hears_of_it_even_if_that_is_all_there_is() -> None:
@@ -504,10 +524,11 @@ NEAR, FAR = Link(1, LinkKind.PEER), Link(2, LinkKind.PEER)
 
 
 def test_a_record_is_looked_at_for_every_neighbour_whose_summary_is_known() -> None:
-    mesh = Mesh(record_of(), known={NEAR: {}, FAR: {}})
+    west, east, spare = (Link(number, LinkKind.PEER, remote_id=name) for number, name in enumerate("wee"))
+    mesh = Mesh(record_of(), known={west: {}, east: {}, spare: {}}, links={"w": west, "e": east}, digest="known")
     mesh.spread("s9", 5.0)
-    assert mesh.owed == {NEAR: {"s9": None}, FAR: {"s9": None}}
-    assert mesh.flush_at == 5.0
+    assert mesh.owed == {west: {"s9": None}, east: {"s9": None}}
+    assert (mesh.flush_at, mesh.digest) == (5.0, "")
 
 
 def test_what_is_owed_goes_out_when_the_first_of_it_is_due() -> None:
@@ -520,8 +541,32 @@ def test_what_is_owed_goes_out_when_the_first_of_it_is_due() -> None:
 
 def test_what_neighbours_have_can_be_doubted() -> None:
     mesh = Mesh(record_of(), known={NEAR: {"s9": (3, 1, 2), "s8": (1, 1, 1)}, FAR: {}})
-    mesh.doubt("s9")
+    mesh.doubt("s9", 5.0)
     assert mesh.known == {NEAR: {"s8": (1, 1, 1)}, FAR: {}}
+
+
+def test_doubts_about_one_id_come_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_module, "MAX_DOUBTED", 2)
+    mesh = Mesh(record_of(), known={NEAR: {}})
+    for now, is_heard in ((5.0, True), (5.9, False), (6.1, True)):
+        mesh.known[NEAR]["s9"] = (1, 1, 1)
+        mesh.doubt("s9", now)
+        assert ("s9" not in mesh.known[NEAR]) is is_heard
+    mesh.doubt("s8", 7.0)
+    mesh.doubt("s7", 7.0)
+    assert set(mesh.doubted) == {"s7"}
+
+
+def test_a_section_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_module, "MAX_NAMES", 5)
+    section = Section()
+    assert section.apply(MeshDelta(base=0, version=1, put=dict.fromkeys("abc", 1)), 0.0)
+    assert section.apply(MeshDelta(base=1, version=2, put=dict.fromkeys("defg", 1)), 0.0) is None
+    assert section.apply(MeshDelta(base=0, version=2, put=dict.fromkeys("abcdef", 1)), 0.0) is None
+    assert section.apply(MeshDelta(base=0, version=2, final=9, put=dict.fromkeys("abcd", 1)), 0.0) is None
+    assert section.apply(MeshDelta(base=2, version=3, final=9, put=dict.fromkeys("efg", 1)), 0.0) is None
+    assert section.apply(MeshDelta(base=3, version=9, final=9, put={"h": 1}), 0.0) is None
+    assert sorted(name for name, _ in section.items()) == ["a", "b", "c"]
 
 
 def test_changed_links_end_the_turn_too() -> None:

@@ -434,3 +434,18 @@ def test_a_client_waits_no_longer_for_a_sentinel_than_it_was_told() -> None:
                     pass
 
     bounded(main())
+
+
+def test_a_row_that_fits_into_no_answer_is_cut() -> None:
+    async def main() -> None:
+        async with Sentinel(id="s1", listen=LOOPBACK, max_message_bytes=4096) as sentinel:
+            core = sentinel.node.core
+            sentinel.node.perform(core.bind(MATH))
+            for number in range(200):
+                sentinel.node.perform(core.advertise(f"op:operation-{number}", MATH))
+            async with Client(sentinel.url) as client:
+                [row] = await client.ask("fabric.names")
+                assert row["operations"][-1] == "…"
+                assert len(row["operations"]) > 20
+
+    bounded(main())

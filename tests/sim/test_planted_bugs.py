@@ -12,13 +12,14 @@ import pytest
 from fame_cli.core import topology
 from fame_cli.core.calls import Call, CallKey, CallTable
 from fame_cli.core.envelope import Envelope, data_frame, encode
+from fame_cli.core.flow import FlowControl
 from fame_cli.core.frames import MeshDelta
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.record import Changes, Section
 from fame_cli.testing import SimNode, SimWorld
 from fame_cli.testing.scenario import ScenarioFailed, run_scenario
 
-MOST_SEEDS = 25
+MOST_SEEDS = 60
 """A mistake that takes more scenarios than this to be found is as good as not found."""
 
 X = "x@fame.fabric"
@@ -74,6 +75,11 @@ def answer_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(CallTable, "end", end_for_others)
 
 
+def send_without_credit(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FlowControl, "writable", lambda flow, flow_id: True)
+    patch.setattr(FlowControl, "take", lambda flow, flow_id, size=0: True)
+
+
 def first_failure(seeds: range) -> ScenarioFailed | None:
     for seed in seeds:
         try:
@@ -90,6 +96,7 @@ def first_failure(seeds: range) -> ScenarioFailed | None:
         (keep_a_withdrawal_to_oneself, "different records"),
         (let_an_older_record_win, "and now"),
         (answer_twice, "is told of the end"),
+        (send_without_credit, "credits of stream"),
     ],
 )
 def test_a_planted_mistake_is_found(
