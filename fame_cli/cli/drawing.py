@@ -3,6 +3,7 @@
 Pure. Ids come from other nodes and are escaped for the language they are written in.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from fame_cli.cli.answers import Graph, GraphLink, GraphSentinel
@@ -15,16 +16,19 @@ _PLAIN_IN_LABELS = frozenset(" .,_-/():")
 
 def as_text(graph: Graph) -> list[str]:
     """List each sentinel with its neighbours, the asked one first and then by distance."""
+    ends: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for link in graph.links:
+        for node in dict.fromkeys((link.a, link.b)):
+            ends[node].append((_far(link, node), _told(link)))
+    plain: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for each in graph.plain:
+        plain[each.at].append((each.node, f"plain Naylence {each.kind}".rstrip()))
     lines: list[str] = []
     for sentinel in _sentinels(graph):
         lines.append(harmless(_heading(sentinel, graph)))
-        ends = [(_far(link, sentinel.node), _told(link)) for link in graph.links if sentinel.node in (link.a, link.b)]
-        ends.sort()
-        ends += sorted(
-            (plain.node, f"plain Naylence {plain.kind}".rstrip()) for plain in graph.plain if plain.at == sentinel.node
-        )
-        width = max((len(harmless(node)) for node, _ in ends), default=0)
-        lines += [f"  ↔ {harmless(node):<{width}}  {told}" for node, told in ends]
+        neighbours = sorted(ends[sentinel.node]) + sorted(plain[sentinel.node])
+        width = max((len(harmless(node)) for node, _ in neighbours), default=0)
+        lines += [f"  ↔ {harmless(node):<{width}}  {told}" for node, told in neighbours]
     return lines
 
 
