@@ -101,7 +101,8 @@ class CallTable:
         known = self._calls.get(key)
         if known is not None and known.ingress is not call.ingress:
             return False
-        self.end(key)
+        if known is not None:
+            self.end(key)
         self._calls[key] = call
         if call.timeout_s:
             self._deadlines.setdefault(call.timeout_s, {})[key] = call.touched + call.timeout_s

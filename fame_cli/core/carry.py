@@ -54,13 +54,15 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
             envelope, data = below, encode(below)
     asks = bool(envelope.corr_id and envelope.reply_to and (envelope.rtype or 0) & (REPLY | STREAM))
     call = None if asks else state.calls.get((envelope.to or "", envelope.corr_id or ""))
+    pinned = envelope.meta is not None and VIA in envelope.meta and state.mesh is not None  # a leaf is where it ends
+    pin = _text(envelope, VIA) if pinned else ""
     target = route(
         envelope.to,
         envelope.capabilities,
         origin,
         state.table,
         back=call.ingress if call is not None and call.ingress is not origin else None,
-        pin=_text(envelope, VIA) if envelope.meta and state.mesh is not None else "",  # a leaf is where it ends
+        pin=pin,
         key="" if state.table.balance == "nearest" else _key(state, envelope),
     )
     if isinstance(target, Drop):
@@ -162,16 +164,16 @@ def _send_on(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
 
 def _worn(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bytes:
     """Return an envelope's bytes with one hop less to go, and with this node in its trace if it has one."""
-    limit = state.settings.max_message_bytes
+    settings = state.settings
     if envelope.meta is not None and TRACE in envelope.meta:
-        longer = traced(state.settings.node_id, envelope, origin, now)
+        longer = traced(settings.node_id, envelope, origin, now)
         text = encode(longer)
-        if len(text) <= limit:  # a trace costs no envelope
+        if len(text) <= settings.max_message_bytes:  # a trace costs no envelope
             envelope, data = longer, text
-    most = state.settings.max_hops
-    hops = most if envelope.ttl is None or envelope.ttl > most else envelope.ttl
-    shorter = with_ttl(envelope, data, hops - 1)
-    return shorter if len(shorter) <= limit else data
+    if envelope.ttl is not None and envelope.ttl <= settings.max_hops:
+        return with_ttl(envelope, data, envelope.ttl - 1)
+    counted = with_ttl(envelope, data, settings.max_hops - 1)
+    return counted if len(counted) <= settings.max_message_bytes else data
 
 
 def _give_up(state: NodeState, origin: Link, envelope: Envelope, call: Call | None, code: str, reason: str) -> None:
