@@ -131,8 +131,8 @@ def _bring_up(launch: Launch, state: FabricState, interrupts: Interrupts, limit_
             return False
         if deadline is not None and time.monotonic() > deadline:
             missing = ", ".join(launch.missing())
-            if launch.lacks_only_peers:
-                output.note(f"{missing}: not all peers are there after {limit_s:g} s; they are tried again")
+            if launch.lacks_only_neighbours:
+                output.note(f"{missing}: not all its neighbours are there after {limit_s:g} s; they are tried again")
                 break
             hint = f"all are stopped; see: fame logs --file {states.shown(Path(state.file))}"
             raise DeadlineExceeded(f"not ready within {limit_s:g} s: {missing}", hint=hint)

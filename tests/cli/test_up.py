@@ -42,7 +42,9 @@ if mode == "dies":
     log("node_started", node_id=name)
     print("fame: listen: can't listen on 127.0.0.1:8000; choose another port", file=sys.stderr, flush=True)
     sys.exit(3)
-if mode != "silent":
+if mode == "lonely":
+    log("node_started", node_id=name)
+elif mode != "silent":
     log("node_ready", node_id=name, kind="sentinel", listen=place)
 while True:
     signal.pause()
@@ -83,7 +85,7 @@ def console(fame: Fame, env: dict[str, str]) -> Fame:
 
 
 def stand_in(name: str, mode: str = "ready", *, kind: str = "sentinel", needs: tuple[str, ...] = ()) -> Task:
-    """Return a task that runs a stand-in: ready, silent, stubborn or dies."""
+    """Return a task that runs a stand-in: ready, silent, lonely, stubborn or dies."""
     place = f"{name}@fame.fabric" if kind == "agent" else "127.0.0.1:1"
     argv = (sys.executable, "-S", "-E", "-c", STAND_IN, mode, name, place)
     return Task(name, kind, argv, place, frozenset(needs))
@@ -293,6 +295,22 @@ def test_when_one_node_dies_the_others_are_stopped(file: Path, env: dict[str, st
 def test_what_is_not_ready_in_time_is_named(file: Path, env: dict[str, str]) -> None:
     with pytest.raises(DeadlineExceeded, match=r"not ready within 0.5 s: .*s2;"):
         start_all(stand_in("s1"), stand_in("s2", "silent"), file=file, env=env, wait_s=0.5)
+
+
+def test_a_sentinel_that_runs_but_lacks_a_neighbour_outside_stops_nobody(
+    file: Path, env: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = start_all(stand_in("s1"), stand_in("s2", "lonely"), file=file, env=env, wait_s=0.5)
+    assert len(state.running(known)) == 2
+    said = capsys.readouterr().err
+    assert "fame: s2: not all its neighbours are there after 0.5 s; they are tried again\n" in said
+    assert "s1 is ready" in said
+    assert "s2 is ready" not in said
+
+
+def test_an_agent_that_lacks_its_sentinel_is_not_ready(file: Path, env: dict[str, str]) -> None:
+    with pytest.raises(DeadlineExceeded, match=r"a1; all are stopped; see: fame logs --file"):
+        start_all(stand_in("a1", "lonely", kind="agent"), file=file, env=env, wait_s=0.5)
 
 
 def test_a_second_up_of_the_same_file_is_refused(file: Path, env: dict[str, str]) -> None:

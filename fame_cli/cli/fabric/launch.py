@@ -86,8 +86,8 @@ class Launch:
         return len(self.ended) == len(self._nodes)
 
     @property
-    def lacks_only_peers(self) -> bool:
-        """Tell whether whoever isn't ready is a sentinel that works, but for peers outside that aren't there."""
+    def lacks_only_neighbours(self) -> bool:
+        """Tell whether whoever isn't ready is a sentinel that works, but for neighbours outside that aren't there."""
         missing = [node for node in self._nodes if not node.state.is_ready]
         return all(node.takes_links and node.task.kind == "sentinel" for node in missing)
 
