@@ -128,6 +128,7 @@ class Agent:
 
     _extra: tuple[Operation, ...] = ()
     _description: str | None = None
+    _offered: tuple[str, ...] = ()
 
     @classmethod
     def from_functions(cls, functions: Iterable[Callable[..., Any]], *, description: str | None = None) -> Self:
@@ -142,6 +143,10 @@ class Agent:
         agent._extra = tuple(operations)
         agent._description = description
         return agent
+
+    def offer(self, capabilities: Iterable[str]) -> None:
+        """Say that it offers these, too, beside the capabilities of its class."""
+        self._offered = tuple(capabilities)
 
     def describe_as(self, description: str) -> None:
         """Tell callers this instead of the class's docstring."""
@@ -198,7 +203,7 @@ class Agent:
         return {
             "description": documented,
             "operations": [each.describe() for each in self.operations.values()],
-            "capabilities": list(self.capabilities),
+            "capabilities": list(dict.fromkeys([*self.capabilities, *self._offered])),
         }
 
     async def on_start(self) -> None:

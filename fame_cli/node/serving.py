@@ -52,6 +52,8 @@ async def serve_agent(
     Raises:
         AdmissionRefused: the sentinel doesn't let it have the address.
     """
+    capabilities = list(capabilities)
+    agent.offer(capabilities)
     offers = offers_of(agent, capabilities)
     await agent.on_start()
     try:

@@ -332,3 +332,12 @@ def test_an_agent_without_a_docstring_of_its_own_has_no_description() -> None:
 def test_capabilities_in_one_text_are_refused() -> None:
     with pytest.raises(LocalProtocolError, match=r"write capabilities = \('math',\)"):
         type("Wrong", (Agent,), {"capabilities": "math"})
+
+
+def test_what_an_agent_offers_beside_its_class_is_described_too() -> None:
+    class Sums(Agent):
+        capabilities = ("a.sum",)
+
+    agent = Sums()
+    agent.offer(["a.sum", "a.more"])
+    assert agent.describe()["capabilities"] == ["a.sum", "a.more"]
