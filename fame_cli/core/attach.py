@@ -29,6 +29,9 @@ __all__ = ["close", "end", "on_attach", "on_attach_ack", "open_link", "retired"]
 CLOSE_NORMAL = 1000
 CLOSE_REFUSED = 1008
 
+PROBE_S = 1.0
+"""Seconds a neighbour has to answer whether it lives."""
+
 RETIRE_GRACE_S = 2.0
 """Seconds a replaced link lives on in any case: the other side may not have heard of the new one yet."""
 
@@ -113,21 +116,21 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
 
     A reconnect of the same process, or of a node that can't tell, takes the place of the old link. A leaf that
     merely shares its id gets a path of its own. A sentinel that does is refused, because records and routes go by its
-    id. When two sentinels dialled each other, the link dialled by the smaller id stays.
+    id, unless the other one is dead. When two sentinels dialled each other, the link dialled by the smaller id stays.
     """
     link.segment = link.remote_id
     child = link.kind is LinkKind.CHILD
-    if link.meshes and state.mesh is not None:
-        twin = state.mesh.links.get(link.remote_id)
-        if twin is not None and twin.instance_id != link.instance_id:
-            return Refusal("ID_TAKEN", f"another sentinel is attached as {link.remote_id}")
     neighbours = state.table.children if child else state.table.peers
+    meshed = state.mesh.links.get(link.remote_id) if link.meshes and state.mesh is not None else None
+    for twin in (meshed, None if child else neighbours.get(link.remote_id)):
+        if twin in state.sessions and link.is_ours and twin.instance_id != link.instance_id:
+            if not _is_dead(state, twin, now):
+                return Refusal("ID_TAKEN", f"another sentinel is attached as {link.remote_id}")
+            end(state, state.sessions[twin], CLOSE_NORMAL, "it doesn't answer, and another process has its id")
     known = neighbours.get(link.remote_id)
     if known is None:
         return None
     if link.is_ours and known.instance_id != link.instance_id:
-        if not child:
-            return Refusal("ID_TAKEN", f"another sentinel is attached as {link.remote_id}")
         link.segment = f"{link.remote_id}-{state.new_id()[:4]}"
         own = (link.remote_id, link.instance_id)
         before = next((twin for twin in neighbours.values() if (twin.remote_id, twin.instance_id) == own), None)
@@ -140,6 +143,19 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
         return Refusal("DUPLICATE_LINK", "already linked the other way round")
     _replace(state, known, link, now)
     return None
+
+
+def _is_dead(state: NodeState, known: Link, now: float) -> bool:
+    """Tell whether a neighbour whose id another process claims has been asked and doesn't answer; else ask it.
+
+    So a sentinel that is back sooner than its end was noticed gets its id at the second try.
+    """
+    session = state.sessions[known]
+    if session.probed_at is None or session.last_heard > session.probed_at:
+        session.probed_at = now
+        send(state, session, NodeHeartbeat(), corr_id=state.new_id())
+        return False
+    return now - session.probed_at >= PROBE_S
 
 
 def _settle_twin(state: NodeState, link: Link, now: float) -> Refusal | None:

@@ -76,6 +76,7 @@ class Session:
         announce_at: when we may first announce names over the link (spec 6.2); None when never, as on links that carry
             the mesh.
         opened: when it became open.
+        probed_at: when it was asked whether it lives, because another process claims its id; None if never.
         replaced_at: when another link to the same node took over; it ends with its last call. None while it is in use.
         replayed: True once the neighbour has been told what there was when its time came.
         announced: names the neighbour has from us.
@@ -93,6 +94,7 @@ class Session:
     epoch: str = ""
     announce_at: float | None = None
     opened: float = 0.0
+    probed_at: float | None = None
     replaced_at: float | None = None
     replayed: bool = False
     announced: set[Name] = field(default_factory=set)

@@ -20,6 +20,9 @@ from fame_cli.node.runner import Node
 
 __all__ = ["attach", "keep_attached"]
 
+CLAIM_S = 1.5
+"""Seconds until an id that is in use is claimed once more: by then the other side knows whether its holder lives."""
+
 STEADY_S = 5.0
 """Seconds a link has to live for its end to be news; one that ends sooner is dialled again ever more slowly."""
 
@@ -68,6 +71,7 @@ async def keep_attached(node: Node, url: str, kind: LinkKind, cost: int = 1) -> 
     """Hold a link to `url` until the node ends, however often it breaks."""
     wait = delays(random.random)
     failures = 0
+    claimed = False
     while not node.ending:
         try:
             link, transport = await attach(node, url, kind, cost)
@@ -76,10 +80,15 @@ async def keep_attached(node: Node, url: str, kind: LinkKind, cost: int = 1) -> 
             loud = failures in (0, 10) and not _is_duplicate(error)
             log_event("link_failed", "warning" if loud else "debug", url=url, reason=str(error))
             failures += 1
+            if isinstance(error, AttachRefused) and error.code == "ID_TAKEN" and not claimed:
+                claimed = True  # by a namesake, or by our own former life whose end hasn't been noticed yet
+                await asyncio.sleep(CLAIM_S)
+                continue
             if isinstance(error, AttachRefused) and not await _settle(node, error):
                 wait = delays(random.random)
         else:
             node.dialing.pop(url, None)
+            claimed = False
             failures, opened = 0, time.monotonic()
             await transport.wait_closed()
             if time.monotonic() - opened >= STEADY_S:

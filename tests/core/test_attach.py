@@ -696,3 +696,34 @@ def test_a_second_link_to_a_sentinel_takes_nothing_away_from_the_first() -> None
     assert mesh is not None
     assert mesh.links["s2"] is peer
     assert rig.session(peer).is_open
+
+
+# An id whose holder is gone
+
+
+@pytest.mark.parametrize("kind", [LinkKind.PEER, LinkKind.CHILD])
+def test_a_sentinel_that_is_back_before_its_end_was_noticed_gets_its_id_at_the_second_try(kind: LinkKind) -> None:
+    rig = Rig()
+    ghost = rig.peer("s2", ours=True) if kind is LinkKind.PEER else rig.child("s2", sentinel=True)
+    for moment, code in ((0.0, "ID_TAKEN"), (0.5, "ID_TAKEN"), (1.5, None)):
+        rig.now = moment
+        link = rig.open(kind, "s2")
+        rig.feed(link, attach_of("s2", kind, ours=True, sentinel=True, instance="another life"))
+        [ack] = [message for message in rig.said(link) if "NodeAttachAck" in str(message["frame"])]
+        assert only_frame([ack]).get("code") == code
+    assert types(rig.said(ghost))[-1] == "NodeHeartbeat"
+    assert (ghost, 1000) in [(closed, code) for closed, code, _ in rig.closed()]
+    assert rig.session(link).is_open
+
+
+def test_a_sentinel_that_answers_keeps_its_id() -> None:
+    rig = Rig()
+    alive = rig.peer("s2", ours=True)
+    for moment in (0.0, 2.0, 4.0):
+        rig.now = moment
+        link = rig.open(LinkKind.PEER, "s2")
+        rig.feed(link, attach_of("s2", LinkKind.PEER, ours=True, instance="namesake"))
+        assert only_frame(rig.said(link))["code"] == "ID_TAKEN"
+        rig.now = moment + 0.1
+        rig.feed(alive, make_envelope({"type": "NodeHeartbeatAck", "ok": True}))
+    assert rig.session(alive).is_open
