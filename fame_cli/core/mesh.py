@@ -28,7 +28,7 @@ ASK_S = 1.0
 """Seconds between two summaries to one neighbour."""
 
 MAX_RECORDS = 16_384
-"""Records of other sentinels kept; one more is passed over."""
+"""Records of other sentinels kept; past it, those out of reach make room, and strangers find none."""
 
 LOST_S = 2.0
 """Seconds out of reach after which a record has to make room, if there is none: it may have come just now."""

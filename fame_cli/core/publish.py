@@ -65,8 +65,10 @@ def _offered(state: NodeState, name: Name) -> int | None:
 def check_conflict(state: NodeState, name: Name) -> None:
     """Say that an address which may have one owner has two; calls go to the nearer one (rule 3 of ``routing.py``)."""
     mesh = state.mesh
-    if mesh is None or isinstance(name, tuple) or "@*." in name or mesh.own.offers.get(name) != BOUND:
+    if mesh is None or isinstance(name, tuple) or name.startswith("/") or "@*." in name:
+        return
+    if mesh.own.offers.get(name) != BOUND:
         return
     others = [way.node_id for way in state.table.ways(name) if isinstance(way, Origin) and not way.hearsay and way.link]
-    if others and not name.startswith("/"):
+    if others:
         state.note("address_conflict", "warning", address=name, nodes=sorted(others))

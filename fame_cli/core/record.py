@@ -137,8 +137,10 @@ class Section:
 
     def _is_overfull(self, delta: MeshDelta) -> bool:
         """Tell whether a delta would make this more than anybody needs; pieces of such a set are given up."""
-        coming = len(self._coming.entries) if self._coming is not None and delta.final else 0
-        if (coming or len(self._entries) * bool(delta.base)) + len(delta.put) + len(delta.drop) <= MAX_NAMES:
+        held = self._entries
+        if delta.final and self._coming is not None:
+            held = self._coming.entries
+        if (len(held) if delta.base else 0) + len(delta.put) + len(delta.drop) <= MAX_NAMES:
             return False
         self._coming = None
         return True
@@ -305,7 +307,7 @@ class Mesh:
         own: the record of this node.
         records: those of the others, by id.
         links: neighbour id → link that carries the mesh.
-        known: link → id → version that neighbour has. A link is missing until its first summary is complete.
+        known: link → id → version that neighbour has. A link is missing until its first summary.
         owed: link → ids that neighbour may lack news of.
         asked: link → when it got our summary last.
         summed_up: link → when its last summary began, and the id the next piece has to follow on.
@@ -313,7 +315,7 @@ class Mesh:
         flush_at: when `owed` is due; None while nothing is.
         changed: True when links have changed in this turn; `stale` from the next turn until hops are computed again.
         outdone: instance of a namesake → incarnation in which we outdid it.
-        computed: times the hops were computed.
+        computed: times the hops were computed, for whoever measures.
         digest: of what is within reach; "" when it has to be computed anew.
         doubted: id → when a namesake's record last made its version doubtful.
     """

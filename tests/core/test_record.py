@@ -573,3 +573,12 @@ def test_changed_links_end_the_turn_too() -> None:
     mesh = Mesh(record_of())
     mesh.links_changed(5.0)
     assert (mesh.changed, mesh.stale, mesh.flush_at) == (True, False, 5.0)
+
+
+def test_pieces_that_were_never_finished_take_no_room_from_a_new_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_module, "MAX_NAMES", 5)
+    section = Section()
+    section.apply(MeshDelta(base=0, version=2, final=9, put=dict.fromkeys("abcd", 1)), 0.0)
+    section.apply(MeshDelta(base=0, version=3, final=8, put=dict.fromkeys("efg", 1)), 0.0)
+    assert section.apply(MeshDelta(base=3, version=8, final=8, put={"h": 1}), 0.0)
+    assert sorted(name for name, _ in section.items()) == ["e", "f", "g", "h"]
