@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from fame_cli.core import answering, attach, control, ending
 from fame_cli.core.address import physical
-from fame_cli.core.announce import has_listeners, tell_all, tell_waiting
+from fame_cli.core.announce import has_listeners
 from fame_cli.core.asking import Wish, ask
+from fame_cli.core.batch import BATCH, one_line, parted
 from fame_cli.core.calls import CallKey, error_payload, result_payload
 from fame_cli.core.carry import carry
 from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
@@ -25,7 +26,6 @@ from fame_cli.core.frames import (
     KeyRequest,
     NodeAttach,
     NodeAttachAck,
-    NodeHeartbeat,
     SecureAccept,
     SecureClose,
     SecureOpen,
@@ -34,10 +34,11 @@ from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.mesh import flush
 from fame_cli.core.publish import begin, farewell, publish
-from fame_cli.core.reach import digest_meta, forget_lost, settle
-from fame_cli.core.session import HEARTBEAT_S, SILENCE_S, Event, Session, State, fire
-from fame_cli.core.state import NodeState, Settings, credit_back, send
+from fame_cli.core.reach import settle
+from fame_cli.core.session import Event, Session, State, fire
+from fame_cli.core.state import NodeState, Settings, credit_back
 from fame_cli.core.table import Name, RouteTable
+from fame_cli.core.upkeep import sweep
 from fame_cli.errors import RemoteProtocolError
 
 __all__ = ["NodeCore"]
@@ -46,7 +47,6 @@ SWEEP_S = 1.0
 """Seconds between two looks at the sessions: handshakes, heartbeats and silence need no finer clock."""
 
 CLOSE_NORMAL = 1000
-CLOSE_SILENT = 1001
 
 
 class NodeCore:
@@ -116,17 +116,15 @@ class NodeCore:
         return self._effects()
 
     def receive(self, link: Link, data: bytes, now: float) -> list[Effect]:
-        """Take one message of a link. Whatever it holds, nothing raises and no other link is touched."""
+        """Take one message of a link, one envelope or a batch. Whatever it holds, nothing raises and no other link is
+        touched.
+        """
         session = self._state.sessions.get(link)
         if session is None:
             return []
         session.last_heard = self._state.now = now
-        try:
-            if len(data) > self._state.settings.max_message_bytes:
-                raise RemoteProtocolError(f"{len(data)} bytes; the limit is {self._state.settings.max_message_bytes}")
-            self._sort(session, decode(data), data, now)
-        except RemoteProtocolError as error:
-            self._reject(session, data, error)
+        for line in parted(data) if BATCH in link.extensions else (data,):
+            self._take(session, line, now)
         if self._state.renaming:
             return self._effects() + self._give_way()
         return self._effects()
@@ -169,7 +167,7 @@ class NodeCore:
         if has_listeners(self._state):  # they are told of what comes within reach before anybody looks it up
             settle(self._state, now)
         if now >= self._sweep_at:
-            self._sweep(now)
+            sweep(self._state, now)
             self._sweep_at = now + SWEEP_S if self._state.sessions else float("-inf")
         return self._effects()
 
@@ -303,6 +301,17 @@ class NodeCore:
 
     # Inside
 
+    def _take(self, session: Session, data: bytes, now: float) -> None:
+        """Take one envelope; of a batch, nothing counts behind the one that made us give the link up."""
+        limit = self._state.settings.max_message_bytes
+        try:
+            if len(data) > limit:
+                raise RemoteProtocolError(f"{len(data)} bytes; the limit is {limit}")
+            if session.state is not State.CLOSED:
+                self._sort(session, decode(data), one_line(data), now)
+        except RemoteProtocolError as error:
+            self._reject(session, data, error)
+
     def _give_way(self) -> list[Effect]:
         """Take another id: a sentinel further away holds ours, too, and goes on."""
         before, name = self.settings.node_id, self.other_id()
@@ -374,27 +383,3 @@ class NodeCore:
         if header is not None and session.is_open:
             code = "MALFORMED" if len(data) <= self._state.settings.max_message_bytes else "MESSAGE_TOO_LARGE"
             ending.refuse(self._state, session.link, header, code, str(error)[:200])
-
-    def _sweep(self, now: float) -> None:
-        for session in self.sessions():
-            if session.deadline and now >= session.deadline:
-                self._state.note("attach_timed_out", "warning", link=session.link.number)
-                attach.end(self._state, session, CLOSE_SILENT, "no attach in time")
-            elif session.is_open and now - session.last_heard >= SILENCE_S:
-                self._state.note("link_silent", "warning", link=session.link.number, node=session.link.remote_id)
-                attach.end(self._state, session, CLOSE_SILENT, "nothing heard")
-            elif attach.retired(self._state, session, now):
-                attach.end(self._state, session, CLOSE_NORMAL, "replaced by a newer link")
-            elif session.is_open:
-                self._beat(session, now)
-        tell_waiting(self._state, now)
-        forget_lost(self._state, now)
-        self._state.calls.forget_stale(now)
-
-    def _beat(self, session: Session, now: float) -> None:
-        if session.link.dialed and now >= session.next_beat:
-            session.next_beat = now + HEARTBEAT_S
-            meta = digest_meta(self._state, session.link, now)
-            send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id(), meta=meta)
-        if not session.replayed:
-            tell_all(self._state, session, now)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fame_cli.core.balance import NEAREST, Balance
+from fame_cli.core.batch import BATCH
 from fame_cli.core.calls import CallKey, CallTable
 from fame_cli.core.effects import Effect, Note, Send
 from fame_cli.core.envelope import FLOW_ACK, MAX_MESSAGE_BYTES, SYN, Envelope, encode
@@ -21,8 +22,9 @@ from fame_cli.core.table import Name, RouteTable
 
 __all__ = ["EXTENSIONS", "MAX_HOPS", "NodeState", "Settings", "pass_on", "send", "send_credit"]
 
-EXTENSIONS = ("cancel", "mesh", "sys", "window")
-"""What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md); ``mesh`` if we route."""
+EXTENSIONS = (BATCH, "cancel", "mesh", "sys", "window")
+"""What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md); ``mesh`` if we route,
+``batch`` unless it is turned off."""
 
 MAX_HOPS = 16
 """Links an envelope may pass."""
@@ -40,6 +42,7 @@ class Settings:
         max_message_bytes: largest envelope, bytes of JSON (spec 2.3: 262 144).
         max_hops: links an envelope may pass, 1 or more.
         balance: how a sentinel spreads calls over the providers of a pool or a capability.
+        batch: join the envelopes of one turn in one message, towards neighbours that take it.
         incarnation: of the sentinel's record; greater than in any earlier life of its id, if that can be had.
     """
 
@@ -50,12 +53,14 @@ class Settings:
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_hops: int = MAX_HOPS
     balance: Balance = NEAREST
+    batch: bool = True
     incarnation: int = 1
 
     @property
     def extensions(self) -> tuple[str, ...]:
         """Return what this node offers in `fame.ext`."""
-        return EXTENSIONS if self.routes else tuple(name for name in EXTENSIONS if name != "mesh")
+        absent = {name for name, offered in (("mesh", self.routes), (BATCH, self.batch)) if not offered}
+        return tuple(name for name in EXTENSIONS if name not in absent)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ For a client and an agent in one program, and for tests. Messages arrive in the 
 
 import asyncio
 
+from fame_cli.core.batch import joined
 from fame_cli.net.transport import HIGH_WATER_BYTES, Receiver
 
 __all__ = ["MemoryTransport", "memory_pair"]
@@ -18,6 +19,9 @@ class MemoryTransport:
         self._loop = asyncio.get_running_loop()
         self._receiver: Receiver | None = None
         self._early: list[bytes] = []
+        self._queue: list[bytes] = []
+        self._batches = False
+        self._alone = 0
         self._in_flight_bytes = 0
         self._stalled = False
         self._closed = asyncio.Event()
@@ -37,11 +41,25 @@ class MemoryTransport:
         if self._in_flight_bytes > HIGH_WATER_BYTES and not self._stalled and self._receiver is not None:
             self._stalled = True
             self._receiver.transport_stalled()
-        self._loop.call_soon(self.other.arrive, data)
+        if not self._queue:
+            self._loop.call_soon(self._deliver)
+        self._queue.append(data)
+
+    def batch(self) -> None:
+        """Join the messages of a turn from now on."""
+        self._batches, self._alone = True, len(self._queue)
+
+    def _deliver(self) -> None:
+        """Bring the other end what was sent in this turn."""
+        queue, self._queue = self._queue, []
+        alone, self._alone = queue[: self._alone], 0
+        rest = queue[len(alone) :]
+        self.arrived(sum(map(len, queue)))
+        for data in alone + (joined(rest) if rest and self._batches else rest):
+            self.other.arrive(data)
 
     def arrive(self, data: bytes) -> None:
         """Take a message of the other end."""
-        self.other.arrived(len(data))
         if self._receiver is None:
             self._early.append(data)
         elif not self._closed.is_set():

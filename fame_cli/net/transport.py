@@ -48,7 +48,12 @@ class Transport(Protocol):
         ...
 
     def send(self, data: bytes) -> None:
-        """Queue one message; it is written in this turn of the event loop, together with the others of the turn."""
+        """Queue one message without line breaks; it is written in this turn of the event loop, together with the others
+        of the turn."""
+        ...
+
+    def batch(self) -> None:
+        """Join the messages of a turn from now on (``core/batch.py``); what is queued leaves as it is."""
         ...
 
     def close(self, code: int, reason: str) -> None:

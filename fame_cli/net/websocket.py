@@ -18,6 +18,7 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN, Event
 
+from fame_cli.core.batch import joined
 from fame_cli.errors import AdmissionRefused, ConnectError
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import HARD_LIMIT_BYTES, HIGH_WATER_BYTES, MAX_TRANSPORT_BYTES, Receiver
@@ -135,6 +136,7 @@ class WebSocketTransport:
         self._receiver: Receiver | None = None
         self._queue: list[bytes] = []
         self._queued_bytes = 0
+        self._batches = False
         self._end: tuple[int, str] | None = None
         self._ended = asyncio.Event()
         self._lost = False
@@ -163,11 +165,16 @@ class WebSocketTransport:
         protocol = self._connection.protocol
         if not queue or protocol.state is not OPEN:
             return
-        for data in queue:
+        for data in joined(queue) if self._batches else queue:
             protocol.send_binary(data)
         self._connection.send_data()
         if self._connection.transport.get_write_buffer_size() > HARD_LIMIT_BYTES:
             self._connection.transport.abort()
+
+    def batch(self) -> None:
+        """Join the messages of a turn from now on."""
+        self.flush()
+        self._batches = True
 
     def close(self, code: int, reason: str) -> None:
         """Write what is queued, then start the closing handshake; `wait_closed` sees it through."""

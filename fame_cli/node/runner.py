@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from fame_cli.core.address import parse, pool_matches
 from fame_cli.core.balance import NEAREST, Balance
+from fame_cli.core.batch import BATCH
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import (
     BindAnswered,
@@ -54,6 +55,7 @@ class Node:
         max_message_bytes: largest envelope, in bytes of JSON.
         max_hops: links an envelope may pass.
         balance: how a sentinel spreads calls over several providers.
+        batch: join the envelopes of one turn in one message, towards neighbours that take it.
         observer: sees every envelope that comes and goes.
 
     Attributes:
@@ -72,10 +74,12 @@ class Node:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_hops: int = MAX_HOPS,
         balance: Balance = NEAREST,
+        batch: bool = True,
         observer: Observer | None = None,
     ) -> None:
+        life = incarnation() if routes else 1
         settings = Settings(
-            node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, incarnation() if routes else 1
+            node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, batch, incarnation=life
         )
         self.started = time.monotonic()
         self.core = NodeCore(settings, new_id, stamp, now=self.started)
@@ -195,8 +199,16 @@ class Node:
         self._check_attached()
 
     def _link_attached(self, effect: LinkAttached) -> None:
+        if BATCH in effect.link.extensions:
+            self._batch(effect.link)
         self._opened(effect.link, None)
         self._check_attached()
+
+    def _batch(self, link: Link) -> None:
+        """Join the messages of each turn from now on: both sides agreed, and the answer to the attach is out alone."""
+        transport = self._transports.get(link)
+        if transport is not None:
+            transport.batch()
 
     def _link_refused(self, effect: LinkRefused) -> None:
         self._opened(effect.link, effect)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
+from fame_cli.core.batch import parted
 from fame_cli.core.ids import ID_LENGTH, digits_from_bytes
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
@@ -125,11 +126,12 @@ class SimWorld:
     # Happening
 
     def carry(self, node: SimNode, link: Link, data: bytes) -> None:
-        """Let a message travel."""
-        if self._keeps_sent:
-            node.sent.setdefault(link, []).append(data)
-        for watch in self.watches:
-            watch.sent(node, link, data)
+        """Let a message travel, of one envelope or several."""
+        for line in parted(data) if link in node.batching else (data,):
+            if self._keeps_sent:
+                node.sent.setdefault(link, []).append(line)
+            for watch in self.watches:
+                watch.sent(node, link, line)
         wire = node.wires.get(link)
         if wire is not None and wire.up:
             self._travel(wire, lambda: self._arrive(wire, data))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fame_cli.core.batch import BATCH, joined
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import (
     BindAnswered,
@@ -59,6 +60,7 @@ class SimNode:
         life: counts the restarts.
         offers: address → capabilities, as served; bound anew after a restart.
         habits: what it does in each of its lives, see `SimWorld.accustom`.
+        batching: links on which the envelopes of one turn travel as one message.
         react: is shown every effect but the sending ones, after the node itself has taken it.
     """
 
@@ -78,9 +80,11 @@ class SimNode:
     refusals: dict[Link, LinkRefused] = field(default_factory=dict)
     wires: dict[Link, Wire] = field(default_factory=dict)
     sent: dict[Link, list[bytes]] = field(default_factory=dict)
+    batching: dict[Link, None] = field(default_factory=dict)
     habits: list[Callable[[], Steps]] = field(default_factory=list)
     react: Callable[["SimNode", Effect], None] | None = None
     due: float | None = None
+    _outgoing: dict[Link, list[bytes]] = field(default_factory=dict)
     _waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -124,9 +128,10 @@ class SimNode:
         for effect in effects:
             match effect:
                 case Send(link, data):
-                    self.world.carry(self, link, data)
+                    self._outgoing.setdefault(link, []).append(data)
                     continue
                 case CloseLink(link, _, _):
+                    self._flush()
                     self.world.hang_up(self, link)
                     self.links_changed()
                 case Dispatch(request):
@@ -139,7 +144,10 @@ class SimNode:
                     self.cancelled.append(key)
                 case FlowOpen(key):
                     self.opened.append(key)
-                case LinkAttached():
+                case LinkAttached(link):
+                    self._flush()
+                    if BATCH in link.extensions:
+                        self.batching[link] = None
                     self.events.append(effect)
                     self.links_changed()
                 case LinkRefused(link, _, _):
@@ -149,7 +157,15 @@ class SimNode:
                     self.events.append(effect)
             if self.react is not None:
                 self.react(self, effect)
+        self._flush()
         self.world.arm(self)
+
+    def _flush(self) -> None:
+        """Send what this turn has gathered, where it was agreed in one message."""
+        outgoing, self._outgoing = self._outgoing, {}
+        for link, queue in outgoing.items():
+            for message in joined(queue) if link in self.batching else queue:
+                self.world.carry(self, link, message)
 
     def noted(self, event: str) -> list[Note]:
         """Return the notes of one event."""

@@ -61,7 +61,7 @@ def test_a_request_and_its_answer_pass_unchanged_but_for_the_hops() -> None:
 
 def test_what_is_forwarded_are_the_bytes_that_came_with_the_hops_at_the_end() -> None:
     trio = Trio()
-    data = json.dumps(make_request(CLIENT, fromTheFuture=[1]), indent=1).encode()
+    data = json.dumps(make_request(CLIENT, fromTheFuture=[1])).encode()
     effects = trio.rig.core.receive(trio.client, data, 0.0)
     assert [e.data for e in effects if isinstance(e, Send) and e.link is trio.agent] == [data[:-1] + b',"ttl":15}']
 

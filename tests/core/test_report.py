@@ -353,7 +353,7 @@ def test_every_attached_neighbour_is_listed_oldest_first() -> None:
         },
         {
             "node": "s2", "kind": "peer", "path": "/s2", "plain": False, "mesh": True, "dialed": True,
-            "cost": 5, "age_s": 1.5, "state": "open", "extensions": ["cancel", "mesh", "sys", "window"],
+            "cost": 5, "age_s": 1.5, "state": "open", "extensions": ["batch", "cancel", "mesh", "sys", "window"],
                 "reason": "",
         },
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.client import connect
 
+from fame_cli.core.batch import BATCH_BYTES
 from fame_cli.errors import AdmissionRefused, ConnectError
 from fame_cli.net.memory import memory_pair
 from fame_cli.net.pump import Turn
@@ -129,6 +130,32 @@ def test_what_came_before_start_is_delivered_first(make: Pair) -> None:
             assert there.messages == [b"early", b"late"]
 
     asyncio.run(main())
+
+
+def test_what_leaves_in_one_turn_is_one_message_once_both_ends_batch(make: Pair) -> None:
+    async def body(near: Transport, here: Inbox, far: Transport, there: Inbox) -> None:
+        near.send(b"alone")
+        near.batch()
+        for data in (b"a", b"b", b"c"):
+            near.send(data)
+        await there.until(lambda: len(there.messages) == 2)
+        near.send(b"later")
+        await there.until(lambda: len(there.messages) == 3)
+        assert there.messages == [b"alone", b"a\nb\nc", b"later"]
+
+    with_pair(make, body)
+
+
+def test_a_batch_never_grows_past_its_limit_and_keeps_the_order(make: Pair) -> None:
+    async def body(near: Transport, here: Inbox, far: Transport, there: Inbox) -> None:
+        near.batch()
+        sent = [b"%d" % number + b"x" * size for number, size in enumerate([10, BATCH_BYTES, 10, 40_000, 40_000, 10])]
+        for data in sent:
+            near.send(data)
+        await there.until(lambda: b"\n".join(there.messages) == b"\n".join(sent))
+        assert all(len(message) <= BATCH_BYTES or b"\n" not in message for message in there.messages)
+
+    with_pair(make, body)
 
 
 def test_what_was_sent_before_close_arrives_and_both_ends_hear_of_the_end_once(make: Pair) -> None:
