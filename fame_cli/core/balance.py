@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Literal, TypeVar
 from zlib import crc32
 
-from fame_cli.core.link import LOCAL, Link, LinkKind, Origin, Way, next_link
+from fame_cli.core.link import LOCAL, Link, LinkKind, Origin, Way
 
 __all__ = ["BALANCES", "NEAREST", "Balance", "choose", "is_eligible", "is_hearsay", "rank"]
 
@@ -40,8 +40,8 @@ def is_hearsay(way: Way) -> bool:
 
 def is_eligible(way: Way, origin: Link) -> bool:
     """Tell whether a way can be gone by what came in over `origin`: it is within reach and doesn't lead back."""
-    link = next_link(way)
-    return link is not None and (link is not origin or link is LOCAL)
+    link = way if isinstance(way, Link) else way.link
+    return (link is not origin and link is not None) or link is LOCAL
 
 
 def choose(candidates: list[tuple[T, Way]], balance: Balance, key: str, turn: int, node_id: str = "") -> tuple[T, Way]:

@@ -9,7 +9,6 @@ Pure: no envelope is built here (``node.py`` does), no clock is read.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -42,8 +41,7 @@ TRANSIT_AGE_S = 3600.0
 """Seconds after which a call that shows no sign of life is forgotten by the nodes between."""
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """Hold one call in flight.
 
     Args:
@@ -133,7 +131,13 @@ class CallTable:
 
     def next_deadline(self) -> float | None:
         """Return when the next call times out, None when none can."""
-        return min((next(iter(waiting.values())) for waiting in self._deadlines.values()), default=None)
+        earliest: float | None = None
+        for waiting in self._deadlines.values():  # few, and asked for with every message
+            for deadline in waiting.values():
+                if earliest is None or deadline < earliest:
+                    earliest = deadline
+                break
+        return earliest
 
     def expired(self, now: float) -> list[tuple[CallKey, Call]]:
         """List the calls whose time is over, without ending them."""

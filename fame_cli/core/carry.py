@@ -16,16 +16,17 @@ import msgspec
 from fame_cli.core.address import parse
 from fame_cli.core.calls import Call, ends_stream
 from fame_cli.core.deliver import deliver, is_paced
+from fame_cli.core.effects import Send
 from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, stop_downstream, tell_caller
 from fame_cli.core.entering import clash, enter
 from fame_cli.core.envelope import REPLY, SESSION, STREAM, TRACE, VIA, Envelope, encode, with_ttl
 from fame_cli.core.frames import Data, DeliveryAck
-from fame_cli.core.link import LOCAL, Link, Origin
+from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.reach import settle
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.session import Session
 from fame_cli.core.stacking import stacked, unstacked
-from fame_cli.core.state import NodeState, pass_on
+from fame_cli.core.state import NodeState
 from fame_cli.core.trace import traced
 
 __all__ = ["carry"]
@@ -44,7 +45,8 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
     Raises:
         RemoteProtocolError: `to` or `replyTo` isn't an address, which spoils the whole envelope (spec 3.1).
     """
-    if origin is not LOCAL and envelope.reply_to:
+    table, meta = state.table, envelope.meta
+    if envelope.reply_to and origin is not LOCAL:
         parse(envelope.reply_to)
     if state.mesh is not None and state.mesh.stale:
         settle(state, now)
@@ -52,34 +54,27 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         below = unstacked(envelope, origin.reply_prefix)
         if below is not envelope and not _is_meant_here(state, origin, envelope, below):
             envelope, data = below, encode(below)
-    asks = bool(envelope.corr_id and envelope.reply_to and (envelope.rtype or 0) & (REPLY | STREAM))
+    asks = bool((envelope.rtype or 0) & (REPLY | STREAM) and envelope.corr_id and envelope.reply_to)
     call = None if asks else state.calls.get((envelope.to or "", envelope.corr_id or ""))
-    pinned = envelope.meta is not None and VIA in envelope.meta and state.mesh is not None  # a leaf is where it ends
-    pin = _text(envelope, VIA) if pinned else ""
-    target = route(
-        envelope.to,
-        envelope.capabilities,
-        origin,
-        state.table,
-        back=call.ingress if call is not None and call.ingress is not origin else None,
-        pin=pin,
-        key="" if state.table.balance == "nearest" else _key(state, envelope),
-    )
-    if isinstance(target, Drop):
-        refuse(state, origin, envelope, target.code, target.reason)
-        return False
+    back = call.ingress if call is not None and call.ingress is not origin else None
+    pin = _text(envelope, VIA) if meta is not None and VIA in meta and state.mesh is not None else ""  # not at a leaf
+    key = "" if table.balance == "nearest" else _key(state, envelope)
+    target = route(envelope.to, envelope.capabilities, origin, table, back, pin, key)
     if target is LOCAL:
         return deliver(state, origin, envelope, len(data), now)
-    if isinstance(target, Origin):
-        if target.link is None:
-            refuse(state, origin, envelope, "NO_ROUTE", f"{target.node_id} is out of reach")
-            return False
-        link: Link = target.link
-        if state.table.balance != "nearest" and state.table.is_spread(envelope.to):
-            envelope = msgspec.structs.replace(envelope, meta={**(envelope.meta or {}), VIA: target.node_id})
-            data = encode(envelope)
-    else:
+    if isinstance(target, Link):
         link = target
+    elif isinstance(target, Drop):
+        refuse(state, origin, envelope, target.code, target.reason)
+        return False
+    elif target.link is None:
+        refuse(state, origin, envelope, "NO_ROUTE", f"{target.node_id} is out of reach")
+        return False
+    else:
+        link = target.link
+        if table.balance != "nearest" and table.is_spread(envelope.to):
+            envelope = msgspec.structs.replace(envelope, meta={**(meta or {}), VIA: target.node_id})
+            data = encode(envelope)
     if asks:
         return _pass_request(state, origin, state.sessions[link], envelope, data, now)
     return _pass_answer(state, origin, state.sessions[link], envelope, data, call, now)
@@ -108,7 +103,7 @@ def _key(state: NodeState, envelope: Envelope) -> str:
 
 
 def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelope, data: bytes, now: float) -> bool:
-    if not out.link.is_ours and is_at(out.link, envelope.to):
+    if not out.link.extensions and is_at(out.link, envelope.to):
         refuse(state, origin, envelope, "NO_ROUTE", f"nothing called {envelope.to} is known here")
         return False
     if _is_spent(origin, envelope):
@@ -118,6 +113,8 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
         clash(state, origin, envelope)
         return False
     sent = _send_on(state, origin, out, envelope, data, now)
+    if sent is True:
+        return False
     if sent is False:
         _give_up(state, origin, envelope, None, "QUEUE_FULL", f"{out.link.remote_id} doesn't keep up")
     return sent is None and is_paced(origin, envelope)
@@ -150,7 +147,11 @@ def _is_spent(origin: Link, envelope: Envelope) -> bool:
 
 
 def _send_on(state: NodeState, origin: Link, out: Session, envelope: Envelope, data: bytes, now: float) -> bool | None:
-    """Send or hold an envelope, see `pass_on`: one hop less to go, and dressed for the neighbour."""
+    """Send an envelope when its flow has credit, else hold it: one hop less to go, and dressed for the neighbour.
+
+    Returns:
+        True: sent. None: waiting. False: refused, the link holds all it may.
+    """
     size = len(data)
     if out.link.reply_prefix:
         above = stacked(envelope, out.link.reply_prefix, state.table.path)
@@ -158,8 +159,11 @@ def _send_on(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
             envelope, data = above, encode(above)
     if origin is not LOCAL:
         data = _worn(state, origin, envelope, data, now)
-    source = origin if is_paced(origin, envelope) else None
-    return pass_on(state, out, envelope.flow_id, data, source, size)
+    flow_id = envelope.flow_id
+    if flow_id is None or out.flow.take(flow_id, len(data)):
+        state.effects.append(Send(out.link, data))
+        return True
+    return None if out.flow.hold(flow_id, data, origin if is_paced(origin, envelope) else None, size) else False
 
 
 def _worn(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bytes:

@@ -26,6 +26,9 @@ OUR_WINDOW = 256
 OUR_UNIT_BYTES = 4096
 """Between our own nodes an envelope costs one credit, and one more for each of these that it fills: 1 MiB a window."""
 
+NO_UNIT = 1 << 62
+"""Bytes no envelope has: every envelope costs one credit."""
+
 MAX_FLOWS = 8192
 """Flows remembered a link; the one longest unused is forgotten first and starts with a full window again."""
 
@@ -54,30 +57,27 @@ class FlowControl:
     Args:
         send_window: credits the other side lets a flow have under way.
         receive_window: credits we let a flow of the other side have under way.
-        unit_bytes: bytes that cost one credit more; 0 when every envelope costs one (spec 7).
+        unit_bytes: bytes that cost one credit more; `NO_UNIT` when every envelope costs one (spec 7).
         stalled: True while the transport takes no more bytes; then everything waits.
         held_bytes: bytes that wait now.
     """
 
     send_window: int = SPEC_WINDOW
     receive_window: int = SPEC_WINDOW
-    unit_bytes: int = 0
+    unit_bytes: int = NO_UNIT
     stalled: bool = False
     held_bytes: int = 0
     _credits: dict[str, int] = field(default_factory=dict)
     _taken: dict[str, int] = field(default_factory=dict)
     _held: dict[str, deque[Held]] = field(default_factory=dict)
 
-    def resize(self, send_window: int, receive_window: int, unit_bytes: int = 0) -> None:
+    def resize(self, send_window: int, receive_window: int, unit_bytes: int = NO_UNIT) -> None:
         """Start again with other windows; the handshake that agreed on them counts no more."""
         self.send_window = send_window
         self.receive_window = receive_window
         self.unit_bytes = unit_bytes
         self._credits.clear()
         self._taken.clear()
-
-    def _cost(self, size: int) -> int:
-        return 1 + size // self.unit_bytes if self.unit_bytes else 1
 
     def take(self, flow_id: str, size: int = 0) -> bool:
         """Spend the credit of an envelope of `size` bytes; False when the flow has none or something already waits.
@@ -92,7 +92,7 @@ class FlowControl:
                 self._credits.pop(next(iter(self._credits)))
         if credits <= 0 or self.stalled or flow_id in self._held:
             return False
-        self._credits[flow_id] = credits - self._cost(size)
+        self._credits[flow_id] = credits - 1 - size // self.unit_bytes
         return True
 
     def writable(self, flow_id: str) -> bool:
@@ -143,7 +143,7 @@ class FlowControl:
         released: list[Held] = []
         while waiting and self._credits.get(flow_id, self.send_window) > 0 and not self.stalled:
             released.append(waiting.popleft())
-            cost = self._cost(len(released[-1].data))
+            cost = 1 + len(released[-1].data) // self.unit_bytes
             self._credits[flow_id] = self._credits.get(flow_id, self.send_window) - cost
         if waiting is not None and not waiting:
             del self._held[flow_id]
@@ -157,9 +157,9 @@ class FlowControl:
         negotiated nothing gets a whole window for every envelope: granting too much does no harm, and waiting brings
         a real sentinel to a standstill under many concurrent calls (spec 7, measured there).
         """
-        if not self.unit_bytes:
+        if self.unit_bytes == NO_UNIT:
             return self.receive_window
-        cost = self._cost(size)
+        cost = 1 + size // self.unit_bytes
         taken = self._taken.get(flow_id, 0) + cost
         if taken * 4 >= self.receive_window:
             self._taken[flow_id] = 0

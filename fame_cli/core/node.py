@@ -36,7 +36,7 @@ from fame_cli.core.mesh import flush
 from fame_cli.core.publish import begin, farewell, publish
 from fame_cli.core.reach import settle
 from fame_cli.core.session import Event, Session, State, fire
-from fame_cli.core.state import NodeState, Settings, credit_back
+from fame_cli.core.state import NodeState, Settings, credit_back, send_credit
 from fame_cli.core.table import Name, RouteTable
 from fame_cli.core.upkeep import sweep
 from fame_cli.errors import RemoteProtocolError
@@ -47,6 +47,9 @@ SWEEP_S = 1.0
 """Seconds between two looks at the sessions: handshakes, heartbeats and silence need no finer clock."""
 
 CLOSE_NORMAL = 1000
+
+CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
+"""Frames that are on their way to somebody; all others are between two neighbours."""
 
 
 class NodeCore:
@@ -308,7 +311,7 @@ class NodeCore:
             if len(data) > limit:
                 raise RemoteProtocolError(f"{len(data)} bytes; the limit is {limit}")
             if session.state is not State.CLOSED:
-                self._sort(session, decode(data), one_line(data), now)
+                self._sort(session, decode(data), one_line(data) if b"\n" in data else data, now)
         except RemoteProtocolError as error:
             self._reject(session, data, error)
 
@@ -340,14 +343,14 @@ class NodeCore:
     def _sort(self, session: Session, envelope: Envelope, data: bytes, now: float) -> None:
         """Hand an envelope to whoever is in charge, and count it against its flow (spec 7)."""
         frame, flow_id = envelope.frame, envelope.flow_id
-        if isinstance(frame, CreditUpdate):
+        if isinstance(frame, CARRIED) and session.is_open:  # first, because it is nearly all there is
+            if carry(self._state, session.link, envelope, data, now):
+                return
+        elif isinstance(frame, CreditUpdate):
             answering.release(self._state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
             return
-        held = False
-        if not session.is_open:
+        elif not session.is_open:
             self._handshake(session, envelope, now)
-        elif isinstance(frame, Data | DeliveryAck | SecureOpen | SecureAccept | SecureClose):
-            held = carry(self._state, session.link, envelope, data, now)
         elif isinstance(frame, CallCancel):
             session.flow.abandon(envelope.corr_id or "")
             ending.cancel(self._state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
@@ -355,15 +358,17 @@ class NodeCore:
             self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
         else:
             control.on_control(self._state, session, envelope, now)
-        if flow_id is not None and not held and session.is_open and not self._is_over(session, envelope):
-            credit_back(self._state, session.link, flow_id, len(data))
+        if flow_id is not None and session.is_open and not self._is_over(session, envelope):
+            credits = session.flow.received(flow_id, len(data))
+            if credits:
+                send_credit(self._state, session, flow_id, credits, None)
 
     def _is_over(self, session: Session, envelope: Envelope) -> bool:
         """Tell whether an envelope belongs to a stream that has ended: its flow is forgotten and needs no credit.
 
         A plain Naylence neighbour can't be told to stop, and waits for credit in its read loop: it gets some.
         """
-        if envelope.flow_id != envelope.corr_id or not session.link.is_ours:
+        if envelope.flow_id != envelope.corr_id or not session.link.extensions:
             return False
         return self._state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
 

@@ -27,7 +27,6 @@ def route(
     capabilities: Sequence[str] | None,
     origin: Link,
     table: RouteTable,
-    *,
     back: Link | None = None,
     pin: str = "",
     key: str = "",

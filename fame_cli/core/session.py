@@ -61,6 +61,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 }
 
 
+CARRYING = (State.OPEN, State.DRAINING)
+
+
 @dataclass(slots=True)
 class Session:
     """Hold what is known of one link's life; times are the core's, in seconds.
@@ -83,6 +86,7 @@ class Session:
         echoes: name that a plain peer has from another sentinel of ours → that sentinel's physical path.
         unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
         flow: credit windows.
+        is_open: True while envelopes may travel; follows from `state`.
     """
 
     link: Link
@@ -101,11 +105,7 @@ class Session:
     echoes: dict[str, str] = field(default_factory=dict)
     unanswered: dict[str, Name] = field(default_factory=dict)
     flow: FlowControl = field(default_factory=FlowControl)
-
-    @property
-    def is_open(self) -> bool:
-        """Tell whether envelopes may travel."""
-        return self.state is State.OPEN or self.state is State.DRAINING
+    is_open: bool = False
 
 
 def fire(session: Session, event: Event) -> None:
@@ -116,5 +116,6 @@ def fire(session: Session, event: Event) -> None:
     """
     try:
         session.state = TRANSITIONS[session.state, event]
+        session.is_open = session.state in CARRYING
     except KeyError:
         raise LocalProtocolError(f"{event.name} in state {session.state.name} on {session.link!r}") from None

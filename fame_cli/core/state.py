@@ -1,8 +1,8 @@
 """What one node knows, and the few ways it says something: the ground ``node.py``, ``control.py`` and
 ``announce.py`` stand on.
 
-Pure. Everything outgoing goes through `send` (an envelope of ours) or `pass_on` (bytes that are already encoded), so
-credits are counted in one place. Effects gather in `effects` until the public verb that caused them returns them.
+Pure. What a node says of its own goes out through `send`; what it carries for others, through ``carry.py``. Effects
+gather in `effects` until the public verb that caused them returns them.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from fame_cli.core.effects import Effect, Note, Send
 from fame_cli.core.envelope import FLOW_ACK, MAX_MESSAGE_BYTES, SYN, Envelope, encode
 from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta
 from fame_cli.core.ids import sid_of
-from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.link import Link
 from fame_cli.core.record import Mesh
 from fame_cli.core.session import Session
 from fame_cli.core.table import Name, RouteTable
 
-__all__ = ["EXTENSIONS", "MAX_HOPS", "NodeState", "Settings", "pass_on", "send", "send_credit"]
+__all__ = ["EXTENSIONS", "MAX_HOPS", "NodeState", "Settings", "send", "send_credit"]
 
 EXTENSIONS = (BATCH, "cancel", "mesh", "sys", "window")
 """What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md); ``mesh`` if we route,
@@ -174,27 +174,9 @@ def send_credit(state: NodeState, session: Session, flow_id: str, credits: int, 
     state.effects.append(Send(session.link, encode(envelope)))
 
 
-def pass_on(
-    state: NodeState, session: Session, flow_id: str | None, data: bytes, source: Link | None, size: int = 0
-) -> bool | None:
-    """Send encoded bytes when their flow has credit, else keep them waiting.
-
-    Args:
-        source: link whose credit the envelope still holds, None when it holds nobody's.
-        size: bytes it took on that link.
-
-    Returns:
-        True: sent. None: waiting. False: refused, the link holds all it may.
-    """
-    if flow_id is None or session.flow.take(flow_id, len(data)):
-        state.effects.append(Send(session.link, data))
-        return True
-    return None if session.flow.hold(flow_id, data, source, size) else False
-
-
 def credit_back(state: NodeState, source: Link | None, flow_id: str, size: int = 0) -> None:
     """Give a flow's credit back to the link an envelope came in by, once the envelope has left us."""
-    session = state.sessions.get(source) if source is not None and source is not LOCAL else None
+    session = state.sessions.get(source) if source is not None else None
     if session is not None:
         credits = session.flow.received(flow_id, size)
         if credits:

@@ -164,7 +164,7 @@ class RouteTable:
         if to in self._cache:
             return self._cache[to]
         address = parse(to)
-        pool = self._pool_members(address, origin) if address.host else []
+        pool = self._pool_members(address, origin) if address.host and self._pools else []
         if here:
             pool = [way for way in pool if isinstance(way, Link)]
         if pool:
@@ -179,12 +179,16 @@ class RouteTable:
 
     def default(self, origin: Link) -> Way | None:
         """Return the way for what nobody is known to have, our own parent first; None but for back over `origin`."""
-        eligible = [way for way in self._paths.get(DEFAULT_ROUTE, ()) if is_eligible(way, origin)]
+        above = self._paths.get(DEFAULT_ROUTE, ())
+        if len(above) == 1:
+            return above[0] if is_eligible(above[0], origin) else None
+        eligible = [way for way in above if is_eligible(way, origin)]
         return min(eligible, key=lambda way: (isinstance(way, Origin), rank(way)), default=None)
 
     def is_here(self, to: str) -> bool:
         """Tell whether an address lies at this node's own physical path, bound or not."""
-        return parse(to).path == self.path and not parse(to).host
+        address = parse(to)
+        return not address.host and address.path == self.path
 
     def is_spread(self, to: str | None) -> bool:
         """Tell whether an address may have several providers: it is met by a pool, or chosen by capability."""

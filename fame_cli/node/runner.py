@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from fame_cli.core.address import parse, pool_matches
 from fame_cli.core.balance import NEAREST, Balance
-from fame_cli.core.batch import BATCH
+from fame_cli.core.batch import BATCH, parted
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import (
     BindAnswered,
@@ -103,7 +103,6 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._actions: dict[type, Callable[[Any], None]] = {
-            Send: self._send,
             Dispatch: self._dispatch,
             CallEnded: self._call_ended,
             ItemArrived: self._item_arrived,
@@ -151,7 +150,8 @@ class Node:
         """Take one message: the hot path."""
         now = time.monotonic()
         if self._observer is not None:
-            self._observer("in", data, now)
+            for line in parted(data) if BATCH in link.extensions else (data,):
+                self._observer("in", line, now)
         self.perform(self.core.receive(link, data, now))
 
     def connection_lost(self, link: Link, reason: str) -> None:
@@ -165,9 +165,15 @@ class Node:
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry out what the core asks for, in order, and look when it wants to be asked again."""
-        actions = self._actions
         for effect in effects:
-            actions[type(effect)](effect)
+            if isinstance(effect, Send):  # nearly all there is
+                transport = self._transports.get(effect.link)
+                if transport is not None:
+                    if self._observer is not None:
+                        self._observer("out", effect.data, time.monotonic())
+                    transport.send(effect.data)
+            else:
+                self._actions[type(effect)](effect)
         self._arm()
 
     def _arm(self) -> None:
@@ -183,13 +189,6 @@ class Node:
     def _tick(self) -> None:
         self._timer = None
         self.perform(self.core.tick(time.monotonic()))
-
-    def _send(self, effect: Send) -> None:
-        transport = self._transports.get(effect.link)
-        if transport is not None:
-            if self._observer is not None:
-                self._observer("out", effect.data, time.monotonic())
-            transport.send(effect.data)
 
     def _close_link(self, effect: CloseLink) -> None:
         transport = self._transports.pop(effect.link, None)

@@ -15,7 +15,6 @@ from fame_cli.core.state import (
     Settings,
     credit_back,
     nack_frame,
-    pass_on,
     send,
     send_credit,
 )
@@ -113,16 +112,6 @@ def test_a_grant_is_anonymous_marked_and_costs_nothing() -> None:
     }
     assert second["traceId"] not in ("t", None)
     assert session.flow.take("f")
-
-
-def test_bytes_are_passed_on_held_or_refused() -> None:
-    state, session = make_state()
-    session.flow.send_window = 1
-    assert pass_on(state, session, "f", b"1", None) is True
-    assert pass_on(state, session, "f", b"2", None) is None
-    assert pass_on(state, session, None, b"3", None) is True
-    assert pass_on(state, session, "f", b"x" * (flow.MAX_HELD_BYTES + 1), None) is False
-    assert [effect.data for effect in state.effects if isinstance(effect, Send)] == [b"1", b"3"]
 
 
 def test_credit_goes_back_to_the_link_the_envelope_came_by() -> None:
