@@ -8,8 +8,9 @@ from fame_cli.core.carry import carry
 from fame_cli.core.deliver import deliver
 from fame_cli.core.effects import FlowOpen, Send
 from fame_cli.core.ending import end_call
-from fame_cli.core.envelope import SYN, TRACE, Envelope, data_frame, encode
+from fame_cli.core.envelope import ITEMS, SYN, TRACE, Envelope, data_frame, encode
 from fame_cli.core.flow import Held
+from fame_cli.core.frames import Meta
 from fame_cli.core.link import LOCAL
 from fame_cli.core.session import Session
 from fame_cli.core.state import NodeState, credit_back
@@ -18,12 +19,21 @@ from fame_cli.core.trace import extended
 __all__ = ["answer", "release", "writable"]
 
 
-def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: bool) -> None:
-    """Send one JSON-RPC response to whoever asked; `last` ends the call. Nothing happens when it has ended already."""
+def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: bool, items: int = 1) -> None:
+    """Send one JSON-RPC response to whoever asked; nothing happens when the call has ended already.
+
+    Args:
+        last: True when it ends the call.
+        items: of a stream that its result holds, as an array if it is more than one.
+    """
     call = state.calls.get(key)
     if call is None:
         return
-    meta = {TRACE: extended(state.settings.node_id, call.trace, LOCAL, now)} if call.trace is not None else None
+    meta: Meta | None = None
+    if call.trace is not None:
+        meta = {TRACE: extended(state.settings.node_id, call.trace, LOCAL, now)}
+    if items > 1:
+        meta = {**(meta or {}), ITEMS: items}
     sequence = call.sent if call.streaming else state.next_sequence()
     call.sent += 1
     envelope = Envelope(

@@ -10,7 +10,7 @@ from fame_cli.core.calls import Call, CallKey, request_payload
 from fame_cli.core.carry import carry
 from fame_cli.core.ending import refuse
 from fame_cli.core.entering import MAX_TIMEOUT_MS
-from fame_cli.core.envelope import REPLY, SESSION, STREAM, SYN, TIMEOUT, TRACE, Envelope, data_frame, encode
+from fame_cli.core.envelope import PACK, REPLY, SESSION, STREAM, SYN, TIMEOUT, TRACE, Envelope, data_frame, encode
 from fame_cli.core.frames import Meta
 from fame_cli.core.link import LOCAL
 from fame_cli.core.state import NodeState
@@ -29,6 +29,7 @@ class Wish(NamedTuple):
     timeout_s: float
     trace: bool
     session: str | None
+    packs: bool
 
 
 def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
@@ -63,7 +64,9 @@ def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
         meta=_meta(wish),
         ttl=state.settings.max_hops - 1,
     )
-    state.calls.open(key, Call(LOCAL, LOCAL, envelope.id or "", wish.streaming, now, wish.timeout_s, envelope.trace_id))
+    call = Call(LOCAL, LOCAL, envelope.id or "", wish.streaming, now, wish.timeout_s, envelope.trace_id)
+    call.packs = wish.packs
+    state.calls.open(key, call)
     data = encode(envelope)
     limit = state.settings.max_message_bytes
     if len(data) > limit:
@@ -81,6 +84,8 @@ def _meta(wish: Wish) -> Meta | None:
         meta[TIMEOUT] = max(1, int(wish.timeout_s * 1000))
     if wish.session is not None:
         meta[SESSION] = wish.session
+    if wish.packs:
+        meta[PACK] = True
     if wish.trace:
         meta[TRACE] = []
     return meta or None

@@ -56,7 +56,8 @@ class Call(msgspec.Struct):
         rpc_id: raw JSON-RPC id the answers repeat; provider's node only.
         trace: trace entries to give back; provider's node only.
         sent: answers sent so far; provider's node only.
-        unread: items the local reader hasn't taken; its time doesn't run while there are any. Caller's node only.
+        packs: True when we said that we take several items in one answer; caller's node only.
+        unread: answers the local reader hasn't taken; its time doesn't run while there are any. Caller's node only.
     """
 
     ingress: Link
@@ -70,6 +71,7 @@ class Call(msgspec.Struct):
     trace: list[str] | None = None
     sent: int = 0
     unread: int = 0
+    packs: bool = False
 
 
 class CallTable:

@@ -3,11 +3,13 @@
 Pure functions over `NodeState`; ``carry.py`` has decided that the envelope stays here.
 """
 
+import msgspec
+
 from fame_cli.core.calls import Call, CallKey, read_request, read_response
 from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Request
 from fame_cli.core.ending import end_call, send_routed
 from fame_cli.core.entering import clash, enter
-from fame_cli.core.envelope import ACK, STREAM, TRACE, Envelope
+from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope
 from fame_cli.core.frames import EMPTY, Data, DeliveryAck
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.state import NodeState
@@ -84,6 +86,7 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
                 streaming=bool((envelope.rtype or 0) & STREAM),
                 trace_id=envelope.trace_id,
                 sender=envelope.sid or "",
+                packs=envelope.meta is not None and envelope.meta.get(PACK) is True,
             )
         )
     )
@@ -114,12 +117,17 @@ def _answered(
         state.calls.touch(key, call, now)
         call.unread += 1
         deferred = is_paced(origin, envelope)
-        state.effects.append(ItemArrived(key, response.result, origin if deferred else None, size))
+        packed = call.packs and envelope.meta is not None and ITEMS in envelope.meta and _is_array(response.result)
+        state.effects.append(ItemArrived(key, response.result, origin if deferred else None, size, packed))
         return deferred
     else:
         value = response.result if response.has_result else EMPTY
         _finish(state, key, Outcome("end" if call.streaming else "result", value, trace=trace))
     return False
+
+
+def _is_array(value: msgspec.Raw) -> bool:
+    return bytes(memoryview(value)[:1]) == b"["
 
 
 def _finish(state: NodeState, key: CallKey, outcome: Outcome) -> None:

@@ -54,6 +54,7 @@ class Request(msgspec.Struct, frozen=True, eq=False):
         streaming: True when the caller asked for a stream (`rtype` 4).
         trace_id: to repeat in every answer.
         sender: the caller's `sid`, "" when absent.
+        packs: True when the caller takes several items of the stream in one answer (`NodeCore.reply_items`).
     """
 
     key: tuple[str, str] | None
@@ -63,6 +64,7 @@ class Request(msgspec.Struct, frozen=True, eq=False):
     streaming: bool = False
     trace_id: str | None = None
     sender: str = ""
+    packs: bool = False
 
 
 class Dispatch(msgspec.Struct, frozen=True, gc=False):
@@ -107,17 +109,19 @@ class CallEnded(msgspec.Struct, frozen=True, gc=False):
 
 
 class ItemArrived(msgspec.Struct, frozen=True, gc=False):
-    """Give the local caller one stream item.
+    """Give the local caller one stream item, or several.
 
     Args:
         source: link whose credit the item still holds, until it is given to `NodeCore.item_consumed`; None when none.
         size: bytes it took on that link.
+        is_pack: True when `value` is an array of items, which the caller said it takes.
     """
 
     key: tuple[str, str]
     value: msgspec.Raw
     source: Link | None
     size: int
+    is_pack: bool = False
 
 
 class FlowOpen(msgspec.Struct, frozen=True, gc=False):

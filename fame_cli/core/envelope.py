@@ -12,7 +12,9 @@ from fame_cli.errors import LocalProtocolError, RemoteProtocolError
 __all__ = [
     "ACK",
     "FLOW_ACK",
+    "ITEMS",
     "MAX_MESSAGE_BYTES",
+    "PACK",
     "REPLY",
     "RESET",
     "SESSION",
@@ -51,6 +53,13 @@ SESSION = "fame.session"
 
 TIMEOUT = "fame.timeout"
 """Key of `meta` that says how long the caller waits, in milliseconds: for the answer, or for each item of a stream."""
+
+
+PACK = "fame.pack"
+"""Key of `meta` of a stream's request: true when the caller takes several items in one answer."""
+
+ITEMS = "fame.items"
+"""Key of `meta` of such an answer: how many items its result, an array, holds."""
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

@@ -220,6 +220,7 @@ class NodeCore:
         timeout_s: float = 30.0,
         trace: bool = False,
         session: str | None = None,
+        packs: bool = False,
     ) -> tuple[CallKey, list[Effect]]:
         """Ask an operation; exactly one `CallEnded` with the key follows, for a stream after its items.
 
@@ -230,11 +231,12 @@ class NodeCore:
             timeout_s: seconds to wait for the answer, or for the next item of a stream; > 0.
             trace: True to have the nodes on the way write themselves into the envelope.
             session: key by which sentinels that keep sessions together choose the provider; None for the node itself.
+            packs: True to take several items of a stream at once (`ItemArrived.is_pack`).
 
         Raises:
             RemoteProtocolError: `to` isn't an address.
         """
-        wish = Wish(to, method, params, capabilities, streaming, timeout_s, trace, session)
+        wish = Wish(to, method, params, capabilities, streaming, timeout_s, trace, session, packs)
         key = ask(self._state, physical(self._inbox, self.table.path), wish, now)
         return key, self._effects()
 
@@ -257,11 +259,26 @@ class NodeCore:
 
     def reply(self, key: CallKey, result: bytes | None, now: float) -> list[Effect]:
         """Answer a call: JSON of the result, None for null or, in a stream, for the end."""
-        return self._answer(key, result, now, last=True)
+        call = self._state.calls.get(key)
+        if call is not None:
+            if call.streaming and result is not None:  # a plain result to a stream request: item, then end
+                answering.answer(self._state, key, result_payload(call.rpc_id, result), now, last=False)
+                result = None
+            answering.answer(self._state, key, result_payload(call.rpc_id, result), now, last=True)
+        return self._effects()
 
     def reply_item(self, key: CallKey, item: bytes, now: float) -> list[Effect]:
         """Send one item of a stream; ask `writable` before the next."""
-        return self._answer(key, item, now, last=False)
+        return self.reply_items(key, [item], now)
+
+    def reply_items(self, key: CallKey, items: list[bytes], now: float) -> list[Effect]:
+        """Send several items of a stream whose caller takes them in one answer (`Request.packs`), one or more."""
+        call = self._state.calls.get(key)
+        if call is not None:
+            array = b"[%b]" % b",".join(items) if len(items) > 1 else items[0]
+            payload = result_payload(call.rpc_id, array)
+            answering.answer(self._state, key, payload, now, last=False, items=len(items))
+        return self._effects()
 
     def reply_error(self, key: CallKey, code: int, message: str, data: object, now: float) -> list[Effect]:
         """Answer a call with a JSON-RPC error; it ends a stream too."""
@@ -329,15 +346,6 @@ class NodeCore:
     def _rename(self, name: Name, changed: bool) -> list[Effect]:
         if changed:
             publish(self._state, [name], self._state.now)
-        return self._effects()
-
-    def _answer(self, key: CallKey, result: bytes | None, now: float, *, last: bool) -> list[Effect]:
-        call = self._state.calls.get(key)
-        if call is not None:
-            if last and call.streaming and result is not None:  # a plain result to a stream request: item, then end
-                answering.answer(self._state, key, result_payload(call.rpc_id, result), now, last=False)
-                result = None
-            answering.answer(self._state, key, result_payload(call.rpc_id, result), now, last=last)
         return self._effects()
 
     def _sort(self, session: Session, envelope: Envelope, data: bytes, now: float) -> None:

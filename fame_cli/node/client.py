@@ -55,8 +55,8 @@ MAX_UNREAD_ITEMS = 65_536
 class _Answer:
     """Wait for one answer."""
 
-    def __init__(self) -> None:
-        self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    def __init__(self, future: asyncio.Future[Outcome]) -> None:
+        self.future = future
 
     def item_arrived(self, item: ItemArrived) -> None:
         """Never happens: a call that didn't ask for a stream gets none."""
@@ -202,7 +202,7 @@ class Client:
         node = self._attached()
         if target is None and not capabilities:
             target = await self._sole_provider(operation)
-        answer = _Answer()
+        answer = _Answer(node.loop.create_future())
         slots = await self._slot(node)
         key = node.call(
             answer,
@@ -254,15 +254,17 @@ class Client:
             timeout_s=timeout_s or self.timeout_s,
             trace=self._trace,
             session=session,
+            packs=True,
         )
         read = 0
         try:
             async for item in _drain(node, items):
-                read += 1
                 if slots is not None:
                     slots.release()
                     slots = None
-                yield msgspec.json.decode(item.value)
+                for value in msgspec.json.decode(item.value) if item.is_pack else (msgspec.json.decode(item.value),):
+                    read += 1
+                    yield value
         finally:
             if slots is not None:
                 slots.release()

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
-from fame_cli.core.address import parse, pool_matches
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.batch import BATCH, parted
 from fame_cli.core.calls import CallKey
@@ -38,6 +37,7 @@ from fame_cli.node.clock import incarnation, new_id, stamp
 from fame_cli.node.inbound import Inbound
 from fame_cli.node.log import log_event
 from fame_cli.node.roles import Caller, Observer, Service
+from fame_cli.node.services import Services
 
 __all__ = ["Node"]
 
@@ -61,6 +61,7 @@ class Node:
     Attributes:
         core: the decisions; its verbs go through `perform`.
         attached: set while the upstream link is open.
+        loop: the event loop it runs in.
         dialing: what the node tries to reach, and can't so far: URL → what it is to us, and why not.
         ending: True once the node has begun to end; nothing new is started then.
     """
@@ -88,12 +89,12 @@ class Node:
         self.dialing: dict[str, tuple[LinkKind, str]] = {}
         self.ending = False
         self._observer = observer
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._tasks = asyncio.TaskGroup()
         self._spawned: set[asyncio.Task[None]] = set()
         self._transports: dict[Link, Transport] = {}
         self._openings: dict[Link, asyncio.Future[LinkRefused | None]] = {}
-        self._services: dict[str, Service] = {}
+        self._services = Services()
         self._serving: dict[CallKey, Service] = {}
         self._callers: dict[CallKey, Caller] = {}
         self._binds: dict[str, asyncio.Future[BindAnswered]] = {}
@@ -184,7 +185,7 @@ class Node:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = deadline
-            self._timer = self._loop.call_later(max(deadline - time.monotonic(), 0.0), self._tick)
+            self._timer = self.loop.call_later(max(deadline - time.monotonic(), 0.0), self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -237,7 +238,7 @@ class Node:
 
     def _dispatch(self, effect: Dispatch) -> None:
         request = effect.request
-        service = self._service_of(request.address)
+        service = self._services.find(request.address)
         if service is None:
             if request.key is not None:
                 message = f"nothing serves {request.address} here any more"
@@ -278,7 +279,7 @@ class Node:
         link = Link(self._links, kind, dialed, remote_id, cost=cost)
         self._transports[link] = transport
         if dialed:
-            self._openings[link] = self._loop.create_future()
+            self._openings[link] = self.loop.create_future()
         transport.start(Inbound(self, link))
         self.perform(self.core.link_opened(link, time.monotonic()))
         return link
@@ -304,7 +305,7 @@ class Node:
         Raises:
             RemoteProtocolError: not an address.
         """
-        self._services[name] = service
+        self._services.add(name, service)
         if "@" in name:
             self.perform(self.core.bind(name))
         else:
@@ -312,7 +313,7 @@ class Node:
 
     def unserve(self, name: str) -> None:
         """Undo `serve`."""
-        del self._services[name]
+        self._services.remove(name)
         self._answers.pop(name, None)
         if "@" in name:
             self.perform(self.core.unbind(name))
@@ -325,21 +326,8 @@ class Node:
             return self._answers[address]
         waiting = self._binds.get(address)
         if waiting is None or waiting.done():
-            waiting = self._binds[address] = self._loop.create_future()
+            waiting = self._binds[address] = self.loop.create_future()
         return await waiting
-
-    def _service_of(self, address: str) -> Service | None:
-        service = self._services.get(address)
-        if service is not None:
-            return service
-        wanted = parse(address)
-        if wanted.path:
-            return self._services.get(wanted.participant)
-        for name, candidate in self._services.items():
-            pattern = parse(name) if "@*." in name else None
-            if pattern and pattern.participant == wanted.participant and pool_matches(pattern.host, wanted.host):
-                return candidate
-        return None
 
     # Answers, for services
 
@@ -348,9 +336,9 @@ class Node:
         self._serving.pop(key, None)
         self.perform(self.core.reply(key, result, time.monotonic()))
 
-    def reply_item(self, key: CallKey, item: bytes) -> bool:
-        """Send a stream item; False when the producer must wait for `flow_opened` before the next."""
-        self.perform(self.core.reply_item(key, item, time.monotonic()))
+    def reply_items(self, key: CallKey, items: list[bytes]) -> bool:
+        """Send stream items in one answer; False when the producer must wait for `flow_opened` before the next."""
+        self.perform(self.core.reply_items(key, items, time.monotonic()))
         return self.core.writable(key)
 
     def reply_error(self, key: CallKey, code: int, message: str, data: object = None) -> None:
@@ -372,6 +360,7 @@ class Node:
         timeout_s: float = 30.0,
         trace: bool = False,
         session: str | None = None,
+        packs: bool = False,
     ) -> CallKey:
         """Start a call; `caller` hears of it, possibly before this returns. See `NodeCore.call`."""
         key, effects = self.core.call(
@@ -384,6 +373,7 @@ class Node:
             timeout_s=timeout_s,
             trace=trace,
             session=session,
+            packs=packs,
         )
         self._callers[key] = caller
         self.perform(effects)

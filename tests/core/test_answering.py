@@ -168,3 +168,27 @@ def test_what_waited_for_credit_goes_out_in_order_when_it_comes() -> None:
     rig.feed(client, make_envelope(grant, flowId="c1"))
     payloads = [frame["payload"] for frame in frames(rig.said(client), "Data")]
     assert payloads == [{"jsonrpc": "2.0", "id": "c1", "result": number} for number in (2, 3)]
+
+
+def test_several_items_are_one_answer_that_says_how_many_and_one_is_as_it_always_was() -> None:
+    rig = Rig()
+    rig.do(rig.core.bind("math1@fame.fabric"))
+    link = rig.child("c", ours=True)
+    rig.feed(link, make_request(CLIENT, rtype=4))
+    rig.said(link)
+    rig.do(rig.core.reply_items((CLIENT, "c1"), [b"1", b'{"a":2}'], 0.0))
+    rig.do(rig.core.reply_items((CLIENT, "c1"), [b"3"], 0.0))
+    several, one = rig.said(link)
+    assert several["frame"]["payload"]["result"] == [1, {"a": 2}]
+    assert several["meta"] == {"fame.items": 2}
+    assert one["frame"]["payload"]["result"] == 3
+    assert "meta" not in one
+    assert rig.core.calls_in_flight() == 1
+
+
+def test_items_for_a_call_that_has_ended_go_nowhere() -> None:
+    rig = Rig()
+    link = rig.child("c", ours=True)
+    rig.said(link)
+    rig.do(rig.core.reply_items((CLIENT, "c1"), [b"1", b"2"], 0.0))
+    assert rig.said(link) == []

@@ -5,6 +5,7 @@ import json
 import pytest
 from core_rig import CLIENT, MATH, Json, Rig, caller, frames, make_answer, make_envelope, make_request, nack_of, types
 
+from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import DispatchCancelled, ItemArrived
 from fame_cli.core.link import Link
 
@@ -338,3 +339,38 @@ def test_an_item_in_its_own_flow_names_the_link_to_give_credit_to() -> None:
     rig.feed(parent, make_answer(*key, result=2))
     sources = [effect.source for effect in rig.log if isinstance(effect, ItemArrived)]
     assert sources == [parent, None]
+
+
+# Packs
+
+
+def pack(key: CallKey, items: object, count: object = 2) -> Json:
+    return make_answer(*key, result=items) | {"meta": {"fame.items": count}}
+
+
+def test_a_pack_is_given_to_a_caller_that_said_it_takes_them() -> None:
+    rig, parent = caller()
+    key = rig.call(MATH, streaming=True, packs=True)
+    assert rig.said(parent)[-1]["meta"]["fame.pack"] is True
+    rig.feed(parent, pack(key, [1, 2]))
+    rig.feed(parent, make_answer(*key, result=[3, 4]))
+    arrived = [effect for effect in rig.log if isinstance(effect, ItemArrived)]
+    assert [(bytes(item.value), item.is_pack) for item in arrived] == [(b"[1,2]", True), (b"[3,4]", False)]
+
+
+def test_what_calls_itself_a_pack_is_an_item_when_nobody_asked_for_packs_or_it_holds_none() -> None:
+    rig, parent = caller()
+    asked, unasked = rig.call(MATH, streaming=True, packs=True), rig.call(MATH, streaming=True)
+    rig.feed(parent, pack(unasked, [1, 2]))
+    rig.feed(parent, pack(asked, {"a": 1}))
+    assert [effect.is_pack for effect in rig.log if isinstance(effect, ItemArrived)] == [False, False]
+
+
+def test_a_provider_learns_whether_its_caller_takes_packs() -> None:
+    rig = Rig()
+    rig.do(rig.core.bind(MATH))
+    link = rig.child("c")
+    for number, value in enumerate((True, 1, "true", None)):
+        meta = {"fame.pack": value} if value is not None else None
+        rig.feed(link, make_request(CLIENT, corrId=f"c{number}", rtype=4, meta=meta))
+    assert [request.packs for request in rig.requests()] == [True, False, False, False]

@@ -4,7 +4,6 @@ import json
 
 from core_rig import STAMP, counted_ids
 
-from fame_cli.core import flow
 from fame_cli.core.effects import Note, Send
 from fame_cli.core.frames import NodeHeartbeat
 from fame_cli.core.link import LOCAL, Link, LinkKind

@@ -64,12 +64,14 @@ class Asked:
     key: CallKey = ("", "")
     items: list[object] = field(default_factory=list)
     outcome: Outcome | None = None
-    _arrived: list[ItemArrived] = field(default_factory=list)
+    arrived: list[ItemArrived] = field(default_factory=list)
+    _unread: list[ItemArrived] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def item_arrived(self, item: ItemArrived) -> None:
         self.items.append(msgspec.json.decode(item.value))
-        self._arrived.append(item)
+        self.arrived.append(item)
+        self._unread.append(item)
         self._changed.set()
 
     def call_ended(self, outcome: Outcome) -> None:
@@ -79,12 +81,12 @@ class Asked:
     def read(self, count: int) -> None:
         """Say that the next `count` items have been read."""
         for _ in range(count):
-            self.node.item_consumed(self._arrived.pop(0))
+            self.node.item_consumed(self._unread.pop(0))
 
     async def end(self) -> Outcome:
         """Wait for the end, reading what comes."""
         while self.outcome is None:
-            self.read(len(self._arrived))
+            self.read(len(self._unread))
             self._changed.clear()
             await self._changed.wait()
         return self.outcome
@@ -111,13 +113,20 @@ class Pair:
         self.link = link
 
     def ask(
-        self, operation: str, *args: object, streaming: bool = False, params: object = None, **arguments: object
+        self,
+        operation: str,
+        *args: object,
+        streaming: bool = False,
+        packs: bool = False,
+        params: object = None,
+        **arguments: object,
     ) -> Asked:
         """Start a call of `MATH`."""
         if params is None:
             params = {"args": list(args), "kwargs": arguments}
         asked = Asked(self.calling)
-        asked.key = self.calling.call(asked, MATH, operation, msgspec.json.encode(params), streaming=streaming)
+        data = msgspec.json.encode(params)
+        asked.key = self.calling.call(asked, MATH, operation, data, streaming=streaming, packs=packs)
         return asked
 
 

@@ -9,6 +9,7 @@ import pytest
 from host_rig import Failing, Work
 from node_rig import MATH, bounded, fabric, serving, turns, until
 
+from fame_cli.core.flow import OUR_WINDOW
 from fame_cli.errors import (
     AdmissionRefused,
     ConnectError,
@@ -24,6 +25,7 @@ from fame_cli.errors import (
 )
 from fame_cli.node.agent import METHOD_NOT_FOUND, Agent, operation
 from fame_cli.node.client import Client
+from fame_cli.node.host import PACK_ITEMS
 from fame_cli.node.operation import INVALID_PARAMS
 from fame_cli.node.sentinel import Sentinel
 
@@ -219,13 +221,13 @@ def test_a_stream_that_is_left_alone_stands_still_and_then_goes_on() -> None:
         async with (
             fabric((MATH, agent)) as sentinel,
             Client(sentinel.url) as client,
-            aclosing(client.stream(MATH, "count", 5000)) as items,
+            aclosing(client.stream(MATH, "count", 50_000)) as items,
         ):
             assert await anext(items) == 0
             sums = [await client.call(MATH, "add", number, 0) for number in range(200)]
             assert sums == list(range(200))
-            assert len(agent.started) < 2000
-            assert [item async for item in items] == list(range(1, 5000))
+            assert len(agent.started) < 3 * OUR_WINDOW * PACK_ITEMS
+            assert [item async for item in items] == list(range(1, 50_000))
 
     bounded(main())
 

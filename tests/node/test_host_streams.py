@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from host_rig import Failing, Work, send_message, send_raw
 from node_rig import MATH, Asked, bounded, pair, turns, until
 
 from fame_cli.core.flow import OUR_WINDOW
-from fame_cli.node.agent import Agent
-from fame_cli.node.host import ITEMS_A_TURN
+from fame_cli.errors import RemoteError
+from fame_cli.node.agent import Agent, operation
+from fame_cli.node.host import ITEMS_A_TURN, PACK_BYTES, PACK_ITEMS
 from fame_cli.node.operation import INTERNAL
 
 # Giving up
@@ -293,5 +295,97 @@ def test_a_generator_that_fails_when_it_is_closed_harms_nobody() -> None:
             nodes.calling.cancel(asked.key)
             await turns()
             assert await nodes.ask("add", 1, 2).result() == 3
+
+    bounded(main())
+
+
+# Packs
+
+
+class Bursts(Agent):
+    """Yields some items at once, then waits to be told to go on."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    @operation
+    async def burst(self, sizes: list[int]) -> AsyncIterator[str]:
+        for number, size in enumerate(sizes):
+            if size < 0:
+                await self.go.wait()
+            yield f"{number}" * abs(size)
+
+    @operation
+    async def fail_after(self, count: int) -> AsyncIterator[int]:
+        for number in range(count):
+            yield number
+        raise RemoteError("out of stock", code=7)
+
+
+def values(asked: Asked) -> list[tuple[bool, object]]:
+    return [(item.is_pack, msgspec.json.decode(item.value)) for item in asked.arrived]
+
+
+def test_what_is_yielded_in_one_turn_travels_together_and_what_is_alone_does_not_wait() -> None:
+    async def main() -> None:
+        agent = Bursts()
+        async with pair(agent) as nodes:
+            asked = nodes.ask("burst", [1, 1, 1, -1], streaming=True, packs=True)
+            await until(lambda: bool(asked.arrived))
+            assert values(asked) == [(True, ["0", "1", "2"])]
+            agent.go.set()
+            await asked.end()
+            assert values(asked)[1:] == [(False, "3")]
+
+    bounded(main())
+
+
+def test_a_pack_holds_no_more_items_and_bytes_than_it_may() -> None:
+    async def main() -> None:
+        async with pair(Bursts()) as nodes:
+            sizes = [1] * (PACK_ITEMS + 1) + [1000] * 4 + [2 * PACK_BYTES, 1]
+            asked = nodes.ask("burst", sizes, streaming=True, packs=True)
+            await asked.end()
+            packs = [value if is_pack else [value] for is_pack, value in values(asked)]
+            assert [len(text) for items in packs for text in items] == [
+                len(f"{number}") * size for number, size in enumerate(sizes)
+            ]
+            assert all(len(items) <= PACK_ITEMS for items in packs)
+            assert all(len(items) == 1 or len(msgspec.json.encode(items)) <= PACK_BYTES + 2 for items in packs)
+
+    bounded(main())
+
+
+def test_a_caller_that_does_not_take_packs_gets_items() -> None:
+    async def main() -> None:
+        async with pair(Bursts()) as nodes:
+            asked = nodes.ask("burst", [1] * 5, streaming=True)
+            await asked.end()
+            assert values(asked) == [(False, f"{number}") for number in range(5)]
+
+    bounded(main())
+
+
+def test_what_was_yielded_before_a_failure_comes_before_it() -> None:
+    async def main() -> None:
+        async with pair(Bursts()) as nodes:
+            asked = nodes.ask("fail_after", 3, streaming=True, packs=True)
+            assert await asked.failure() == (7, "out of stock")
+            assert values(asked) == [(True, [0, 1, 2])]
+
+    bounded(main())
+
+
+def test_a_producer_of_packs_waits_for_its_reader_and_goes_on() -> None:
+    async def main() -> None:
+        agent = Work()
+        async with pair(agent) as nodes:
+            asked = nodes.ask("count", 20_000, streaming=True, packs=True)
+            await turns()
+            assert PACK_ITEMS < len(agent.started) <= (OUR_WINDOW + 1) * PACK_ITEMS
+            await asked.end()
+            assert [item for _, items in values(asked) for item in (items if isinstance(items, list) else [items])] == [
+                *range(20_000)
+            ]
 
     bounded(main())
