@@ -1,0 +1,53 @@
+"""The chain of `fame`: two `fame sentinel`, one `fame agent`, and a client process with the public `Client`."""
+
+from environments import our_python, picows_python
+from stage import Process, Stage, free_port
+
+from contenders.contender import Contender
+
+__all__ = ["FAME", "FAME_PICOWS", "start_fabric"]
+
+ATTACH = "fame/v1/attach/ws"
+OPEN = {"profile": "open"}
+READY = "node_ready"
+DISTRIBUTIONS = ("msgspec", "uvloop", "websockets", "picows")
+
+
+def start_fabric(stage: Stage, python: str) -> str:
+    """Start two sentinels and the agent at the second; return the URL where clients attach to the first."""
+    first, second = free_port(), free_port()
+    fame = [python, "-P", "-m", "fame_cli"]
+    configs = {
+        "router 1": {"kind": "sentinel", "id": "s1", "listen": f"127.0.0.1:{first}", "security": OPEN},
+        "router 2": {
+            "kind": "sentinel",
+            "id": "s2",
+            "listen": f"127.0.0.1:{second}",
+            "peers": [{"direct_url": f"ws://127.0.0.1:{first}/{ATTACH}/peer"}],
+            "security": OPEN,
+        },
+        "worker": {
+            "kind": "agent",
+            "id": "bench-worker",
+            "upstream": {"direct_url": f"ws://127.0.0.1:{second}/{ATTACH}/downstream"},
+            "agent": {"import": "contenders.fame_agent:BenchAgent", "address": "bench@fame.fabric"},
+            "security": OPEN,
+        },
+    }
+    nodes = []
+    for role, config in configs.items():
+        path = stage.write(f"{role.replace(' ', '')}.yaml", config)  # JSON is YAML
+        nodes.append(stage.start(role, *fame, str(config["kind"]), "--config", path, "--log-format", "json"))
+    for node in nodes:
+        node.wait_for(READY)
+    return f"ws://127.0.0.1:{first}/{ATTACH}/downstream"
+
+
+def start(stage: Stage, python: str) -> Process:
+    """Start all four processes."""
+    url = start_fabric(stage, python)
+    return stage.start("client", python, "-m", "contenders.fame_ends", url, asked=True)
+
+
+FAME = Contender("fame", our_python, start, DISTRIBUTIONS, env={"FAME_TRANSPORT": "websockets"})
+FAME_PICOWS = Contender("fame-picows", picows_python, start, DISTRIBUTIONS, env={"FAME_TRANSPORT": "picows"})

@@ -1,0 +1,117 @@
+"""One round of one contender: start its chain, warm it up, take every measure, stop it."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contenders.contender import Contender
+from load import ITEM_BYTES
+from report import ROLES
+from stage import Broken, Process, Stage
+
+__all__ = ["FULL", "QUICK", "Plan", "Round", "measure"]
+
+REACHED_S = 30.0
+"""Seconds from the start of a client until a call has come through; it gives up by itself after 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured in a round.
+
+    Attributes:
+        warm_calls: calls before the first measure.
+        seconds_1, seconds_64, seconds_256: of the closed loops.
+        seconds_half: of the open loop.
+        small, large: items of the streams.
+    """
+
+    warm_calls: int
+    seconds_1: float
+    seconds_64: float
+    seconds_256: float
+    seconds_half: float
+    small: int
+    large: int
+
+
+FULL = Plan(1000, 1.0, 1.5, 1.0, 1.5, 10_000, 1_000)
+QUICK = Plan(500, 0.2, 0.3, 0.2, 0.3, 1_000, 50)
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round brought: measure → figure, and for what failed the reason."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def measure(contender: Contender, python: str, plan: Plan) -> Round:
+    """Measure a contender once. What goes wrong on the way becomes part of the round."""
+    found = Round()
+    with tempfile.TemporaryDirectory(prefix="fame-bench-") as folder, Stage(Path(folder), contender.env) as stage:
+        deadline = time.monotonic() + contender.limit_s
+        try:
+            client = contender.start(stage, python)
+            client.hear(REACHED_S)
+            Measuring(stage, client, found, deadline).take_all(plan, contender.share)
+        except Broken as error:
+            found.failed["start"] = str(error)
+    return found
+
+
+class Measuring:
+    """Take the measures of one running chain, one after the other, until its time is over."""
+
+    def __init__(self, stage: Stage, client: Process, found: Round, deadline: float) -> None:
+        self._stage = stage
+        self._client = client
+        self._found = found
+        self._deadline = deadline
+
+    def take_all(self, plan: Plan, share: float) -> None:
+        """Take every measure; the one that is hardest to survive comes last."""
+        calls, small, large = (max(20, round(count * share)) for count in (plan.warm_calls, plan.small, plan.large))
+        warm = {"do": "warm", "calls": calls, "in_flight": 16, "items": min(small, 500)}
+        self._ask("warm-up", warm, {})
+        per_call = {"p50_us": "p50_1_us", "p99_us": "p99_1_us", "rate": "calls_1"}
+        self._ask("calls_1", {"do": "closed", "in_flight": 1, "seconds": plan.seconds_1}, per_call)
+        self._weigh_calls({"do": "closed", "in_flight": 64, "seconds": plan.seconds_64})
+        half = self._found.figures.get("calls_64", 0.0) / 2
+        if half:
+            paced = {"do": "open", "rate": half, "seconds": plan.seconds_half}
+            self._ask("p50_half_us", paced, {"p50_us": "p50_half_us", "p99_us": "p99_half_us"})
+        self._ask("small_items", {"do": "stream", "count": small, "item_bytes": 0}, {"rate": "small_items"})
+        self._ask("large_items", {"do": "stream", "count": large, "item_bytes": ITEM_BYTES}, {"rate": "large_items"})
+        if "large_items" in self._found.figures:
+            self._found.figures["large_mb"] = self._found.figures["large_items"] * ITEM_BYTES / 1e6
+        self._ask("calls_256", {"do": "closed", "in_flight": 256, "seconds": plan.seconds_256}, {"rate": "calls_256"})
+        for process in self._stage.processes:
+            self._found.figures[f"peak_{process.role}"] = process.peak_mib()
+
+    def _weigh_calls(self, command: Mapping[str, object]) -> None:
+        """Take the rate of calls, and what each process spent on them."""
+        before = {process.role: process.cpu_s() for process in self._stage.processes}
+        calls = self._ask("calls_64", command, {"rate": "calls_64"})
+        for process in self._stage.processes if calls else ():
+            if process.role in ROLES:
+                spent = process.cpu_s() - before[process.role]
+                self._found.figures[f"cpu_{process.role}"] = spent / calls * 1000
+
+    def _ask(self, measure: str, command: Mapping[str, object], keys: Mapping[str, str]) -> float:
+        """Have the client do something, and keep the figures named by `keys`; return the calls it made."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            self._found.failed[measure] = "the time of this round was over"
+            return 0
+        try:
+            answer = self._client.ask(command, left)
+        except Broken as error:
+            self._found.failed[measure] = str(error)
+            return 0
+        for key, name in keys.items():
+            self._found.figures[name] = answer[key]
+        return float(answer.get("calls", 0))
