@@ -108,6 +108,8 @@ def arguments() -> argparse.Namespace:
         "--output", type=Path, help="where the JSON goes [results/speed.json; none with --quick or --only]"
     )
     asked = parser.parse_args()
+    if sys.platform != "linux":
+        parser.error("it reads CPU time and memory from /proc, so it needs Linux")
     asked.only = asked.only.split(",")
     unknown = [name for name in asked.only if name not in CONTENDERS]
     if unknown:

@@ -5,7 +5,7 @@ A client process attaches, then does what its stdin says, one JSON command a lin
     {"do": "warm", "calls": 500, "in_flight": 16, "items": 200}
     {"do": "closed", "in_flight": 64, "seconds": 1.5}     that many calls always under way
     {"do": "open", "rate": 4000, "seconds": 1.5}          calls begun evenly paced, whatever became of the earlier ones
-    {"do": "stream", "count": 10000, "item_bytes": 0}
+    {"do": "stream", "count": 10000, "item_bytes": 0, "seconds": 0.5}    such streams, one after the other
 
 In the open loop a call's time counts from the moment it was to be sent, so that a sender that falls behind doesn't hide
 it. Garbage is collected before each measurement, and never otherwise than the interpreter does by itself meanwhile.
@@ -251,7 +251,7 @@ async def perform(ends: Ends, command: Row) -> Row:
         case "open":
             return await open_loop(ends.call, command["rate"], command["seconds"])
         case "stream":
-            return await timed_stream(ends, command["count"], command["item_bytes"])
+            return await timed_streams(ends, command["count"], command["item_bytes"], command["seconds"])
         case "warm":
             await ends.stream(command["items"], 0)
             await ends.stream(max(1, command["items"] // 10), ITEM_BYTES)
@@ -259,12 +259,15 @@ async def perform(ends: Ends, command: Row) -> Row:
     raise ValueError(f"there is no {command['do']}")
 
 
-async def timed_stream(ends: Ends, count: int, item_bytes: int) -> Row:
-    """Read one stream and say how many items came a second."""
+async def timed_streams(ends: Ends, count: int, item_bytes: int, seconds: float) -> Row:
+    """Read whole streams of `count` items until the seconds are over, one at least; say how many items came in one."""
     started = time.perf_counter()
-    await ends.stream(count, item_bytes)
-    seconds = time.perf_counter() - started
-    return {"items": count, "seconds": seconds, "rate": count / seconds}
+    spent, items = 0.0, 0
+    while not items or spent < seconds:
+        await ends.stream(count, item_bytes)
+        items += count
+        spent = time.perf_counter() - started
+    return {"items": items, "seconds": spent, "rate": items / spent}
 
 
 def say(row: Row) -> None:

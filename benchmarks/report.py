@@ -10,7 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-__all__ = ["BARS", "MEASURES", "Bar", "Verdict", "judge", "markdown", "summarise", "text_table", "verdict_lines"]
+__all__ = [
+    "BARS",
+    "MEASURES",
+    "ROLES",
+    "Bar",
+    "Summary",
+    "Verdict",
+    "judge",
+    "markdown",
+    "spread",
+    "summarise",
+    "text_table",
+    "verdict_lines",
+]
 
 Figures: TypeAlias = Mapping[str, float]
 Summary: TypeAlias = dict[str, dict[str, Any]]
@@ -85,8 +98,15 @@ def summarise(rounds: Sequence[Figures]) -> Summary:
     for measure in MEASURES:
         runs = [figures[measure] for figures in rounds if measure in figures]
         if runs:
-            summary[measure] = {"median": statistics.median(runs), "min": min(runs), "max": max(runs), "runs": runs}
+            summary[measure] = spread(runs)
     return summary
+
+
+def spread(runs: Sequence[float]) -> dict[str, Any]:
+    """Return ``median``, ``min``, ``max`` and the ``runs`` themselves; nothing but those when there are none."""
+    if not runs:
+        return {"runs": []}
+    return {"median": statistics.median(runs), "min": min(runs), "max": max(runs), "runs": list(runs)}
 
 
 def judge(summaries: Mapping[str, Summary]) -> list[Verdict]:
@@ -161,5 +181,5 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
         against = "its own p50" if bar.against in MEASURES else bar.against
         wanted = f"{'≥' if bar.at_least else '≤'} {bar.limit:g} x {against}"
         judged = "ok" if verdict.is_met else "missed"
-        lines.append(f"{verdict.contender:<12} {bar.what:<32} {wanted:<20} {figure(verdict.ratio):>8} x  {judged}")
+        lines.append(f"{verdict.contender:<12} {bar.what:<32} {wanted:<28} {figure(verdict.ratio):>8} x  {judged}")
     return lines

@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chain import Broken, Chain, Process
 from contenders.contender import Contender
 from load import ITEM_BYTES
 from report import ROLES
-from stage import Broken, Process, Stage
 
 __all__ = ["FULL", "QUICK", "Plan", "Round", "measure"]
 
 REACHED_S = 30.0
 """Seconds from the start of a client until a call has come through; it gives up by itself after 20."""
+
+
+LEAST_WARM_CALLS = 100
+LEAST_ITEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Plan:
         warm_calls: calls before the first measure.
         seconds_1, seconds_64, seconds_256: of the closed loops.
         seconds_half: of the open loop.
-        small, large: items of the streams.
+        small, large: items of a stream.
+        seconds_stream: for as many such streams as fit.
     """
 
     warm_calls: int
@@ -35,10 +40,11 @@ class Plan:
     seconds_half: float
     small: int
     large: int
+    seconds_stream: float
 
 
-FULL = Plan(1000, 1.0, 1.5, 1.0, 1.5, 10_000, 1_000)
-QUICK = Plan(500, 0.2, 0.3, 0.2, 0.3, 1_000, 50)
+FULL = Plan(1000, 1.0, 1.5, 1.0, 1.5, 10_000, 1_000, 0.5)
+QUICK = Plan(500, 0.2, 0.3, 0.2, 0.3, 1_000, 50, 0.1)
 
 
 @dataclass(slots=True)
@@ -52,31 +58,31 @@ class Round:
 def measure(contender: Contender, python: str, plan: Plan) -> Round:
     """Measure a contender once. What goes wrong on the way becomes part of the round."""
     found = Round()
-    with tempfile.TemporaryDirectory(prefix="fame-bench-") as folder, Stage(Path(folder), contender.env) as stage:
+    with tempfile.TemporaryDirectory(prefix="fame-bench-") as folder, Chain(Path(folder), contender.env) as chain:
         deadline = time.monotonic() + contender.limit_s
         try:
-            client = contender.start(stage, python)
+            client = contender.start(chain, python)
             client.hear(REACHED_S)
-            Measuring(stage, client, found, deadline).take_all(plan, contender.share)
+            Measuring(chain, client, found, deadline).take_all(plan, contender.share)
         except Broken as error:
-            found.failed["start"] = str(error)
+            found.failed["the chain"] = str(error)
     return found
 
 
 class Measuring:
     """Take the measures of one running chain, one after the other, until its time is over."""
 
-    def __init__(self, stage: Stage, client: Process, found: Round, deadline: float) -> None:
-        self._stage = stage
+    def __init__(self, chain: Chain, client: Process, found: Round, deadline: float) -> None:
+        self._stage = chain
         self._client = client
         self._found = found
         self._deadline = deadline
 
     def take_all(self, plan: Plan, share: float) -> None:
         """Take every measure; the one that is hardest to survive comes last."""
-        calls, small, large = (max(20, round(count * share)) for count in (plan.warm_calls, plan.small, plan.large))
-        warm = {"do": "warm", "calls": calls, "in_flight": 16, "items": min(small, 500)}
-        self._ask("warm-up", warm, {})
+        warm_calls = max(LEAST_WARM_CALLS, round(plan.warm_calls * share))
+        small, large = (max(LEAST_ITEMS, round(count * share)) for count in (plan.small, plan.large))
+        self._ask("warm-up", {"do": "warm", "calls": warm_calls, "in_flight": 16, "items": min(small, 500)}, {})
         per_call = {"p50_us": "p50_1_us", "p99_us": "p99_1_us", "rate": "calls_1"}
         self._ask("calls_1", {"do": "closed", "in_flight": 1, "seconds": plan.seconds_1}, per_call)
         self._weigh_calls({"do": "closed", "in_flight": 64, "seconds": plan.seconds_64})
@@ -84,8 +90,9 @@ class Measuring:
         if half:
             paced = {"do": "open", "rate": half, "seconds": plan.seconds_half}
             self._ask("p50_half_us", paced, {"p50_us": "p50_half_us", "p99_us": "p99_half_us"})
-        self._ask("small_items", {"do": "stream", "count": small, "item_bytes": 0}, {"rate": "small_items"})
-        self._ask("large_items", {"do": "stream", "count": large, "item_bytes": ITEM_BYTES}, {"rate": "large_items"})
+        streams = {"do": "stream", "seconds": plan.seconds_stream}
+        self._ask("small_items", {**streams, "count": small, "item_bytes": 0}, {"rate": "small_items"})
+        self._ask("large_items", {**streams, "count": large, "item_bytes": ITEM_BYTES}, {"rate": "large_items"})
         if "large_items" in self._found.figures:
             self._found.figures["large_mb"] = self._found.figures["large_items"] * ITEM_BYTES / 1e6
         self._ask("calls_256", {"do": "closed", "in_flight": 256, "seconds": plan.seconds_256}, {"rate": "calls_256"})
@@ -113,5 +120,5 @@ class Measuring:
             self._found.failed[measure] = str(error)
             return 0
         for key, name in keys.items():
-            self._found.figures[name] = answer[key]
+            self._found.figures[name] = float(f"{answer[key]:.6g}")
         return float(answer.get("calls", 0))

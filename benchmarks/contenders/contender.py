@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from stage import Process, Stage
+from chain import Chain, Process
 
 __all__ = ["Contender"]
 
@@ -15,7 +15,7 @@ class Contender:
     Attributes:
         name: as in the table.
         python: finds or makes the interpreter of its programs; raises `Unavailable`.
-        start: starts the processes of its chain on a stage, in order, and returns the client.
+        start: starts the processes of its chain, in order, and returns the client.
         distributions: whose versions the results tell.
         env: variables of all its processes.
         share: part of the usual numbers of calls and items that it is asked for.
@@ -24,7 +24,7 @@ class Contender:
 
     name: str
     python: Callable[[], str]
-    start: Callable[[Stage, str], Process]
+    start: Callable[[Chain, str], Process]
     distributions: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     share: float = 1.0

@@ -1,7 +1,7 @@
 """The chain of `fame`: two `fame sentinel`, one `fame agent`, and a client process with the public `Client`."""
 
+from chain import Chain, Process, free_port
 from environments import our_python, picows_python
-from stage import Process, Stage, free_port
 
 from contenders.contender import Contender
 
@@ -13,11 +13,11 @@ READY = "node_ready"
 DISTRIBUTIONS = ("msgspec", "uvloop", "websockets", "picows")
 
 
-def start_fabric(stage: Stage, python: str) -> str:
+def start_fabric(chain: Chain, python: str) -> str:
     """Start two sentinels and the agent at the second; return the URL where clients attach to the first."""
     first, second = free_port(), free_port()
     fame = [python, "-P", "-m", "fame_cli"]
-    configs = {
+    configs: dict[str, dict[str, object]] = {
         "router 1": {"kind": "sentinel", "id": "s1", "listen": f"127.0.0.1:{first}", "security": OPEN},
         "router 2": {
             "kind": "sentinel",
@@ -36,17 +36,17 @@ def start_fabric(stage: Stage, python: str) -> str:
     }
     nodes = []
     for role, config in configs.items():
-        path = stage.write(f"{role.replace(' ', '')}.yaml", config)  # JSON is YAML
-        nodes.append(stage.start(role, *fame, str(config["kind"]), "--config", path, "--log-format", "json"))
+        path = chain.write(f"{role.replace(' ', '')}.yaml", config)  # JSON is YAML
+        nodes.append(chain.start(role, *fame, str(config["kind"]), "--config", path, "--log-format", "json"))
     for node in nodes:
         node.wait_for(READY)
     return f"ws://127.0.0.1:{first}/{ATTACH}/downstream"
 
 
-def start(stage: Stage, python: str) -> Process:
+def start(chain: Chain, python: str) -> Process:
     """Start all four processes."""
-    url = start_fabric(stage, python)
-    return stage.start("client", python, "-m", "contenders.fame_ends", url, asked=True)
+    url = start_fabric(chain, python)
+    return chain.start("client", python, "-m", "contenders.fame_ends", url, asked=True)
 
 
 FAME = Contender("fame", our_python, start, DISTRIBUTIONS, env={"FAME_TRANSPORT": "websockets"})

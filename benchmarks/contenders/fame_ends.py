@@ -1,5 +1,7 @@
 """The client process of the `fame` chain: `python -m contenders.fame_ends URL`."""
 
+import inspect
+import os
 import sys
 
 from load import WrongAnswer, run, serve
@@ -43,9 +45,16 @@ class FameEnds:
             raise WrongAnswer(f"{number} of {count} items")
 
 
+def client_of(url: str) -> Client:
+    """Make a client on the transport that FAME_TRANSPORT names, as the other nodes of the chain are."""
+    if "transport" in inspect.signature(Client).parameters:  # older ones have but one transport
+        return Client(url, transport=os.environ.get("FAME_TRANSPORT", "auto"))
+    return Client(url)
+
+
 async def main(url: str) -> None:
     """Attach and do what stdin says."""
-    async with Client(url) as client:
+    async with client_of(url) as client:
         await serve(FameEnds(client))
 
 

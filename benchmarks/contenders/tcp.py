@@ -1,20 +1,20 @@
 """The chain of bare TCP relays: the floor for four Python processes."""
 
+from chain import Chain, Process
 from environments import our_python
-from stage import Process, Stage
 
 from contenders.contender import Contender
 
 __all__ = ["TCP"]
 
 
-def start(stage: Stage, python: str) -> Process:
+def start(chain: Chain, python: str) -> Process:
     """Start all four processes, from the worker on."""
     ends = (python, "-m", "contenders.tcp_ends")
-    port = stage.start("worker", *ends, "worker", "0").wait_for("ready")
+    port = chain.start("worker", *ends, "worker", "0").wait_for("ready")
     for role in ("router 2", "router 1"):
-        port = stage.start(role, *ends, "relay", port).wait_for("ready")
-    return stage.start("client", *ends, "client", port, asked=True)
+        port = chain.start(role, *ends, "relay", port).wait_for("ready")
+    return chain.start("client", *ends, "client", port, asked=True)
 
 
 TCP = Contender("tcp", our_python, start, ("uvloop", "msgspec"))

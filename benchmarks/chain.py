@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["Broken", "Process", "Stage", "free_port"]
+__all__ = ["Broken", "Chain", "Process", "free_port"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -152,8 +152,8 @@ class Process:
             os.killpg(self._popen.pid, number)
 
 
-class Stage:
-    """What one contender has running; leaving the context stops it.
+class Chain:
+    """The processes of one contender; leaving the context stops them.
 
     Args:
         folder: where files of this chain go.
@@ -166,7 +166,7 @@ class Stage:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FAME_")}
         self._env = {**kept, "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **env}
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> "Chain":
         return self
 
     def __exit__(self, *exc: object) -> None:
