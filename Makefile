@@ -58,6 +58,7 @@ sim: setup
 
 bench: setup
 	$(BIN)/python benchmarks/bench_speed.py
+	$(BIN)/python benchmarks/bench_startup.py
 
 demo: setup
 	@for name in $(DEMOS); do \

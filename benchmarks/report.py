@@ -129,9 +129,10 @@ def figure(value: float) -> str:
     """Write a figure with three digits or, from a thousand on, all of them before the point."""
     if math.isnan(value):
         return "-"
-    if value == 0 or abs(value) >= 100:
+    rounded = abs(float(f"{value:.3g}"))
+    if rounded == 0 or rounded >= 100:
         return f"{value:,.0f}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    return f"{value:.{2 - math.floor(math.log10(rounded))}f}"
 
 
 def span(cell: Mapping[str, Any]) -> str:
