@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["Broken", "Chain", "Process", "free_port"]
+__all__ = ["Broken", "Chain", "Process", "busy_s", "free_port"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -36,6 +36,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def busy_s() -> float:
+    """Return the CPU time that all processors together have spent on anything, since the machine started."""
+    user, nice, system, _, _, irq, softirq, steal = Path("/proc/stat").read_text(encoding="ascii").split()[1:9]
+    return sum(int(ticks) for ticks in (user, nice, system, irq, softirq, steal)) / TICKS_A_SECOND
 
 
 class Process:

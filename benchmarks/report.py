@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 __all__ = [
     "BARS",
     "MEASURES",
-    "ROLES",
     "Bar",
     "Summary",
     "Verdict",
@@ -42,6 +41,7 @@ MEASURES = {
     "large_items": "stream, 64 KiB items/s",
     "large_mb": "stream, 64 KiB items, MB/s",
     **{f"cpu_{role}": f"CPU s/1,000 calls, {role}" for role in ROLES},
+    "elsewhere": "cores busy with anything else",
     **{f"peak_{role}": f"peak memory, {role}, MiB" for role in ROLES},
 }
 """Measure → its row in the table, in the order of the rows."""

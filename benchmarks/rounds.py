@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chain import Broken, Chain, Process
+from chain import Broken, Chain, Process, busy_s
 from contenders.contender import Contender
 from load import ITEM_BYTES
-from report import ROLES
 
 __all__ = ["FULL", "QUICK", "Plan", "Round", "measure"]
 
@@ -73,7 +72,7 @@ class Measuring:
     """Take the measures of one running chain, one after the other, until its time is over."""
 
     def __init__(self, chain: Chain, client: Process, found: Round, deadline: float) -> None:
-        self._stage = chain
+        self._chain = chain
         self._client = client
         self._found = found
         self._deadline = deadline
@@ -96,17 +95,22 @@ class Measuring:
         if "large_items" in self._found.figures:
             self._found.figures["large_mb"] = self._found.figures["large_items"] * ITEM_BYTES / 1e6
         self._ask("calls_256", {"do": "closed", "in_flight": 256, "seconds": plan.seconds_256}, {"rate": "calls_256"})
-        for process in self._stage.processes:
+        for process in self._chain.processes:
             self._found.figures[f"peak_{process.role}"] = process.peak_mib()
 
     def _weigh_calls(self, command: Mapping[str, object]) -> None:
         """Take the rate of calls, and what each process spent on them."""
-        before = {process.role: process.cpu_s() for process in self._stage.processes}
+        before = {process.role: process.cpu_s() for process in self._chain.processes}
+        started, busy = time.monotonic(), busy_s()
         calls = self._ask("calls_64", command, {"rate": "calls_64"})
-        for process in self._stage.processes if calls else ():
-            if process.role in ROLES:
-                spent = process.cpu_s() - before[process.role]
-                self._found.figures[f"cpu_{process.role}"] = spent / calls * 1000
+        if not calls:
+            return
+        seconds, busy = time.monotonic() - started, busy_s() - busy
+        for process in self._chain.processes:
+            spent = process.cpu_s() - before[process.role]
+            busy -= spent
+            self._found.figures[f"cpu_{process.role}"] = spent / calls * 1000
+        self._found.figures["elsewhere"] = max(0.0, busy / seconds)
 
     def _ask(self, measure: str, command: Mapping[str, object], keys: Mapping[str, str]) -> float:
         """Have the client do something, and keep the figures named by `keys`; return the calls it made."""

@@ -53,7 +53,7 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(env: dict[str
         contender = results["contenders"][name]
         assert contender["failed"] == [{}]
         assert contender["missing"] is None
-        assert len(contender["measures"]) == 18
+        assert len(contender["measures"]) == 19
         assert all(measure["median"] >= 0 for measure in contender["measures"].values())
     assert {(bar["measure"], bar["against"]) for bar in results["bars"]} == {
         ("p50_1_us", "tcp"),
