@@ -10,6 +10,7 @@ Prints medians and ranges and the bars, and writes ``results/startup.json``.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=11)
     parser.add_argument("--output", type=Path, default=HERE / "results" / "startup.json")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: what was started is stopped on the way out
     program = fame_program()
     with ExitStack() as stack:
         commands = {
