@@ -110,7 +110,7 @@ class Measuring:
             spent = process.cpu_s() - before[process.role]
             busy -= spent
             self._found.figures[f"cpu_{process.role}"] = spent / calls * 1000
-        self._found.figures["elsewhere"] = max(0.0, busy / seconds)
+        self._found.figures["elsewhere"] = round(max(0.0, busy / seconds), 2)  # from ticks of 10 ms
 
     def _ask(self, measure: str, command: Mapping[str, object], keys: Mapping[str, str]) -> float:
         """Have the client do something, and keep the figures named by `keys`; return the calls it made."""
