@@ -53,6 +53,7 @@ COMMANDS = {
     "peers": CommandEntry("fame_cli.cli.peers:peers", "List the neighbours of a sentinel.", "Look around"),
     "graph": CommandEntry("fame_cli.cli.graph:graph", "Show the sentinels and their links.", "Look around"),
     "ping": CommandEntry("fame_cli.cli.ping:ping", "Measure the round trip to an agent.", "Look around"),
+    "bench": CommandEntry("fame_cli.cli.bench:bench", "Measure a fabric under load.", "Look around", True),
     "trace": CommandEntry("fame_cli.cli.trace:trace", "Show the way of a call, hop by hop.", "Look around"),
     "up": CommandEntry("fame_cli.cli.up:up", "Start all nodes of a fabric file.", "Fabric"),
     "ps": CommandEntry("fame_cli.cli.up:ps", "List the nodes that `fame up` started.", "Fabric"),

@@ -48,6 +48,7 @@ class Invocation:
         env: environment variables to use; None for those of the process.
         connect: makes the client of the commands that need one; None for the real one.
         clock: seconds on a monotonic clock, for round trips.
+        cpu_clock: seconds of processor time that this process has used.
         debug: whether a failure shows its traceback.
         command: the command as typed so far, for hints, e.g. ``fame call``.
     """
@@ -55,6 +56,7 @@ class Invocation:
     env: Mapping[str, str] | None = None
     connect: "Connect | None" = None
     clock: Callable[[], float] = time.perf_counter
+    cpu_clock: Callable[[], float] = time.process_time
     debug: bool = False
     command: str = "fame"
 

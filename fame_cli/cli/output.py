@@ -10,7 +10,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TextIO
 
@@ -27,10 +28,12 @@ __all__ = [
     "flush",
     "harmless",
     "item",
+    "live_line",
     "note",
     "open_missing",
     "render",
     "result",
+    "styled",
     "trace",
 ]
 
@@ -63,6 +66,19 @@ def data(text: str, *, end: str = "\n") -> None:
         _write(sys.stdout, text + end)
     except BrokenPipeError as gone:
         raise ReaderGone from gone
+
+
+def styled(spans: Sequence[Span]) -> None:
+    """Write a line to stdout, in colour on a terminal; made harmless, for it is for people.
+
+    Raises:
+        ReaderGone: the other end of the pipe is closed.
+    """
+    shown = [(harmless(text), style) for text, style in spans]
+    if sys.stdout.isatty():
+        _say_styled(shown, stderr=False)
+    else:
+        data("".join(text for text, _ in shown))
 
 
 def flush() -> None:
@@ -189,7 +205,7 @@ def _say(spans: Sequence[Span]) -> None:
     shown = [(harmless(text), style) for text, style in spans]
     try:
         if sys.stderr.isatty() and any(style for _, style in shown):
-            _say_styled(shown)
+            _say_styled(shown, stderr=True)
         else:
             _write(sys.stderr, "".join(text for text, _ in shown) + "\n")
             sys.stderr.flush()
@@ -197,11 +213,32 @@ def _say(spans: Sequence[Span]) -> None:
         _discard(sys.stderr)
 
 
-def _say_styled(spans: Sequence[Span]) -> None:
+def _say_styled(spans: Sequence[Span], *, stderr: bool) -> None:
     from rich.console import Console  # 40 ms that only a coloured line is worth
     from rich.text import Text
 
-    Console(stderr=True, highlight=False).print(Text.assemble(*spans), soft_wrap=True)
+    Console(stderr=stderr, highlight=False).print(Text.assemble(*spans), soft_wrap=True)
+
+
+@contextmanager
+def live_line() -> Iterator[Callable[[Sequence[Span]], None] | None]:
+    """Give what rewrites one line at the foot of the terminal, gone after the block; None if stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # as above
+    from rich.live import Live
+    from rich.text import Text
+
+    def show(spans: Sequence[Span]) -> None:
+        shown = [(harmless(text), style) for text, style in spans]
+        live.update(Text.assemble(*shown, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    console = Console(stderr=True, highlight=False)
+    with Live(
+        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as live:
+        yield show
 
 
 def harmless(text: str) -> str:

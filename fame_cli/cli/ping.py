@@ -5,9 +5,7 @@ summary.
 """
 
 import asyncio
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count as numbers
 from statistics import median
@@ -16,6 +14,7 @@ from typing import Annotated
 import typer
 
 from fame_cli.cli import output
+from fame_cli.cli.interrupts import until_interrupted
 from fame_cli.cli.options import (
     ConfigOption,
     DebugOption,
@@ -150,7 +149,7 @@ async def _ping(
 ) -> Tally:
     async with attached(invocation, flags) as client:
         tally = Tally(await address_of(client, word), form)
-        with _until_interrupted():
+        with until_interrupted():
             await _rounds(client, tally, invocation.clock, count, interval_s)
         tally.sum_up()
     return tally
@@ -172,28 +171,3 @@ async def _rounds(
         if number == count:
             return
         await asyncio.sleep(max(0.0, interval_s - (clock() - started)))
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[None]:
-    """Let Ctrl-C end the block and what runs in it, and nothing else."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    interrupted = asyncio.Event()
-
-    def interrupt() -> None:
-        interrupted.set()
-        if task is not None:
-            task.cancel()
-
-    try:
-        loop.add_signal_handler(signal.SIGINT, interrupt)
-    except (NotImplementedError, RuntimeError, ValueError):  # no such thing here: Ctrl-C ends it all
-        yield
-        return
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not interrupted.is_set() or task is None or task.uncancel():
-            raise
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)

@@ -8,7 +8,7 @@ invocation, so the same code runs against a fabric and against a stub.
 
 import difflib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ __all__ = [
     "advised",
     "ask",
     "attached",
+    "attached_many",
     "check_callee",
     "choose_callee",
     "listed",
@@ -167,6 +168,23 @@ async def attached(invocation: Invocation, flags: Flags) -> AsyncIterator[Callin
     finally:
         for line in log.summary() if log else ():
             output.diagnostic(line)
+
+
+@asynccontextmanager
+async def attached_many(
+    invocation: Invocation, flags: Flags, count: int, observer: Observer | None = None
+) -> AsyncIterator[list[CallingClient]]:
+    """Attach several clients for the block, without `Flags.verbose`; errors as `attached`.
+
+    Args:
+        count: how many, >= 1; where the config gives an id, those after the first add a number to it.
+        observer: sees the envelopes of all of them.
+    """
+    settings = replace(_settings(invocation, flags)[0], observer=observer)
+    connect, node_id = invocation.connect or _connect, settings.node_id
+    ids = [f"{node_id}-{number}" if node_id and number > 1 else node_id for number in range(1, count + 1)]
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(connect(replace(settings, node_id=each))) for each in ids]
 
 
 def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int]:

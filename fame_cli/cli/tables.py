@@ -7,9 +7,9 @@ no such care: it escapes what it must.
 from collections.abc import Sequence
 
 from fame_cli.cli import output
-from fame_cli.cli.output import OutputFormat
+from fame_cli.cli.output import OutputFormat, Span
 
-__all__ = ["cell", "duration", "lines_of", "milliseconds", "show"]
+__all__ = ["bars", "cell", "duration", "lines_of", "milliseconds", "show"]
 
 
 def show(
@@ -40,6 +40,32 @@ def lines_of(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[st
     cells = [list(titles), *([cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def bars(rows: Sequence[tuple[str, int]], width: int) -> list[list[Span]]:
+    """Draw counts as bars, the longest of them `width` characters; no count above 0 is without a mark.
+
+    Args:
+        rows: labels and counts, in the order in which they are drawn.
+        width: characters, >= 1.
+    """
+    most, total = max((count for _, count in rows), default=0), sum(count for _, count in rows)
+    label_width = max((len(label) for label, _ in rows), default=0)
+    count_width = len(str(most))
+    lines: list[list[Span]] = []
+    for label, count in rows:
+        eighths = max(round(8 * width * count / most), 1) if count else 0
+        bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+        share = f"{100 * count / total:6.2f} %" if total else ""
+        lines.append(
+            [
+                (f"{label:>{label_width}}  ", ""),
+                (f"{bar:<{width}}", "cyan"),
+                (f"  {count:>{count_width}}", ""),
+                (f"  {share}", "dim"),
+            ]
+        )
+    return lines
 
 
 def cell(value: object) -> str:

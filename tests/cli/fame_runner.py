@@ -30,8 +30,9 @@ class Fame:
     client: StubClient = field(default_factory=StubClient)
     env: dict[str, str] = field(default_factory=dict)
     clock: Callable[[], float] = field(default_factory=StepClock)
+    cpu_clock: Callable[[], float] = field(default_factory=lambda: StepClock(0))
 
     def __call__(self, *args: str, stdin: str | None = None) -> Result:
         """Run one command line and return what it printed and its exit code."""
-        invocation = Invocation(env=self.env, connect=self.client.connect, clock=self.clock)
+        invocation = Invocation(env=self.env, connect=self.client.connect, clock=self.clock, cpu_clock=self.cpu_clock)
         return CliRunner().invoke(app, list(args), input=stdin, obj=invocation)

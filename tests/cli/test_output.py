@@ -63,3 +63,14 @@ def test_control_characters_from_a_remote_message_are_shown_not_obeyed(capsys: p
 def test_a_lone_surrogate_does_not_stop_the_output(capsys: pytest.CaptureFixture[str]) -> None:
     output.result("a\ud800b", OutputFormat.json)
     assert capsys.readouterr().out == '"a\\ud800b"\n'
+
+
+def test_styled_data_is_plain_and_harmless_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.styled([("bar", "cyan"), (" \x1b[2J", "")])
+    assert capsys.readouterr() == ("bar \\x1b[2J\n", "")
+
+
+def test_without_a_terminal_there_is_no_live_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.live_line() as say:
+        assert say is None
+    assert capsys.readouterr() == ("", "")

@@ -48,3 +48,14 @@ def test_a_time_that_nobody_knows_is_nothing() -> None:
 def test_a_list_is_shown_in_each_format(form: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
     tables.show(("A",), [("x",), ("y",)], [{"a": "x"}, "y"], OutputFormat(form))
     assert capsys.readouterr().out == shown
+
+
+def test_bars_are_as_long_as_their_counts_and_none_is_lost() -> None:
+    drawn = ["".join(text for text, _ in line) for line in tables.bars([("1 ms", 4), ("10 ms", 1), ("x", 0)], 4)]
+    assert drawn == [" 1 ms  ████  4   80.00 %", "10 ms  █     1   20.00 %", "    x        0    0.00 %"]
+    assert tables.bars([("many", 10_000), ("one", 1)], 4)[1][1][0] == "▏   "
+
+
+def test_bars_without_a_count_are_empty() -> None:
+    assert tables.bars([("a", 0)], 2) == [[("a  ", ""), ("  ", "cyan"), ("  0", ""), ("  ", "dim")]]
+    assert tables.bars([], 2) == []

@@ -157,6 +157,34 @@ def test_configs_are_found_in_the_configs_folder(running: Desk) -> None:
     assert done.returncode == 0, done.stderr
 
 
+# Load
+
+
+def test_bench_measures_calls_and_streams_across_the_peer_link(running: Desk) -> None:
+    calls = running.value("bench", "math2@fame.fabric", "add", "x=3", "y=4", "-n", "500", "--clients", "3")
+    assert isinstance(calls, dict)
+    assert (calls["answered"], calls["failed"], calls["broken_off"]) == (500, 0, 0)
+    assert 0 < calls["latency_ms"]["min"] <= calls["latency_ms"]["p50"] <= calls["latency_ms"]["max"]
+    assert sum(row["count"] for row in calls["histogram"]) == 500
+    streams = running.value("bench", "math2@fame.fabric", "fib_stream", "n=50", "--stream", "-n", "4", "-c", "2")
+    assert isinstance(streams, dict)
+    assert (streams["answered"], streams["items"]) == (4, 200)
+    assert streams["received_bytes"] > 200 * 100
+
+
+def test_bench_paces_calls_and_reports_for_people(running: Desk) -> None:
+    done = running.fame("bench", "math1@fame.fabric", "--rate", "200", "-d", "0.5", "--warm-up", "0.1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("math1@fame.fabric agent.ping: 100 answered in 0.")
+    assert "P99.9" in done.stdout
+
+
+def test_bench_says_what_there_is_when_nothing_is_named(running: Desk) -> None:
+    done = running.fame("bench")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is: math1@fame.fabric, math2@fame.fabric; e.g. fame bench math1@fame.fabric" in done.stderr
+
+
 # Ids
 
 
@@ -263,11 +291,20 @@ class Slow(Agent):
 
     def __init__(self) -> None:
         self.ended = "not yet"
+        self.asked = False
 
     @operation
     async def wait(self) -> None:
         """Never answer."""
         await asyncio.get_running_loop().create_future()
+
+    @operation
+    async def once(self) -> str:
+        """Answer the first time only."""
+        if self.asked:
+            await asyncio.get_running_loop().create_future()
+        self.asked = True
+        return "once"
 
     @operation
     def fail(self) -> None:
@@ -335,6 +372,13 @@ def test_ctrl_c_in_a_stream_stops_the_producer(slow: Desk) -> None:
         assert process.wait(timeout=20) == 130
         assert "Traceback" not in said
     eventually(lambda: slow.fame("call", "slow@fame.fabric", "how").stdout == "ended\n", "the producer is stopped")
+
+
+def test_bench_counts_what_times_out_and_has_its_exit_code(slow: Desk) -> None:
+    done = slow.fame("bench", "slow@fame.fabric", "once", "-n", "3", "--timeout", "0.3", "-o", "json")
+    assert done.returncode == 6
+    assert json.loads(done.stdout)["errors"]["DeadlineExceeded"]["count"] == 3
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_head_ends_a_stream_quietly(slow: Desk) -> None:
