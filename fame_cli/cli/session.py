@@ -119,6 +119,8 @@ class ClientSettings:
     timeout_s: float
     observer: Observer | None
     trace: bool = False
+    transport: str = "auto"
+    batch: bool = True
 
 
 Connect = Callable[[ClientSettings], AbstractAsyncContextManager[CallingClient]]
@@ -198,7 +200,16 @@ def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int
         overrides={"upstream.direct_url": flags.url, "timeout_s": flags.timeout_s},
     )
     level = 2 if loaded.log.show_envelopes else flags.verbose
-    return ClientSettings(loaded.upstream.direct_url, loaded.id, loaded.timeout_s, None), level
+    wire = loaded.wire
+    settings = ClientSettings(
+        loaded.upstream.direct_url,
+        loaded.id,
+        loaded.timeout_s,
+        observer=None,
+        transport=wire.transport,
+        batch=wire.batch,
+    )
+    return settings, level
 
 
 def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingClient]:
@@ -210,6 +221,8 @@ def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingCli
         timeout_s=settings.timeout_s,
         trace=settings.trace,
         observer=settings.observer,
+        transport=settings.transport,
+        batch=settings.batch,
     )
     return client
 

@@ -32,6 +32,8 @@ def build_sentinel(config: SentinelConfig, observer: "Observer | None" = None) -
         max_links=config.limits.max_links,
         max_hops=config.limits.max_hops,
         balance=config.routing.balance,
+        transport=config.wire.transport,
+        batch=config.wire.batch,
         observer=observer,
     )
 
@@ -102,6 +104,8 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
         max_concurrent=config.agent.max_concurrent,
         max_message_bytes=config.limits.max_message_bytes,
         max_hops=config.limits.max_hops,
+        transport=config.wire.transport,
+        batch=config.wire.batch,
         observer=observer,
     )
     run(work)

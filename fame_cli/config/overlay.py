@@ -40,6 +40,8 @@ _ANYWHERE = {
     "FAME_LOG_LEVEL": "log.level",
     "FAME_LOG_FORMAT": "log.format",
     "FAME_ALLOW_OPEN_PUBLIC": "security.allow_open_public",
+    "FAME_TRANSPORT": "wire.transport",
+    "FAME_BATCH": "wire.batch",
 }
 _URL = "FAME_DIRECT_ADMISSION_URL"
 _PROFILE = "FAME_ADMISSION_PROFILE"

@@ -39,6 +39,7 @@ __all__ = [
     "SecurityConfig",
     "SentinelConfig",
     "UpstreamConfig",
+    "WireConfig",
 ]
 
 DEFAULT_ATTACH_URL = "ws://127.0.0.1:8000/fame/v1/attach/ws/downstream"
@@ -91,6 +92,18 @@ class LimitsConfig(Section):
     """Links at one time, 1-1000000."""
 
 
+class WireConfig(Section):
+    """Say how bytes travel; what they say is the same either way."""
+
+    transport: Annotated[Literal["auto", "websockets", "picows"], BeforeValidator(fields.lowercase)] = "auto"
+    """Library that carries the links: `websockets`, `picows` (needs the extra `fast`), or `auto`: picows where it is
+    installed."""
+
+    batch: fields.Flag = True
+    """Send what is ready for one link at the same time as one message; a neighbour that can't take that gets single
+    ones."""
+
+
 class UpstreamConfig(Section):
     """Name the sentinel this node attaches to."""
 
@@ -132,6 +145,9 @@ class NodeConfig(Section):
 
     log: LogConfig = LogConfig()
     """What is logged and how."""
+
+    wire: WireConfig = WireConfig()
+    """How bytes travel."""
 
     _file: Path | None = PrivateAttr(default=None)
 

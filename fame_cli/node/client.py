@@ -102,6 +102,8 @@ class Client:
         trace: True to have the nodes on the way of every call write themselves down, see `last_trace`.
         observer: sees every envelope, see `Observer`.
         max_message_bytes: largest envelope.
+        transport: library that carries the link: auto, websockets or picows.
+        batch: join the envelopes of one turn in one message, where the sentinel takes it.
 
     Attributes:
         last_trace: the way the last answer took, when `trace` is on (docs/wire-extensions.md).
@@ -120,6 +122,8 @@ class Client:
         trace: bool = False,
         observer: Observer | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        transport: str = "auto",
+        batch: bool = True,
     ) -> None:
         self.url = url
         self.timeout_s = timeout_s
@@ -128,11 +132,19 @@ class Client:
         self._trace = trace
         self._observer = observer
         self._max_message_bytes = max_message_bytes
+        self._transport = transport
+        self._batch = batch
         self._node: Node | None = None
         self._plain_slots = asyncio.Semaphore(PLAIN_CALLS)
 
     async def __aenter__(self) -> Self:
-        node = Node(self._node_id, observer=self._observer, max_message_bytes=self._max_message_bytes)
+        node = Node(
+            self._node_id,
+            observer=self._observer,
+            max_message_bytes=self._max_message_bytes,
+            transport=self._transport,
+            batch=self._batch,
+        )
         await node.__aenter__()
         try:
             async with asyncio.timeout(self.timeout_s):

@@ -55,6 +55,7 @@ class Node:
         max_message_bytes: largest envelope, in bytes of JSON.
         max_hops: links an envelope may pass.
         balance: how a sentinel spreads calls over several providers.
+        transport: library that carries the links: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
         observer: sees every envelope that comes and goes.
 
@@ -75,13 +76,13 @@ class Node:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_hops: int = MAX_HOPS,
         balance: Balance = NEAREST,
+        transport: str = "auto",
         batch: bool = True,
         observer: Observer | None = None,
     ) -> None:
         life = incarnation() if routes else 1
-        settings = Settings(
-            node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, batch, incarnation=life
-        )
+        settings = Settings(node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, batch, life)
+        self.transport_name = transport
         self.started = time.monotonic()
         self.core = NodeCore(settings, new_id, stamp, now=self.started)
         self.turn = Turn()

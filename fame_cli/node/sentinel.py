@@ -41,6 +41,8 @@ class Sentinel:
         max_links: links held at once.
         max_hops: links an envelope may pass.
         balance: how calls are spread over several providers of a pool or a capability, see ``core/balance.py``.
+        transport: library that carries the links: auto, websockets or picows.
+        batch: join the envelopes of one turn in one message, towards neighbours that take it.
         observer: sees every envelope, see `Observer`.
 
     Attributes:
@@ -61,6 +63,8 @@ class Sentinel:
         max_links: int = 10_000,
         max_hops: int = MAX_HOPS,
         balance: Balance = NEAREST,
+        transport: str = "auto",
+        batch: bool = True,
         observer: Observer | None = None,
     ) -> None:
         self.address = listen
@@ -79,6 +83,8 @@ class Sentinel:
             max_message_bytes=max_message_bytes,
             max_hops=max_hops,
             balance=balance,
+            transport=transport,
+            batch=batch,
             observer=observer,
         )
         self._node: Node | None = None

@@ -39,6 +39,8 @@ async def serve_agent(
     max_concurrent: int = 64,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     max_hops: int = MAX_HOPS,
+    transport: str = "auto",
+    batch: bool = True,
     observer: Observer | None = None,
 ) -> None:
     """Serve an agent at an address until SIGINT or SIGTERM, whatever becomes of its sentinel meanwhile.
@@ -48,6 +50,8 @@ async def serve_agent(
         node_id: id of the node it runs in; a fresh one when None.
         max_concurrent: calls that may run at once.
         max_hops: links an envelope may pass.
+        transport: library that carries the link: auto, websockets or picows.
+        batch: join the envelopes of one turn in one message, where the sentinel takes it.
 
     Raises:
         AdmissionRefused: the sentinel doesn't let it have the address.
@@ -62,6 +66,8 @@ async def serve_agent(
             logicals=tuple(logicals),
             max_message_bytes=max_message_bytes,
             max_hops=max_hops,
+            transport=transport,
+            batch=batch,
             observer=observer,
         ) as node:
             node.serve(address, AgentHost(node, agent, max_concurrent))

@@ -264,3 +264,10 @@ def test_whole_envelopes_are_shown_on_stderr_without_secrets(fame: Fame, flags: 
 def test_show_envelopes_wants_exactly_true(fame: Fame, value: str) -> None:
     fame.env = {"FAME_SHOW_ENVELOPES": value}
     assert fame("call", MATH2, "add", "x:=3", "y:=4").stderr == ""
+
+
+def test_the_variables_of_the_wire_act_without_a_file(fame: Fame) -> None:
+    fame.env = {"FAME_TRANSPORT": "websockets", "FAME_BATCH": "false"}
+    assert fame("call", MATH2, "add", "x:=3", "y:=4").stdout == "7\n"
+    assert fame.client.settings is not None
+    assert (fame.client.settings.transport, fame.client.settings.batch) == ("websockets", False)

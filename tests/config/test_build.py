@@ -96,6 +96,17 @@ def test_code_is_looked_up_beside_the_file(loaded: Loaded, tmp_path: Path) -> No
     assert agent.describe()["description"] == "Scales."
 
 
+def test_the_wire_of_a_config_reaches_the_node(loaded: Loaded) -> None:
+    config = loaded("kind: sentinel\nlisten: 127.0.0.1:0\nwire: {transport: websockets, batch: false}\n")
+    assert isinstance(config, SentinelConfig)
+
+    async def main() -> tuple[str, bool]:
+        async with build_sentinel(config) as sentinel:
+            return sentinel.node.transport_name, sentinel.node.core.settings.batch
+
+    assert asyncio.run(main()) == ("websockets", False)
+
+
 def test_a_sentinel_is_built_with_its_id(loaded: Loaded) -> None:
     config = loaded("kind: sentinel\nid: s1\nlisten: 127.0.0.1:0\nlimits: {max_links: 3}\n")
     assert isinstance(config, SentinelConfig)

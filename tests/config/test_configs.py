@@ -81,6 +81,8 @@ def test_the_reference_names_every_variable() -> None:
         "FAME_LOG_FORMAT",
         "FAME_ALLOW_OPEN_PUBLIC",
         "FAME_SHOW_ENVELOPES",
+        "FAME_TRANSPORT",
+        "FAME_BATCH",
     }
     assert not [name for name in known if name not in REFERENCE]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fame_cli.config.load import environment, find, load, load_any
+from fame_cli.config.load import Kind, environment, find, load, load_any
 from fame_cli.errors import ConfigError, FameError, UsageError
 
 Write = Callable[..., Path]
@@ -255,6 +255,21 @@ def test_the_admission_variable_is_over_the_file_of_an_agent(write: Write) -> No
 @pytest.mark.parametrize(("value", "shown"), [("true", True), ("1", False), ("TRUE", False), ("", False)])
 def test_only_exactly_true_shows_envelopes(value: str, shown: bool) -> None:
     assert load(None, kind="client", env={"FAME_SHOW_ENVELOPES": value}).log.show_envelopes is shown
+
+
+@pytest.mark.parametrize("kind", ["sentinel", "agent", "client"])
+def test_the_variables_of_the_wire_act_on_every_kind_of_node(write: Write, kind: Kind) -> None:
+    files = {"sentinel": SENTINEL, "agent": AGENT, "client": "kind: client\n"}
+    path = write(files[kind] + "wire: {transport: picows, batch: true}\n")
+    env = {"FAME_TRANSPORT": "WebSockets", "FAME_BATCH": "0"}
+    config = load(path, kind=kind, env=env)
+    assert (config.wire.transport, config.wire.batch) == ("websockets", False)
+
+
+def test_an_unknown_transport_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, kind="client", env={"FAME_TRANSPORT": "tcp"})
+    assert str(caught.value) == 'FAME_TRANSPORT: wire.transport: unknown "tcp"; use auto, websockets or picows'
 
 
 # --- whatever a file holds -------------------------------------------------------------------------------------------

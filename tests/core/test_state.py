@@ -36,6 +36,10 @@ def test_only_a_sentinel_offers_to_take_part_in_the_mesh() -> None:
     assert set(EXTENSIONS) - set(Settings("a1", "i").extensions) == {"mesh"}
 
 
+def test_a_node_that_is_told_not_to_batch_does_not_offer_it() -> None:
+    assert Settings("s1", "i", True, batch=False).extensions == tuple(name for name in EXTENSIONS if name != "batch")
+
+
 def test_the_sender_digest_follows_the_path() -> None:
     state, _ = make_state()
     state.move("/s1")
