@@ -30,6 +30,16 @@ def sentinel(
         list[str] | None,
         typer.Option("--peer", metavar="URL", show_default=False, help="A sentinel to peer with; repeatable."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            show_default=False,
+            help="Processes that share the port, 1-64, for when one core isn't enough.",
+        ),
+    ] = None,
+    worker: Annotated[str | None, typer.Option("--worker", hidden=True, help="Be one of them.")] = None,
     log_level: LogLevelOption = None,
     log_format: LogFormatOption = None,
     debug: DebugOption = False,
@@ -38,7 +48,12 @@ def sentinel(
     from fame_cli.cli.verbose import EnvelopeLog
     from fame_cli.config.build import run_sentinel  # pulls in pydantic and websockets
     from fame_cli.config.load import find, load
+    from fame_cli.config.workers import receive, run_worker, run_workers
 
+    if worker is not None:  # started by `run_workers`: everything else comes by the pipe
+        given = receive()
+        run_worker(given, EnvelopeLog(output.diagnostic, 2) if given.config.log.show_envelopes else None)
+        return
     loaded = load(
         None if config is None else find(config),
         kind="sentinel",
@@ -47,9 +62,13 @@ def sentinel(
             "id": id_,
             "listen": listen,
             "peers": peers,
+            "workers": workers,
             "log.level": log_level,
             "log.format": log_format,
         },
         node=node,
     )
+    if loaded.workers > 1:
+        run_workers(loaded)
+        return
     run_sentinel(loaded, EnvelopeLog(output.diagnostic, 2) if loaded.log.show_envelopes else None)

@@ -14,6 +14,7 @@ from fame_cli.node.loop import run
 from fame_cli.node.operation import Operation
 from fame_cli.node.sentinel import Sentinel
 from fame_cli.node.serving import serve_agent
+from fame_cli.node.siblings import Siblings
 
 if TYPE_CHECKING:
     from fame_cli.node.roles import Observer
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["build_agent", "build_sentinel", "run_agent", "run_sentinel"]
 
 
-def build_sentinel(config: SentinelConfig, observer: "Observer | None" = None) -> Sentinel:
-    """Build the sentinel a config describes; `observer` sees its envelopes."""
+def build_sentinel(
+    config: SentinelConfig, observer: "Observer | None" = None, siblings: Siblings | None = None
+) -> Sentinel:
+    """Build the sentinel a config describes; `observer` sees its envelopes, `siblings` are the other workers."""
     return Sentinel(
         id=config.id,
         listen=config.listen,
@@ -35,6 +38,7 @@ def build_sentinel(config: SentinelConfig, observer: "Observer | None" = None) -
         transport=config.wire.transport,
         batch=config.wire.batch,
         observer=observer,
+        siblings=siblings,
     )
 
 

@@ -17,6 +17,7 @@ FLAGS: dict[str, str] = {
     "id": "--id",
     "listen": "--listen",
     "peers": "--peer",
+    "workers": "--workers",
     "upstream.direct_url": "--url",
     "agent.import": "MODULE:CLASS",
     "agent.address": "--address",

@@ -5,6 +5,7 @@ config schema``). What one value may look like is in ``fields``; what belongs to
 stop at ``build``: nothing below it sees one. Operations written in YAML have their own file, ``operations``.
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -16,6 +17,7 @@ from fame_cli.config.operations import HttpCall, OperationConfig, ParamConfig
 from fame_cli.config.section import UNKNOWN_KEYS, Section, is_empty
 from fame_cli.core import address
 from fame_cli.errors import RemoteProtocolError
+from fame_cli.node.workers import worker_id
 
 __all__ = [
     "DEFAULT_ATTACH_URL",
@@ -186,6 +188,9 @@ class SentinelConfig(NodeConfig):
     logicals: list[fields.LogicalName] = Field(default=[])
     """Logical names to ask the parent for, e.g. fame.fabric."""
 
+    workers: Annotated[int, Field(ge=1, le=64), BeforeValidator(fields.to_whole)] = 1
+    """Processes that share `listen`, 1-64, for when one core isn't enough; each is a sentinel of the mesh."""
+
     routing: RoutingConfig = RoutingConfig()
     """Which of several ways a call takes."""
 
@@ -216,6 +221,14 @@ class SentinelConfig(NodeConfig):
             if peer.direct_url in seen:
                 raise bad("{value} is there twice", "remove one", at=at)
             seen.add(peer.direct_url)
+        return self
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Self:
+        if self.workers > 1 and sys.platform == "win32":
+            raise bad("several processes can't share a port on Windows", "set workers: 1", at=("workers",))
+        if self.id is not None and not address.is_node_id(worker_id(self.id, self.workers)):
+            raise bad("{value} is too long for the ids of its workers", "use at most 125 characters", at=("id",))
         return self
 
     @model_validator(mode="after")

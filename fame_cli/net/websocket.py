@@ -300,6 +300,7 @@ async def listen(
     turn: Turn,
     answer: Callable[[AcceptedLink, Request], Response | None],
     accept: Callable[[WebSocketTransport, tuple[str, str]], Awaitable[None]],
+    reuse_port: bool = False,
 ) -> Server:
     """Listen for WebSocket links and plain HTTP requests on one port.
 
@@ -308,6 +309,7 @@ async def listen(
         answer: sees every request first; a Response ends it there, None lets the upgrade go on (and then it has set
             `route` of the connection).
         accept: called with each new link and its route; the link lasts as long as the call.
+        reuse_port: other processes listen on the same port, and the system spreads connections over them.
 
     Raises:
         OSError: the port can't be had.
@@ -327,6 +329,7 @@ async def listen(
         run,
         host,
         port,
+        reuse_port=reuse_port or None,
         create_connection=AcceptedLink,
         process_request=request_received,
         compression=None,

@@ -1,14 +1,15 @@
 """The port of a sentinel: attach endpoints and health, on one socket (spec 2.1).
 
 ``/fame/v1/attach/ws/{downstream|peer}/<id>`` opens a link; ``/healthz`` says that the loop turns, ``/readyz`` that the
-sentinel listens and its upstream, if the config names one, is attached, ``/fame/v1/attach/health`` what the original's
-does. Everything else is 404.
+sentinel listens and its upstream, if the config names one, is attached (of several workers each answers for the whole),
+``/fame/v1/attach/health`` what the original's does. Everything else is 404.
 """
 
 import json
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from websockets.asyncio.server import Server
 from websockets.datastructures import Headers
@@ -33,22 +34,26 @@ class Listener:
         node: whom they attach to.
         has_parent: True when the config names an upstream; the sentinel is ready once that is attached.
         max_links: links held at once; one more is turned away with HTTP 503.
+        waits_for: says what else is missing, "" when nothing.
     """
 
-    def __init__(self, node: Node, *, has_parent: bool, max_links: int) -> None:
+    def __init__(
+        self, node: Node, *, has_parent: bool, max_links: int, waits_for: Callable[[], str] = lambda: ""
+    ) -> None:
         self._node = node
         self._has_parent = has_parent
         self._max_links = max_links
+        self._waits_for = waits_for
         self._server: Server | None = None
 
-    async def start(self, host: str, port: int) -> str:
-        """Bind the port and return "host:port" as it really is.
+    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> str:
+        """Bind the port and return "host:port" as it really is; with `reuse_port` other processes may have it, too.
 
         Raises:
             ConfigError: the port can't be had.
         """
         try:
-            self._server = await listen(host, port, self._node.turn, self._answer, self._accept)
+            self._server = await listen(host, port, self._node.turn, self._answer, self._accept, reuse_port)
         except OSError as error:
             named = error.errno and not isinstance(error, socket.gaierror)
             why = os.strerror(error.errno or 0) if named else error.strerror or str(error)
@@ -65,9 +70,9 @@ class Listener:
         if self._server is not None:
             self._server.close(close_connections=False)
 
-    def ready(self) -> bool:
-        """Tell whether the upstream of the config, if it has one, is attached; a peer that is away stops nobody."""
-        return not self._has_parent or self._node.attached.is_set()
+    def lacks(self) -> str:
+        """Say what is missing: the upstream of the config, if it has one, say; a peer that is away stops nobody."""
+        return "upstream" if self._has_parent and not self._node.attached.is_set() else self._waits_for()
 
     # HTTP
 
@@ -78,9 +83,9 @@ class Listener:
         if path == "/healthz":
             return _json(200, {"status": "ok", "uptime_s": round(time.monotonic() - self._node.started, 1)})
         if path == "/readyz":
-            ready = self.ready()
+            lacks = self.lacks()
             facts = {"node": self._node.node_id, "links": self._node.link_count()}
-            return _json(200 if ready else 503, {"status": "ready" if ready else "waiting for upstream", **facts})
+            return _json(503 if lacks else 200, {"status": f"waiting for {lacks}" if lacks else "ready", **facts})
         if path == "/fame/v1/attach/health":
             facts = {"active_connections": self._node.link_count(), "listener_type": "WebSocketListener"}
             return _json(200, {"status": "healthy", **facts})

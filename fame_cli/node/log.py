@@ -28,12 +28,13 @@ def log_event(event: str, level: str = "info", /, **facts: object) -> None:
 class _Lines(logging.Formatter):
     """Format an event for a person or, with `as_json`, for a program."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, worker: int | None) -> None:
         super().__init__()
         self._as_json = as_json
+        self._common: dict[str, object] = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
-        facts: dict[str, object] = record.__dict__.get("facts", {})
+        facts: dict[str, object] = {**record.__dict__.get("facts", {}), **self._common}
         moment = datetime.fromtimestamp(record.created, UTC)
         if self._as_json:
             head = {"ts": moment.isoformat(timespec="milliseconds"), "level": record.levelname.lower()}
@@ -50,18 +51,21 @@ def _text(value: object) -> str:
     return repr(text) if " " in text or not text.isprintable() else text
 
 
-def set_up_logging(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+def set_up_logging(
+    level: str = "info", form: str = "auto", stream: TextIO | None = None, *, worker: int | None = None
+) -> None:
     """Send log lines to stderr.
 
     Args:
         level: debug, info, warning or error.
         form: text, json, or auto: text on a terminal, JSON otherwise.
         stream: another place to write to.
+        worker: number of this process among those that share the place; it is then a fact of every event.
     """
     target = stream or sys.stderr
     as_json = form == "json" or (form == "auto" and not target.isatty())
     output = logging.StreamHandler(target)
-    output.setFormatter(_Lines(as_json=as_json))
+    output.setFormatter(_Lines(as_json=as_json, worker=worker))
     _log.handlers[:] = [output]
     _log.setLevel(LEVELS[level])
     _log.propagate = False

@@ -42,10 +42,10 @@ def run_program(work: Coroutine[Any, Any, None]) -> None:
         raise SystemExit(error.exit_code) from error
 
 
-async def until_signalled() -> None:
-    """Return at the first SIGINT or SIGTERM; the second one then has its usual effect."""
+async def until_signalled(told: asyncio.Event | None = None) -> None:
+    """Return at the first SIGINT or SIGTERM, or when `told` is set; another signal then has its usual effect."""
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    told = told or asyncio.Event()
     signals = (signal.SIGINT, signal.SIGTERM)
     for number in signals:
         loop.add_signal_handler(number, told.set)

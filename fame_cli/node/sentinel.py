@@ -23,6 +23,7 @@ from fame_cli.node.log import log_event
 from fame_cli.node.loop import run_program, until_signalled
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
+from fame_cli.node.siblings import Siblings
 from fame_cli.node.system import SystemAgent
 
 __all__ = ["Sentinel"]
@@ -44,6 +45,7 @@ class Sentinel:
         transport: library that carries the links: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
         observer: sees every envelope, see `Observer`.
+        siblings: the other workers that share the port with this one, which then speak of themselves as one node.
 
     Attributes:
         address: "host:port" as really bound, once started.
@@ -66,6 +68,7 @@ class Sentinel:
         transport: str = "auto",
         batch: bool = True,
         observer: Observer | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
         self.address = listen
         self._id = id or random_id("sentinel")
@@ -76,6 +79,7 @@ class Sentinel:
         self._dials = [_peer(peer) for peer in peers]
         self._dials += [(upstream, LinkKind.PARENT, 1)] if upstream else []
         self._max_links = max_links
+        self._siblings = siblings
         self._make_node = partial(
             Node,
             self._id,
@@ -114,16 +118,23 @@ class Sentinel:
     async def __aenter__(self) -> Self:
         node = self._make_node()
         parent = any(kind is LinkKind.PARENT for _, kind, _ in self._dials)
-        listener = Listener(node, has_parent=parent, max_links=self._max_links)
+        siblings = self._siblings
+        waits_for = _nothing if siblings is None else siblings.waits_for
+        listener = Listener(node, has_parent=parent, max_links=self._max_links, waits_for=waits_for)
         await node.__aenter__()
         try:
             node.serve("__sys__", AgentHost(node, SystemAgent(node)))
-            self.address = await listener.start(*self._listen)
+            if siblings is not None:
+                await siblings.join(node, has_parent=parent, max_links=self._max_links)
+            self.address = await listener.start(*self._listen, reuse_port=siblings is not None)
         except BaseException:
             await node.__aexit__(None, None, None)
             raise
         self._node, self._listener = node, listener
-        log_event("node_started", node_id=node.node_id, kind="sentinel", listen=self.address)
+        if siblings is None:
+            log_event("node_started", node_id=node.node_id, kind="sentinel", listen=self.address)
+        else:
+            siblings.tell_listening(self.address)
         for url, kind, cost in self._dials:
             node.spawn(keep_attached(node, url, kind, cost))
         node.spawn(self._tell_ready())
@@ -133,29 +144,40 @@ class Sentinel:
         node, self._node = self.node, None
         if self._listener is not None:
             self._listener.stop()
+        if self._siblings is not None:
+            self._siblings.leave()
         await node.__aexit__(None, None, None)
-        log_event("node_stopped", node_id=node.node_id, kind="sentinel")
+        if self._siblings is None:
+            log_event("node_stopped", node_id=node.node_id, kind="sentinel")
 
     async def _tell_ready(self) -> None:
-        """Log once that everything the config names is attached."""
+        """Say once that everything the config names is attached."""
         node = self.node
         await self.ready()
-        log_event("node_ready", node_id=node.node_id, kind="sentinel", listen=self.address)
+        if self._siblings is None:
+            log_event("node_ready", node_id=node.node_id, kind="sentinel", listen=self.address)
+        else:
+            self._siblings.tell_ready()
 
     async def ready(self) -> None:
         """Wait until every peer and the parent of the config is attached for the first time."""
         node = self.node  # kept, because the sentinel may end meanwhile
-        while node.core.dialed_links() < len(self._dials):
+        siblings = self._siblings
+        while node.core.dialed_links() - (len(siblings.linked()) if siblings else 0) < len(self._dials):
             await node.links_changed()
 
     async def serve(self) -> None:
         """Run until SIGINT or SIGTERM."""
         async with self:
-            await until_signalled()
+            await until_signalled(self._siblings.dismissed if self._siblings else None)
 
     def run(self) -> None:
         """Be a program: log to stderr, run until SIGINT or SIGTERM."""
         run_program(self.serve())
+
+
+def _nothing() -> str:
+    return ""
 
 
 def _peer(peer: str | tuple[str, int]) -> tuple[str, LinkKind, int]:

@@ -104,6 +104,10 @@ class MeshProcess(NodeProcess):
         self._popen.send_signal(signal.SIGTERM)
         return self.end()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, and nothing to those it has started."""
+        self._popen.send_signal(number)
+
     def end(self) -> int:
         """Wait for its end and return its exit code."""
         self._popen.wait(timeout=LIMIT_S)
@@ -149,6 +153,7 @@ class Mesh:
         parent: str = "",
         costs: Mapping[str, int] | None = None,
         balance: str = "",
+        workers: int = 1,
     ) -> MeshProcess:
         """Start a sentinel.
 
@@ -157,8 +162,11 @@ class Mesh:
             parent: name of the sentinel above it.
             costs: name of a peer → cost of the link to it, where that isn't 1.
             balance: how it chooses among several that offer a name, "" for the default.
+            workers: processes it consists of.
         """
         config: dict[str, Any] = {"kind": "sentinel", "id": name, "listen": f"127.0.0.1:{self.port(name)}"}
+        if workers > 1:
+            config["workers"] = workers
         urls = {peer: peer if "://" in peer else self.peer_url(peer) for peer in peers}
         config["peers"] = [{"direct_url": url, "cost": (costs or {}).get(peer, 1)} for peer, url in urls.items()]
         if parent:

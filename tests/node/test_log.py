@@ -108,3 +108,10 @@ def test_an_exception_is_written_after_its_event() -> None:
         logging.getLogger("fame").exception("failed")
     assert "error   failed" in written.getvalue()
     assert written.getvalue().rstrip().endswith("ValueError: broken")
+
+
+def test_processes_that_share_a_place_are_told_apart() -> None:
+    written = io.StringIO()
+    set_up_logging("info", "json", written, worker=2)
+    log_event("link_closed", link=1)
+    assert json.loads(written.getvalue())["worker"] == 2

@@ -1,0 +1,113 @@
+"""A sentinel of several processes: what config each of them gets, and the programs of the supervisor and of a worker.
+
+A worker never reads the file, the variables or the flags: its config comes whole from the supervisor, as the first line
+it reads, so that all have the same one, also those that are started later.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from io import FileIO
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fame_cli.config.build import build_sentinel
+from fame_cli.config.schema import SentinelConfig
+from fame_cli.errors import UsageError
+from fame_cli.node.clock import random_id
+from fame_cli.node.log import set_up_logging
+from fame_cli.node.loop import run
+from fame_cli.node.siblings import Siblings
+from fame_cli.node.supervisor import Supervisor, reserve
+from fame_cli.node.workers import FIRST, worker_id
+
+if TYPE_CHECKING:
+    from fame_cli.node.roles import Observer
+
+__all__ = ["Given", "config_of_worker", "receive", "run_worker", "run_workers"]
+
+
+class _Hello(msgspec.Struct, frozen=True):
+    number: int
+    config: dict[str, Any]  # a model as JSON; the model checks it
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Hold what a worker has been given: which one it is, its config, and the pipe that orders come from."""
+
+    number: int
+    config: SentinelConfig
+    orders: FileIO
+
+
+def config_of_worker(config: SentinelConfig, number: int) -> SentinelConfig:
+    """Return the config of one worker: all have their own id, the first alone has the peers and the parent."""
+    assert config.id is not None
+    own: dict[str, object] = {"id": worker_id(config.id, number), "workers": 1}
+    if number != FIRST:
+        own |= {"peers": [], "upstream": None}
+    return config.model_copy(update=own)
+
+
+def run_workers(config: SentinelConfig) -> None:
+    """Run the supervisor of a sentinel's workers until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: the port can't be had.
+        WorkerDied: a worker couldn't start.
+    """
+    set_up_logging(config.log.level, config.log.format)
+    with reserve(config.listen_host, config.listen_port) as held:
+        host = f"[{config.listen_host}]" if ":" in config.listen_host else config.listen_host
+        listen = f"{host}:{held.getsockname()[1]}"
+        whole = config.model_copy(update={"id": config.id or random_id("sentinel"), "listen": listen})
+
+        def hello(number: int) -> bytes:
+            given = config_of_worker(whole, number).model_dump(mode="json", by_alias=True)
+            return msgspec.json.encode(_Hello(number, given))
+
+        run(_supervise(whole, hello))
+
+
+async def _supervise(config: SentinelConfig, hello: Callable[[int], bytes]) -> None:
+    node_id = config.id or ""
+    has_parent = config.upstream is not None
+    await Supervisor(node_id, config.workers, partial(_command, node_id), hello, has_parent=has_parent).serve()
+
+
+def _command(node_id: str, number: int) -> tuple[str, ...]:
+    # by the interpreter that runs this; -P: what lies in this folder isn't imported; the id is for `ps`
+    return (sys.executable, "-P", "-m", "fame_cli", "sentinel", "--worker", worker_id(node_id, number))
+
+
+def receive() -> Given:
+    """Read what the supervisor gives a worker first.
+
+    Raises:
+        UsageError: no supervisor has started this process.
+    """
+    orders = FileIO(0)  # unbuffered, so that what comes after the line stays in the pipe
+    try:
+        hello = msgspec.json.decode(orders.readline(), type=_Hello)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError("--worker is for processes that fame starts", hint="use --workers N") from error
+    return Given(hello.number, SentinelConfig.model_validate(hello.config), orders)
+
+
+def run_worker(given: Given, observer: "Observer | None" = None) -> None:
+    """Run one worker until its supervisor ends, or until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: the port can't be had.
+    """
+    log = given.config.log
+    set_up_logging(log.level, log.format, worker=given.number)
+    run(_work(given, observer))
+
+
+async def _work(given: Given, observer: "Observer | None") -> None:
+    siblings = Siblings(given.number, given.orders, FileIO(1, "w"))
+    await build_sentinel(given.config, observer, siblings).serve()
