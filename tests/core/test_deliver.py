@@ -355,7 +355,7 @@ def test_a_pack_is_given_to_a_caller_that_said_it_takes_them() -> None:
     rig.feed(parent, pack(key, [1, 2]))
     rig.feed(parent, make_answer(*key, result=[3, 4]))
     arrived = [effect for effect in rig.log if isinstance(effect, ItemArrived)]
-    assert [(bytes(item.value), item.is_pack) for item in arrived] == [(b"[1,2]", True), (b"[3,4]", False)]
+    assert [(json.loads(bytes(item.value)), item.is_pack) for item in arrived] == [([1, 2], True), ([3, 4], False)]
 
 
 def test_what_calls_itself_a_pack_is_an_item_when_nobody_asked_for_packs_or_it_holds_none() -> None:
