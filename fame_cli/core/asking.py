@@ -3,7 +3,7 @@
 Pure functions over `NodeState`.
 """
 
-from typing import NamedTuple
+import msgspec
 
 from fame_cli.core.address import parse
 from fame_cli.core.calls import Call, CallKey, request_payload
@@ -18,7 +18,7 @@ from fame_cli.core.state import NodeState
 __all__ = ["Wish", "ask"]
 
 
-class Wish(NamedTuple):
+class Wish(msgspec.Struct, frozen=True, gc=False):
     """Hold what a caller wants; see `NodeCore.call` for the meanings."""
 
     to: str | None

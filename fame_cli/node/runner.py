@@ -167,6 +167,10 @@ class Node:
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry out what the core asks for, in order, and look when it wants to be asked again."""
+        self._carry_out(effects)
+        self._arm()
+
+    def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Send):  # nearly all there is
                 transport = self._transports.get(effect.link)
@@ -176,7 +180,6 @@ class Node:
                     transport.send(effect.data)
             else:
                 self._actions[type(effect)](effect)
-        self._arm()
 
     def _arm(self) -> None:
         deadline = self.core.next_deadline()
@@ -335,11 +338,11 @@ class Node:
     def reply(self, key: CallKey, result: bytes | None) -> None:
         """Answer a call; see `NodeCore.reply`."""
         self._serving.pop(key, None)
-        self.perform(self.core.reply(key, result, time.monotonic()))
+        self._carry_out(self.core.reply(key, result, time.monotonic()))  # an answer waits for nothing: no timer to set
 
     def reply_items(self, key: CallKey, items: list[bytes]) -> bool:
         """Send stream items in one answer; False when the producer must wait for `flow_opened` before the next."""
-        self.perform(self.core.reply_items(key, items, time.monotonic()))
+        self._carry_out(self.core.reply_items(key, items, time.monotonic()))
         return self.core.writable(key)
 
     def reply_error(self, key: CallKey, code: int, message: str, data: object = None) -> None:
