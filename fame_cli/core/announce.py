@@ -45,7 +45,7 @@ def plain_peer(link: Link) -> bool:
 
 def has_listeners(state: NodeState) -> bool:
     """Tell whether any neighbour is told of names this way."""
-    return any(session.announce_at is not None for session in state.sessions.values())
+    return bool(state.listeners)
 
 
 def tell_all(state: NodeState, session: Session, now: float) -> None:
@@ -60,8 +60,10 @@ def tell_all(state: NodeState, session: Session, now: float) -> None:
 
 def tell(state: NodeState, names: Iterable[Name], now: float) -> None:
     """Tell every neighbour concerned what became of these names; who is told everything later is left out."""
+    if not state.listeners:
+        return
     names = [name for name in names if isinstance(name, tuple) or not name.startswith("/")]
-    sessions = [session for session in state.sessions.values() if session.is_open and session.replayed]
+    sessions = [session for session in state.listeners.values() if session.is_open and session.replayed]
     if any(plain_peer(session.link) for session in sessions):
         for name in names:
             wait_s = _wait_s(state, name)
@@ -78,7 +80,7 @@ def tell_waiting(state: NodeState, now: float) -> None:
     due = [name for name, when in state.waiting.items() if now >= when]
     for name in due:
         del state.waiting[name]
-    for session in state.sessions.values() if due else ():
+    for session in state.listeners.values() if due else ():
         if session.is_open and session.replayed:
             _tell_one(state, session, due, now)
 
@@ -161,7 +163,7 @@ def _exports(state: NodeState, session: Session, name: Name, now: float) -> bool
 
 def told_by(state: NodeState, paths: Container[Name]) -> list[Name]:
     """List the names that plain peers have from the sentinels at these paths, and so not from this one."""
-    sessions = state.sessions.values()
+    sessions = state.listeners.values()
     return [name for session in sessions for name, path in session.echoes.items() if path in paths]
 
 

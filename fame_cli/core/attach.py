@@ -269,6 +269,7 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
     elif link.kind is not LinkKind.CHILD:
         plain = link.kind is LinkKind.PEER
         session.announce_at = now + (PLAIN_PEER_DELAY_S if plain else 0.0)
+        state.listeners[link] = session
         path = f"/{link.remote_id}" if plain else DEFAULT_ROUTE
         state.table.bind(path, link)
         publish(state, [path], now)
@@ -292,6 +293,7 @@ def close(state: NodeState, session: Session) -> None:
     fire(session, Event.CLOSE)
     link = session.link
     del state.sessions[link]
+    state.listeners.pop(link, None)
     names = state.table.detach(link)
     if link.meshes:
         leave(state, link, state.now)

@@ -107,7 +107,8 @@ class NodeCore:
 
     def dialed_links(self) -> int:
         """Return how many links that we dialled are in use, counting a peer that is linked the other way round."""
-        return sum(s.state is State.OPEN and (s.link.dialed or s.link.kind is LinkKind.PEER) for s in self.sessions())
+        links = [link for link in (*self.table.peers.values(), self.table.parent) if link is not None]
+        return sum(self._state.sessions[link].state is State.OPEN for link in links)
 
     # What happened
 

@@ -72,6 +72,7 @@ class NodeState:
         new_id: makes a fresh id.
         stamp: makes the text of `ts` (spec 3); the core has no clock.
         flow_id: credit bucket of what this node originates.
+        listeners: those of `sessions` that are told of names frame by frame, now or later; hardly any, and never children.
         sequence: envelopes originated in that flow so far.
         producers: (link, flow id) → call whose local producer waits for credit there.
         sid: digest of the physical path, None while there is none.
@@ -90,6 +91,7 @@ class NodeState:
     table: RouteTable = field(default_factory=RouteTable)
     calls: CallTable = field(default_factory=CallTable)
     sessions: dict[Link, Session] = field(default_factory=dict)
+    listeners: dict[Link, Session] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     producers: dict[tuple[Link, str], CallKey] = field(default_factory=dict)
     sid: str | None = None
