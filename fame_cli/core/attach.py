@@ -39,8 +39,11 @@ RETIRE_GRACE_S = 2.0
 def open_link(state: NodeState, link: Link, now: float) -> Session:
     """Start the life of a link: attach when we dialled it, wait for the attach when we didn't (spec 5.2)."""
     if not link.dialed:
-        return Session(link, State.AWAITING, now + ACCEPT_DEADLINE_S, now)
+        session = Session(link, State.AWAITING, now + ACCEPT_DEADLINE_S, now)
+        state.look_at(session, session.deadline)
+        return session
     session = Session(link, State.ATTACHING, now + ATTACH_DEADLINE_S, now)
+    state.look_at(session, now)
     session.attach_corr = state.new_id()
     frame = NodeAttach(
         origin_type="peer" if link.kind is LinkKind.PEER else "downstream",
@@ -184,6 +187,7 @@ def _replace(state: NodeState, known: Link, link: Link, now: float) -> None:
     if known.meshes and known.dialed != link.dialed and session.state is State.OPEN:
         fire(session, Event.DRAIN)
         session.replaced_at = now
+        state.look_at(session, now)
     else:
         end(state, session, CLOSE_NORMAL, "replaced by a newer link")
 
@@ -270,6 +274,7 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
         plain = link.kind is LinkKind.PEER
         session.announce_at = now + (PLAIN_PEER_DELAY_S if plain else 0.0)
         state.listeners[link] = session
+        state.look_at(session, now)
         path = f"/{link.remote_id}" if plain else DEFAULT_ROUTE
         state.table.bind(path, link)
         publish(state, [path], now)
@@ -294,6 +299,7 @@ def close(state: NodeState, session: Session) -> None:
     link = session.link
     del state.sessions[link]
     state.listeners.pop(link, None)
+    state.look_away(session)
     names = state.table.detach(link)
     if link.meshes:
         leave(state, link, state.now)

@@ -38,13 +38,10 @@ from fame_cli.core.reach import settle
 from fame_cli.core.session import Event, Session, State, fire
 from fame_cli.core.state import NodeState, Settings, credit_back, send_credit
 from fame_cli.core.table import Name, RouteTable
-from fame_cli.core.upkeep import sweep
+from fame_cli.core.upkeep import SWEEP_S, sweep
 from fame_cli.errors import RemoteProtocolError
 
 __all__ = ["NodeCore"]
-
-SWEEP_S = 1.0
-"""Seconds between two looks at the sessions: handshakes, heartbeats and silence need no finer clock."""
 
 CLOSE_NORMAL = 1000
 
@@ -116,7 +113,8 @@ class NodeCore:
         """Take a link whose transport is up."""
         self._state.now = now
         self._state.sessions[link] = attach.open_link(self._state, link, now)
-        self._sweep_at = min(self._sweep_at, now + SWEEP_S) if self._sweep_at > now else now + SWEEP_S
+        if self._sweep_at == float("-inf"):  # one that is due isn't put off: links may open all the time
+            self._sweep_at = now + SWEEP_S
         return self._effects()
 
     def receive(self, link: Link, data: bytes, now: float) -> list[Effect]:
@@ -171,7 +169,7 @@ class NodeCore:
         if has_listeners(self._state):  # they are told of what comes within reach before anybody looks it up
             settle(self._state, now)
         if now >= self._sweep_at:
-            sweep(self._state, now)
+            sweep(self._state, now, self._sweep_at)
             self._sweep_at = now + SWEEP_S if self._state.sessions else float("-inf")
         return self._effects()
 

@@ -81,6 +81,8 @@ class Session:
         opened: when it became open.
         probed_at: when it was asked whether it lives, because another process claims its id; None if never.
         replaced_at: when another link to the same node took over; it ends with its last call. None while it is in use.
+        look: second in which it is looked at next (`NodeState.look_at`).
+        excused: True once its handshake has got more time because this node was behind.
         replayed: True once the neighbour has been told what there was when its time came.
         announced: names the neighbour has from us.
         echoes: name that a plain peer has from another sentinel of ours → that sentinel's physical path.
@@ -100,6 +102,8 @@ class Session:
     opened: float = 0.0
     probed_at: float | None = None
     replaced_at: float | None = None
+    look: int = 0
+    excused: bool = False
     replayed: bool = False
     announced: set[Name] = field(default_factory=set)
     echoes: dict[str, str] = field(default_factory=dict)

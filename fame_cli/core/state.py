@@ -72,6 +72,7 @@ class NodeState:
         new_id: makes a fresh id.
         stamp: makes the text of `ts` (spec 3); the core has no clock.
         flow_id: credit bucket of what this node originates.
+        looks: second → sessions that are to be looked at in it, see `look_at`.
         listeners: those of `sessions` that are told of names frame by frame, now or later; hardly any, and never children.
         sequence: envelopes originated in that flow so far.
         producers: (link, flow id) → call whose local producer waits for credit there.
@@ -92,6 +93,7 @@ class NodeState:
     calls: CallTable = field(default_factory=CallTable)
     sessions: dict[Link, Session] = field(default_factory=dict)
     listeners: dict[Link, Session] = field(default_factory=dict)
+    looks: dict[int, dict[Link, Session]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     producers: dict[tuple[Link, str], CallKey] = field(default_factory=dict)
     sid: str | None = None
@@ -111,6 +113,21 @@ class NodeState:
         """Count one more envelope of this node's own flow and return its `seqId`."""
         self.sequence += 1
         return self.sequence - 1
+
+    def look_at(self, session: Session, when: float) -> None:
+        """Have `due` return a session from about `when` on, in the core's seconds; the last word counts."""
+        self.look_away(session)
+        session.look = int(when)
+        self.looks.setdefault(session.look, {})[session.link] = session
+
+    def look_away(self, session: Session) -> None:
+        """Undo `look_at`."""
+        self.looks.get(session.look, {}).pop(session.link, None)
+
+    def due(self, now: float) -> list[Session]:
+        """Return the sessions that are to be looked at now, once each."""
+        seconds = sorted(second for second in self.looks if second <= now)
+        return [session for second in seconds for session in self.looks.pop(second).values()]
 
     def move(self, path: str) -> None:
         """Take a physical path and the digest that names it."""

@@ -38,6 +38,17 @@ def with_parent() -> tuple[Rig, Link]:
 # What, to whom
 
 
+def test_children_and_links_of_the_mesh_are_never_asked_whether_they_are_to_be_told() -> None:
+    """A fabric of 10,000 agents would ask each of them whenever one of them binds a name."""
+    rig = Rig()
+    rig.child("a1", ours=True), rig.child("s3", sentinel=True), rig.dialed_peer("s2", ours=True)
+    assert not has_listeners(rig.core.state)
+    peer, parent = rig.peer("n1"), rig.parent()
+    assert list(rig.core.state.listeners) == [peer, parent]
+    rig.do(rig.core.link_closed(peer))
+    assert list(rig.core.state.listeners) == [parent]
+
+
 def test_a_name_of_a_child_is_told_to_plain_peers_and_to_a_plain_parent() -> None:
     rig = Rig()
     peer, parent, agent = rig.peer("n1"), rig.parent(), rig.child("a1")

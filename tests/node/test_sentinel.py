@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 from host_rig import Work
@@ -178,6 +178,30 @@ def test_more_links_than_allowed_are_turned_away_and_room_is_made_again() -> Non
             await until(lambda: sentinel.node.link_count() == 0)
             async with Client(sentinel.url):
                 pass
+
+    bounded(main())
+
+
+def test_a_sentinel_that_is_busy_lets_a_thousand_connections_wait() -> None:
+    """A connection that finds no room tries again after a second, then after three: a storm of agents would take long."""
+
+    async def main() -> None:
+        async with Sentinel(listen=LOOPBACK) as sentinel:
+            host, _, port = sentinel.address.rpartition(":")
+            with ExitStack() as waiting:  # within one turn of the loop, so that none of them is taken meanwhile
+                for _ in range(1000):
+                    waiting.enter_context(socket.create_connection((host, int(port)), timeout=0.5))
+
+    bounded(main())
+
+
+def test_of_many_that_dial_at_once_no_more_are_let_in_than_allowed() -> None:
+    async def main() -> None:
+        async with Sentinel(listen=LOOPBACK, max_links=5) as sentinel, AsyncExitStack() as stack:
+            dials = [stack.enter_async_context(Client(sentinel.url)) for _ in range(20)]
+            results = await asyncio.gather(*dials, return_exceptions=True)
+            assert sum(isinstance(result, ConnectError) for result in results) == 15
+            assert sentinel.node.link_count() == 5
 
     bounded(main())
 
