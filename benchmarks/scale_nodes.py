@@ -2,9 +2,10 @@
 
     python benchmarks/scale_nodes.py HOST PORT
 
-is started by ``bench_scale.py``, takes one JSON command a line on stdin and answers with one JSON line each. A light node
-speaks FAME v1 with the extension ``window``: it attaches, binds an address if it has one, beats every 15 s, answers pings
-and gives credit. It reads no more of an envelope than it must, so that the machine is left to what is measured.
+is started by ``bench_scale.py``, takes one JSON command a line on stdin and answers with one JSON line each. A light
+node speaks FAME v1 with the extension ``window``: it attaches, binds an address if it has one, beats every 15 s,
+answers pings and gives credit. It reads no more of an envelope than it must, so that the machine is left to what is
+measured.
 """
 
 import asyncio

@@ -34,6 +34,7 @@ def build_sentinel(
         max_message_bytes=config.limits.max_message_bytes,
         max_links=config.limits.max_links,
         max_hops=config.limits.max_hops,
+        max_held_bytes=config.limits.max_held_bytes,
         balance=config.routing.balance,
         transport=config.wire.transport,
         batch=config.wire.batch,
@@ -110,6 +111,7 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
         max_hops=config.limits.max_hops,
         transport=config.wire.transport,
         batch=config.wire.batch,
+        max_held_bytes=config.limits.max_held_bytes,
         observer=observer,
     )
     run(work)

@@ -90,6 +90,11 @@ class LimitsConfig(Section):
     max_hops: Annotated[int, Field(ge=1, le=64), BeforeValidator(fields.to_whole)] = 16
     """Links an envelope may pass, 1-64; one that has passed as many and isn't there yet is refused."""
 
+    max_held_bytes: Annotated[int, Field(ge=1_048_576, le=1_099_511_627_776), BeforeValidator(fields.to_whole)] = (
+        268_435_456
+    )
+    """Bytes that may wait for neighbours that don't keep up, 1048576-1099511627776; a quarter of it for one of them."""
+
     max_links: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(fields.to_whole)] = 10_000
     """Links at one time, 1-1000000."""
 

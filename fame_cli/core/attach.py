@@ -11,7 +11,7 @@ from fame_cli.core.announce import PLAIN_PEER_DELAY_S, tell_all
 from fame_cli.core.effects import CloseLink, LinkAttached, LinkRefused
 from fame_cli.core.ending import link_lost
 from fame_cli.core.envelope import Envelope
-from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW
+from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW, FlowControl
 from fame_cli.core.frames import Meta, NodeAttach, NodeAttachAck, NodeHeartbeat
 from fame_cli.core.gate import Gate, Refusal
 from fame_cli.core.link import Link, LinkKind
@@ -38,11 +38,12 @@ RETIRE_GRACE_S = 2.0
 
 def open_link(state: NodeState, link: Link, now: float) -> Session:
     """Start the life of a link: attach when we dialled it, wait for the attach when we didn't (spec 5.2)."""
+    flow = FlowControl(budget=state.budget)
     if not link.dialed:
-        session = Session(link, State.AWAITING, now + ACCEPT_DEADLINE_S, now)
+        session = Session(link, State.AWAITING, now + ACCEPT_DEADLINE_S, now, flow=flow)
         state.look_at(session, session.deadline)
         return session
-    session = Session(link, State.ATTACHING, now + ATTACH_DEADLINE_S, now)
+    session = Session(link, State.ATTACHING, now + ATTACH_DEADLINE_S, now, flow=flow)
     state.look_at(session, now)
     session.attach_corr = state.new_id()
     frame = NodeAttach(
@@ -300,6 +301,7 @@ def close(state: NodeState, session: Session) -> None:
     del state.sessions[link]
     state.listeners.pop(link, None)
     state.look_away(session)
+    session.flow.abandon_all()
     names = state.table.detach(link)
     if link.meshes:
         leave(state, link, state.now)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from fame_cli.core.link import Link
 
-__all__ = ["OUR_WINDOW", "SPEC_WINDOW", "FlowControl", "Held"]
+__all__ = ["MAX_HELD_BYTES", "OUR_WINDOW", "SPEC_WINDOW", "Budget", "FlowControl", "Held"]
 
 SPEC_WINDOW = 32
 """Envelopes a flow may have under way towards a node that negotiated nothing (spec 7)."""
@@ -35,8 +35,12 @@ MAX_FLOWS = 8192
 RESUMED_BYTES = 256 * 1024
 """Bytes set free in one go when a transport takes bytes again."""
 
-MAX_HELD_BYTES = 64 * 1024 * 1024
-"""Bytes that may wait for credit on one link; beyond it an envelope is refused. 64 streams with nobody reading."""
+MAX_HELD_BYTES = 256 * 1024 * 1024
+"""Bytes that may wait at one node for neighbours that don't keep up, unless it is told otherwise."""
+
+LINK_SHARE = 4
+"""One part in so many of these is all that one link may hold, so that one slow reader leaves room for others. Of
+256 MiB that is 64 MiB: 64 streams with nobody reading."""
 
 
 class Held(NamedTuple):
@@ -51,6 +55,19 @@ class Held(NamedTuple):
 
 
 @dataclass(slots=True)
+class Budget:
+    """Bound what waits at a node over all its links: a hundred slow readers are no more than one.
+
+    Args:
+        most_bytes: bytes that may wait in all.
+        held_bytes: bytes that wait now.
+    """
+
+    most_bytes: int = MAX_HELD_BYTES
+    held_bytes: int = 0
+
+
+@dataclass(slots=True)
 class FlowControl:
     """Count the credits of one link, both ways.
 
@@ -60,6 +77,7 @@ class FlowControl:
         unit_bytes: bytes that cost one credit more; `NO_UNIT` when every envelope costs one (spec 7).
         stalled: True while the transport takes no more bytes; then everything waits.
         held_bytes: bytes that wait now.
+        budget: what this link shares with all others of its node.
     """
 
     send_window: int = SPEC_WINDOW
@@ -67,6 +85,7 @@ class FlowControl:
     unit_bytes: int = NO_UNIT
     stalled: bool = False
     held_bytes: int = 0
+    budget: Budget = field(default_factory=Budget)
     _credits: dict[str, int] = field(default_factory=dict)
     _taken: dict[str, int] = field(default_factory=dict)
     _held: dict[str, deque[Held]] = field(default_factory=dict)
@@ -105,12 +124,17 @@ class FlowControl:
         self._credits[flow_id] = credits - 1 if credits > 0 else credits
 
     def hold(self, flow_id: str, data: bytes, source: Link | None, size: int = 0) -> bool:
-        """Let an envelope wait for credit; False when the link already holds all it may."""
-        if self.held_bytes + len(data) > MAX_HELD_BYTES:
+        """Let an envelope wait for credit; False when the link, or the node, already holds all it may."""
+        budget, more = self.budget, len(data)
+        if self.held_bytes + more > budget.most_bytes // LINK_SHARE or budget.held_bytes + more > budget.most_bytes:
             return False
         self._held.setdefault(flow_id, deque()).append(Held(data, source, size))
-        self.held_bytes += len(data)
+        self._count(more)
         return True
+
+    def _count(self, more_bytes: int) -> None:
+        self.held_bytes += more_bytes
+        self.budget.held_bytes += more_bytes
 
     def grant(self, flow_id: str, credits: int) -> list[Held]:
         """Add credits the other side gave and return what may be sent now, in order.
@@ -147,7 +171,7 @@ class FlowControl:
             self._credits[flow_id] = self._credits.get(flow_id, self.send_window) - cost
         if waiting is not None and not waiting:
             del self._held[flow_id]
-        self.held_bytes -= sum(len(held.data) for held in released)
+        self._count(-sum(len(held.data) for held in released))
         return released
 
     def received(self, flow_id: str, size: int = 0) -> int:
@@ -171,7 +195,12 @@ class FlowControl:
 
     def abandon(self, flow_id: str) -> None:
         """Drop what waits in a flow that nobody will read any more."""
-        self.held_bytes -= sum(len(held.data) for held in self._held.pop(flow_id, ()))
+        self._count(-sum(len(held.data) for held in self._held.pop(flow_id, ())))
+
+    def abandon_all(self) -> None:
+        """Drop everything that waits: the link has ended."""
+        self._held.clear()
+        self._count(-self.held_bytes)
 
     def forget(self, flow_id: str) -> None:
         """Drop the counters of a flow that has ended; what waits still goes out."""

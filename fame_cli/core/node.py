@@ -31,7 +31,7 @@ from fame_cli.core.frames import (
     SecureOpen,
 )
 from fame_cli.core.gate import Gate, OpenGate
-from fame_cli.core.link import LOCAL, Link, LinkKind
+from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.mesh import flush
 from fame_cli.core.publish import begin, farewell, publish
 from fame_cli.core.reach import settle
@@ -70,6 +70,7 @@ class NodeCore:
     ) -> None:
         table = RouteTable(node_id=settings.node_id, balance=settings.balance)
         self._state = NodeState(settings, new_id, stamp, flow_id=new_id(), table=table, now=now)
+        self._state.budget.most_bytes = settings.max_held_bytes
         self._gate = gate or OpenGate()
         self._inbox = f"__rpc__{new_id()}"
         self._first_id = settings.node_id

@@ -13,6 +13,7 @@ from fame_cli.core.batch import BATCH
 from fame_cli.core.calls import CallKey, CallTable
 from fame_cli.core.effects import Effect, Note, Send
 from fame_cli.core.envelope import FLOW_ACK, MAX_MESSAGE_BYTES, SYN, Envelope, encode
+from fame_cli.core.flow import MAX_HELD_BYTES, Budget
 from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import Link
@@ -43,6 +44,7 @@ class Settings:
         max_hops: links an envelope may pass, 1 or more.
         balance: how a sentinel spreads calls over the providers of a pool or a capability.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
+        max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
         incarnation: of the sentinel's record; greater than in any earlier life of its id, if that can be had.
     """
 
@@ -54,6 +56,7 @@ class Settings:
     max_hops: int = MAX_HOPS
     balance: Balance = NEAREST
     batch: bool = True
+    max_held_bytes: int = MAX_HELD_BYTES
     incarnation: int = 1
 
     @property
@@ -72,8 +75,9 @@ class NodeState:
         new_id: makes a fresh id.
         stamp: makes the text of `ts` (spec 3); the core has no clock.
         flow_id: credit bucket of what this node originates.
+        budget: what all links together may hold for neighbours that don't keep up.
         looks: second → sessions that are to be looked at in it, see `look_at`.
-        listeners: those of `sessions` that are told of names frame by frame, now or later; hardly any, and never children.
+        listeners: those of `sessions` that are told of names frame by frame, now or later; hardly any, never children.
         sequence: envelopes originated in that flow so far.
         producers: (link, flow id) → call whose local producer waits for credit there.
         sid: digest of the physical path, None while there is none.
@@ -93,6 +97,7 @@ class NodeState:
     calls: CallTable = field(default_factory=CallTable)
     sessions: dict[Link, Session] = field(default_factory=dict)
     listeners: dict[Link, Session] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
     looks: dict[int, dict[Link, Session]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     producers: dict[tuple[Link, str], CallKey] = field(default_factory=dict)

@@ -28,8 +28,9 @@ __all__ = ["WebSocketTransport", "dial", "is_loopback", "listen"]
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 BACKLOG = 4096
-"""Connections that may wait to be accepted; the system may hold it to less. One that finds no room tries again after 1 s,
-3 s, 7 s, …: with asyncio's 100 it took 28 s until 2,000 agents had attached that dialled at once (bench_scale.py)."""
+"""Connections that may wait to be accepted, as far as the system agrees. One that finds no room tries again after one
+second, three, seven, …: with asyncio's 100 it took 28 s until 2,000 agents that dialled at once had attached (measured,
+bench_scale.py)."""
 
 EARLY_FLUSH_BYTES = 256 * 1024
 """Bytes sent in one turn that are written without waiting for its end, so that a stall is noticed within the turn."""

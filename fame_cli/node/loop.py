@@ -16,9 +16,9 @@ __all__ = ["run", "run_program", "until_signalled"]
 T = TypeVar("T")
 
 COLLECT_AFTER = (10_000, 10, 10)
-"""Objects made and kept before Python looks for cycles among the young, and how often it does before it looks at older ones.
-A node keeps what its neighbours need and makes hardly a cycle, so Python's 700 has it look at everything time and again
-while a fabric attaches: 10,000 agents took 4.9 s, and take 3.3 s (benchmarks/bench_scale.py)."""
+"""Objects made and kept before Python looks for cycles among the young ones, and how often it does before it looks at
+older ones. A node keeps what its neighbours need and makes hardly a cycle; with Python's 700 it looks at everything
+time and again while a fabric attaches: 10,000 agents took 4.9 s, and take 3.3 s (measured, bench_scale.py)."""
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

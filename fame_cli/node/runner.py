@@ -28,6 +28,7 @@ from fame_cli.core.effects import (
     Send,
 )
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.flow import MAX_HELD_BYTES
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.state import MAX_HOPS, Settings
@@ -57,6 +58,7 @@ class Node:
         balance: how a sentinel spreads calls over several providers.
         transport: library that carries the links: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
+        max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
         observer: sees every envelope that comes and goes.
 
     Attributes:
@@ -78,10 +80,13 @@ class Node:
         balance: Balance = NEAREST,
         transport: str = "auto",
         batch: bool = True,
+        max_held_bytes: int = MAX_HELD_BYTES,
         observer: Observer | None = None,
     ) -> None:
         life = incarnation() if routes else 1
-        settings = Settings(node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, batch, life)
+        settings = Settings(
+            node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, batch, max_held_bytes, life
+        )
         self.transport_name = transport
         self.started = time.monotonic()
         self.core = NodeCore(settings, new_id, stamp, now=self.started)

@@ -12,6 +12,7 @@ from typing import Self
 from fame_cli.core.address import is_node_id
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.flow import MAX_HELD_BYTES
 from fame_cli.core.link import LinkKind
 from fame_cli.core.state import MAX_HOPS
 from fame_cli.errors import ConfigError, LocalProtocolError
@@ -41,6 +42,7 @@ class Sentinel:
         max_message_bytes: largest envelope.
         max_links: links held at once.
         max_hops: links an envelope may pass.
+        max_held_bytes: bytes that may wait for neighbours that don't keep up, over all links.
         balance: how calls are spread over several providers of a pool or a capability, see ``core/balance.py``.
         transport: library that carries the links: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
@@ -64,6 +66,7 @@ class Sentinel:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_links: int = 10_000,
         max_hops: int = MAX_HOPS,
+        max_held_bytes: int = MAX_HELD_BYTES,
         balance: Balance = NEAREST,
         transport: str = "auto",
         batch: bool = True,
@@ -86,6 +89,7 @@ class Sentinel:
             routes=True,
             max_message_bytes=max_message_bytes,
             max_hops=max_hops,
+            max_held_bytes=max_held_bytes,
             balance=balance,
             transport=transport,
             batch=batch,

@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.flow import MAX_HELD_BYTES
 from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
 from fame_cli.core.state import MAX_HOPS
@@ -41,6 +42,7 @@ async def serve_agent(
     max_hops: int = MAX_HOPS,
     transport: str = "auto",
     batch: bool = True,
+    max_held_bytes: int = MAX_HELD_BYTES,
     observer: Observer | None = None,
 ) -> None:
     """Serve an agent at an address until SIGINT or SIGTERM, whatever becomes of its sentinel meanwhile.
@@ -52,6 +54,7 @@ async def serve_agent(
         max_hops: links an envelope may pass.
         transport: library that carries the link: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, where the sentinel takes it.
+        max_held_bytes: bytes that may wait for neighbours that don't keep up, over all links.
 
     Raises:
         AdmissionRefused: the sentinel doesn't let it have the address.
@@ -68,6 +71,7 @@ async def serve_agent(
             max_hops=max_hops,
             transport=transport,
             batch=batch,
+            max_held_bytes=max_held_bytes,
             observer=observer,
         ) as node:
             node.serve(address, AgentHost(node, agent, max_concurrent))

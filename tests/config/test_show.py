@@ -30,7 +30,12 @@ def shown(path: Path, **env: str) -> str:
 def test_every_default_is_filled_in(write: Write) -> None:
     data = yaml.safe_load(shown(write("kind: sentinel\n")))
     assert data["kind"] == "sentinel"
-    assert data["limits"] == {"max_message_bytes": 262144, "max_hops": 16, "max_links": 10000}
+    assert data["limits"] == {
+        "max_message_bytes": 262144,
+        "max_hops": 16,
+        "max_held_bytes": 268435456,
+        "max_links": 10000,
+    }
 
 
 def test_variables_are_replaced(write: Write) -> None:

@@ -1,9 +1,7 @@
 """What this node's own operations say: results, items and errors, each to whoever asked, paced by their credit."""
 
-import pytest
 from core_rig import CLIENT, MATH, Json, Rig, cancel_of, frames, make_envelope, make_request, nack_of
 
-from fame_cli.core import flow
 from fame_cli.core.effects import FlowOpen
 from fame_cli.core.link import Link
 
@@ -101,9 +99,9 @@ def test_an_answer_to_a_call_of_our_own_needs_no_link() -> None:
     assert [bytes(outcome.value) for outcome in rig.outcomes(key)] == [b"7"]
 
 
-def test_an_answer_of_ours_there_is_no_room_for_is_refused_to_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "MAX_HELD_BYTES", 0)
+def test_an_answer_of_ours_there_is_no_room_for_is_refused_to_its_caller() -> None:
     rig = Rig()
+    rig.core.state.budget.most_bytes = 0
     client = serve(rig)
     rig.feed(client, make_request(CLIENT))
     rig.do(rig.core.link_stalled(client))

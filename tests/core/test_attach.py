@@ -6,6 +6,7 @@ from core_rig import (
     MATH,
     Json,
     Rig,
+    Trio,
     ack_of,
     attach_of,
     make_answer,
@@ -727,3 +728,13 @@ def test_a_sentinel_that_answers_keeps_its_id() -> None:
         rig.now = moment + 0.1
         rig.feed(alive, make_envelope({"type": "NodeHeartbeatAck", "ok": True}))
     assert rig.session(alive).is_open
+
+
+def test_what_waits_for_a_link_that_ends_makes_room_for_others() -> None:
+    trio = Trio()
+    trio.rig.do(trio.rig.core.link_stalled(trio.agent))
+    trio.ask()
+    budget = trio.rig.core.state.budget
+    assert budget.held_bytes > 100
+    trio.rig.do(trio.rig.core.link_closed(trio.agent))
+    assert budget.held_bytes == 0

@@ -17,9 +17,9 @@ from core_rig import (
     types,
 )
 
-from fame_cli.core import flow
 from fame_cli.core.balance import Balance
 from fame_cli.core.effects import Send
+from fame_cli.core.flow import LINK_SHARE
 from fame_cli.core.link import Link
 
 FAR = "far@fame.fabric"
@@ -529,9 +529,9 @@ def fill(trio: Trio) -> None:
     trio.rig.do(trio.rig.core.link_stalled(trio.client))
 
 
-def test_an_item_there_is_no_room_for_ends_the_stream_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "MAX_HELD_BYTES", 600)
+def test_an_item_there_is_no_room_for_ends_the_stream_on_both_sides() -> None:
     trio = Trio(ours=True)
+    trio.rig.core.state.budget.most_bytes = 600 * LINK_SHARE
     trio.ask(rtype=4)
     fill(trio)
     for number in range(4):
@@ -542,18 +542,18 @@ def test_an_item_there_is_no_room_for_ends_the_stream_on_both_sides(monkeypatch:
     assert trio.rig.core.calls_in_flight() == 0
 
 
-def test_an_answer_there_is_no_room_for_is_refused_to_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "MAX_HELD_BYTES", 0)
+def test_an_answer_there_is_no_room_for_is_refused_to_its_caller() -> None:
     trio = Trio()
+    trio.rig.core.state.budget.most_bytes = 0
     trio.ask()
     fill(trio)
     assert nack_of(trio.answer(result=7))["code"] == "QUEUE_FULL"
     assert trio.rig.core.calls_in_flight() == 0
 
 
-def test_a_request_there_is_no_room_for_is_refused_to_its_sender(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "MAX_HELD_BYTES", 0)
+def test_a_request_there_is_no_room_for_is_refused_to_its_sender() -> None:
     trio = Trio()
+    trio.rig.core.state.budget.most_bytes = 0
     trio.rig.do(trio.rig.core.link_stalled(trio.agent))
     assert trio.ask() == []
     assert nack_of(trio.rig.said(trio.client))["code"] == "QUEUE_FULL"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fame_cli.core import flow
-from fame_cli.core.flow import SPEC_WINDOW, FlowControl, Held
+from fame_cli.core.flow import LINK_SHARE, SPEC_WINDOW, Budget, FlowControl, Held
 from fame_cli.core.link import Link, LinkKind
 
 SOURCE = Link(1, LinkKind.CHILD)
@@ -104,13 +104,39 @@ def test_a_control_frame_does_not_forgive_a_flow_its_debt() -> None:
     assert control.writable("f")
 
 
-def test_a_link_holds_so_many_bytes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "MAX_HELD_BYTES", 10)
-    control = FlowControl()
+def test_a_link_holds_so_many_bytes_and_no_more() -> None:
+    control = FlowControl(budget=Budget(10 * LINK_SHARE))
     assert control.hold("f", b"12345", None)
     assert control.hold("g", b"12345", None)
     assert not control.hold("g", b"1", None)
     assert control.held_bytes == 10
+
+
+def test_all_links_of_a_node_together_hold_no_more_than_its_budget() -> None:
+    budget = Budget(10 * LINK_SHARE)
+    links = [FlowControl(budget=budget) for _ in range(LINK_SHARE + 1)]
+    *first, last = (link.hold("f", b"1234567890", None) for link in links)
+    assert all(first)
+    assert not last
+    assert budget.held_bytes == 10 * LINK_SHARE
+
+
+@pytest.mark.parametrize("let_go", ["grant", "resume", "abandon", "abandon_all"])
+def test_what_a_link_lets_go_of_makes_room_for_all(let_go: str) -> None:
+    budget = Budget()
+    link, other = FlowControl(budget=budget), FlowControl(budget=budget)
+    link.hold("f", b"12345", None)
+    other.hold("f", b"123", None)
+    match let_go:
+        case "grant":
+            assert [held.data for held in link.grant("f", 1)] == [b"12345"]
+        case "resume":
+            assert len(link.resume()) == 1
+        case "abandon":
+            link.abandon("f")
+        case _:
+            link.abandon_all()
+    assert (link.held_bytes, budget.held_bytes) == (0, 3)
 
 
 def test_the_end_of_a_stall_releases_every_flow() -> None:

@@ -1,4 +1,4 @@
-"""What a node looks after now and then: only what it may be time for, and fair to neighbours when it is itself behind."""
+"""What a node looks after now and then: only what it may be time for, and fair when it is itself behind."""
 
 from core_rig import Rig, attach_of
 

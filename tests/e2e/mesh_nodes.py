@@ -99,6 +99,10 @@ class MeshProcess(NodeProcess):
         lines = [json.loads(line) for line in list(self.log) if line.startswith("{")]
         return [line for line in lines if line.get("event") in names]
 
+    def resident_bytes(self) -> int:
+        """Return the memory it has in use now (Linux)."""
+        return int(Path(f"/proc/{self._popen.pid}/statm").read_text(encoding="ascii").split()[1]) * 4096
+
     def stop(self) -> int:
         """Tell it to stop, wait for its end and return its exit code."""
         self._popen.send_signal(signal.SIGTERM)
@@ -154,6 +158,7 @@ class Mesh:
         costs: Mapping[str, int] | None = None,
         balance: str = "",
         workers: int = 1,
+        limits: Mapping[str, int] | None = None,
     ) -> MeshProcess:
         """Start a sentinel.
 
@@ -163,6 +168,7 @@ class Mesh:
             costs: name of a peer → cost of the link to it, where that isn't 1.
             balance: how it chooses among several that offer a name, "" for the default.
             workers: processes it consists of.
+            limits: as in its config.
         """
         config: dict[str, Any] = {"kind": "sentinel", "id": name, "listen": f"127.0.0.1:{self.port(name)}"}
         if workers > 1:
@@ -173,6 +179,8 @@ class Mesh:
             config["upstream"] = {"direct_url": self.url(parent)}
         if balance:
             config["routing"] = {"balance": balance}
+        if limits:
+            config["limits"] = limits
         return self._configured(name, config)
 
     def line(self, count: int, *, balance: str = "") -> None:

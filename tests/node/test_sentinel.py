@@ -183,7 +183,7 @@ def test_more_links_than_allowed_are_turned_away_and_room_is_made_again() -> Non
 
 
 def test_a_sentinel_that_is_busy_lets_a_thousand_connections_wait() -> None:
-    """A connection that finds no room tries again after a second, then after three: a storm of agents would take long."""
+    """A connection that finds no room tries again after one second, then three: a storm of agents would take long."""
 
     async def main() -> None:
         async with Sentinel(listen=LOOPBACK) as sentinel:
