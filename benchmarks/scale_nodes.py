@@ -13,13 +13,14 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import uvloop
 
 BEAT_S = 15.0
 CREDITS = 64
+MOST_UNANSWERED = 256
 STAMP = "2026-01-01T00:00:00.000Z"
 BINARY, CLOSE, PING, PONG = 0x82, 0x88, 0x89, 0x8A
 CALL_TIMEOUT_S = 60.0
@@ -67,9 +68,10 @@ class LightNode(asyncio.Protocol):
         self.opened = self.attached = self.bound = 0.0
         self.failure = ""
         self.path = ""
-        self.sequence = 0
+        self.sequence = self.bindings = 0
         self.answered: Callable[[bytes], None] | None = None
         self._taken: dict[str, int] = {}
+        self._bound = asyncio.Event()
         self._buffer = b""
         self.transport: asyncio.Transport | None = None
 
@@ -143,7 +145,13 @@ class LightNode(asyncio.Protocol):
                 self.answered(message)
         elif b'"type":"NodeAttachAck"' in message:
             self._attach_answered(json.loads(message))
-        elif b'"type":"AddressBindAck"' in message and not self.bound:
+        elif b'"type":"AddressBindAck"' in message:
+            self._bind_answered(message)
+
+    def _bind_answered(self, message: bytes) -> None:
+        self.bindings += 1
+        self._bound.set()
+        if not self.bound and self.address:
             self.bound = time.monotonic() - self.dialed
             if not json.loads(message)["frame"]["ok"]:
                 self.fail(message.decode())
@@ -172,6 +180,12 @@ class LightNode(asyncio.Protocol):
         reply_to = f"__sys__@{self.path}"
         bind = {"type": "AddressBind", "address": address, "physicalPath": self.path}
         self.send(bind, replyTo=reply_to, corrId=f"bind-{self.sequence}", rtype=1)
+
+    async def bindings_reach(self, count: int) -> None:
+        """Wait until so many addresses have been bound."""
+        while self.bindings < count:
+            self._bound.clear()
+            await self._bound.wait()
 
     def beat(self) -> None:
         """Say that it lives."""
@@ -243,13 +257,13 @@ class Crowd:
         }
 
     async def bind(self, prefix: str, first: int, count: int, host: str) -> Json:
-        """Have the first node bind many addresses, some hundred at a time."""
+        """Have the first node bind many addresses, some hundred of them unanswered at a time."""
         node = self._nodes[0]
         for number in range(first, first + count):
             node.bind(f"{prefix}{number:06}@{host}")
-            if number % 200 == 0:
-                await asyncio.sleep(0.005)
-        return {}
+            await node.bindings_reach(number - first - MOST_UNANSWERED)
+        await node.bindings_reach(count)
+        return {"bound": node.bindings}
 
     async def alive(self) -> Json:
         """Say how many are attached still."""
@@ -275,6 +289,34 @@ class Crowd:
             "wrong_count": len(self._wrong),
             "unanswered": unanswered,
         }
+
+    async def stick(self) -> Json:
+        """Have every node here stop reading."""
+        for node in self._nodes:
+            assert node.transport is not None
+            node.transport.pause_reading()
+        return {}
+
+    async def push(self, to: str, size: int, seconds: float) -> Json:
+        """Have every node here send large requests as fast as its socket takes them."""
+        until = time.monotonic() + seconds
+        refused: list[bytes] = []
+        sent = sum(await asyncio.gather(*(self._push(node, to, size, until, refused) for node in self._nodes)))
+        return {"sent": sent, "refused": len(refused)}
+
+    async def _push(self, node: LightNode, to: str, size: int, until: float, refused: list[bytes]) -> int:
+        payload = {"jsonrpc": "2.0", "id": "c", "method": "add", "params": {"text": "x" * size}}
+        inner = {"type": "Data", "payload": payload}
+        node.answered = refused.append
+        transport, sent = node.transport, 0
+        assert transport is not None
+        while time.monotonic() < until and not node.failure:
+            if transport.get_write_buffer_size() < size:
+                sent += 1
+                reply_to = f"__rpc__x@{node.path}"
+                node.send(inner, to=to, replyTo=reply_to, corrId=f"{node.node_id}-{sent}", rtype=2)
+            await asyncio.sleep(0 if transport.get_write_buffer_size() < size else 0.001)
+        return sent
 
     async def keep_beating(self) -> None:
         """Have every node beat in its time, evenly over the period."""
@@ -345,7 +387,13 @@ async def main() -> None:
     """Carry out one command a line until there are no more."""
     crowd = Crowd(sys.argv[1], int(sys.argv[2]))
     beating = asyncio.ensure_future(crowd.keep_beating())
-    verbs = {"attach": crowd.attach, "call": crowd.call, "alive": crowd.alive, "bind": crowd.bind}
+    verbs: dict[str, Callable[..., Awaitable[Json]]] = {
+        "attach": crowd.attach,
+        "call": crowd.call,
+        "alive": crowd.alive,
+        "bind": crowd.bind,
+    }
+    verbs |= {"stick": crowd.stick, "push": crowd.push}
     while line := await asyncio.to_thread(sys.stdin.readline):
         command = json.loads(line)
         answer = await verbs[command.pop("do")](**command)
