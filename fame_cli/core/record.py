@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+import msgspec
+
 from fame_cli.core.envelope import encode_json
 from fame_cli.core.frames import MeshDelta, MeshRecord
 from fame_cli.core.link import Link, Origin
@@ -44,8 +46,9 @@ Changes = dict[str, tuple[int | None, int | None]]
 """Name → (value before, value after); None where it isn't there."""
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, gc=False):
+    """Hold one name of a section; a struct that Python's collector passes over, because there may be very many."""
+
     version: int
     value: int | None
     since: float

@@ -21,7 +21,7 @@ from fame_cli.core.record import Mesh
 from fame_cli.core.session import Session
 from fame_cli.core.table import Name, RouteTable
 
-__all__ = ["EXTENSIONS", "MAX_HOPS", "NodeState", "Settings", "send", "send_credit"]
+__all__ = ["EXTENSIONS", "MAX_HELD_BYTES", "MAX_HOPS", "NodeState", "Settings", "send", "send_credit"]
 
 EXTENSIONS = (BATCH, "cancel", "mesh", "sys", "window")
 """What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md); ``mesh`` if we route,

@@ -59,6 +59,7 @@ class RouteTable:
         self._names: dict[Link, dict[Name, None]] = {}
         self._cache: dict[str, Way | None] = {}
         self._turns: dict[str, int] = {}
+        self._sole: tuple[Way] = (LOCAL,)
 
     # Names
 
@@ -276,11 +277,17 @@ class RouteTable:
         ways = slot.get(key, ())
         if way in ways:
             return False
-        slot[key] = (*ways, way)
+        slot[key] = (*ways, way) if ways else self._alone(way)
         if isinstance(way, Link):
             self._names.setdefault(way, {})[name] = None
         self.changed()
         return True
+
+    def _alone(self, way: Way) -> Ways:
+        """Return a way as the only one to a name; names that come one after the other share it: 64 bytes each."""
+        if self._sole[0] is not way:
+            self._sole = (way,)
+        return self._sole
 
     def remove(self, name: Name, way: Way) -> bool:
         """Undo `add`; False when there was nothing to undo."""

@@ -28,10 +28,9 @@ from fame_cli.core.effects import (
     Send,
 )
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
-from fame_cli.core.flow import MAX_HELD_BYTES
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
-from fame_cli.core.state import MAX_HOPS, Settings
+from fame_cli.core.state import MAX_HELD_BYTES, MAX_HOPS, Settings
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
 from fame_cli.node.clock import incarnation, new_id, stamp

@@ -5,10 +5,9 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
-from fame_cli.core.flow import MAX_HELD_BYTES
 from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
-from fame_cli.core.state import MAX_HOPS
+from fame_cli.core.state import MAX_HELD_BYTES, MAX_HOPS
 from fame_cli.errors import AdmissionRefused
 from fame_cli.node.agent import Agent
 from fame_cli.node.client import DEFAULT_URL

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from mesh_nodes import Mesh, MeshProcess, reached, run
+from waiting import eventually
 from websockets.asyncio.client import ClientConnection, connect
 
 pytestmark = [
@@ -64,9 +65,13 @@ async def push(url: str, name: str, to: str, until: float, codes: set[str]) -> N
 async def watch(process: MeshProcess, until: float) -> int:
     """Return the most memory a process has in use until then."""
     most = 0
-    while time.monotonic() < until:
+
+    async def look() -> bool | None:
+        nonlocal most
         most = max(most, process.resident_bytes())
-        await asyncio.sleep(0.05)
+        return True if time.monotonic() >= until else None
+
+    await eventually(look, within_s=2 * PUSH_S)
     return most
 
 
