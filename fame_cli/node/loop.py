@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from fame_cli.errors import FameError
 from fame_cli.node.log import log_event, set_up_logging
 
-__all__ = ["run", "run_program", "until_signalled"]
+__all__ = ["open_files", "run", "run_program", "until_signalled"]
 
 T = TypeVar("T")
 
@@ -60,6 +60,20 @@ def run_program(work: Coroutine[Any, Any, None]) -> None:
     except FameError as error:
         log_event("program_failed", "error", reason=str(error))
         raise SystemExit(error.exit_code) from error
+
+
+def open_files(wanted: int) -> int:
+    """Let this process have so many files and sockets open, as far as the system agrees; return how many it may."""
+    if sys.platform == "win32":
+        return wanted
+    import resource  # not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 async def until_signalled(told: asyncio.Event | None = None) -> None:

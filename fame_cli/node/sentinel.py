@@ -20,13 +20,16 @@ from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
 from fame_cli.node.listening import Listener
 from fame_cli.node.log import log_event
-from fame_cli.node.loop import run_program, until_signalled
+from fame_cli.node.loop import open_files, run_program, until_signalled
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.siblings import Siblings
 from fame_cli.node.system import SystemAgent
 
 __all__ = ["Sentinel"]
+
+OTHER_FILES = 64
+"""Files a sentinel may have open beside its links: the port, links on their way in and out, logs."""
 
 
 class Sentinel:
@@ -170,7 +173,11 @@ class Sentinel:
             await node.links_changed()
 
     async def serve(self) -> None:
-        """Run until SIGINT or SIGTERM."""
+        """Run until SIGINT or SIGTERM, with as many files open as the links may need."""
+        files = open_files(self._max_links + OTHER_FILES)
+        if files < self._max_links + OTHER_FILES:  # better to turn a link away in words than not to take it
+            log_event("links_limited", "warning", files=files, max_links=self._max_links)
+            self._max_links = max(1, files - OTHER_FILES)
         async with self:
             await until_signalled(self._siblings.dismissed if self._siblings else None)
 
