@@ -15,7 +15,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-core sim bench demo format clean
+.PHONY: help setup check test test-core sim bench bench-scale demo format clean
 
 help:
 	@echo 'make demo       the examples, each from start to end'
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-core  the pure core alone, in seconds'
 	@echo 'make sim        more random meshes than `make test` runs; SEEDS=5000 says how many'
 	@echo 'make bench      how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
+	@echo 'make bench-scale  very many agents, addresses and clients: three minutes'
 	@echo 'make check      lint, format, types, import rules'
 	@echo 'make format     format, and mend what a tool can'
 	@echo 'make setup      make $(VENV) with all of it inside (the others do so by themselves)'
@@ -59,6 +60,9 @@ sim: setup
 bench: setup
 	$(BIN)/python benchmarks/bench_speed.py
 	$(BIN)/python benchmarks/bench_startup.py
+
+bench-scale: setup
+	$(BIN)/python benchmarks/bench_scale.py
 
 demo: setup
 	@for name in $(DEMOS); do \
