@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench_mesh import machine
+from provenance import machine
 from scale_fabric import Fabric, Load, cpu_seconds, free_port, resident_bytes
 from scale_routes import SMALL, growth
 
