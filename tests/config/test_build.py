@@ -105,6 +105,8 @@ def test_the_wire_of_a_config_reaches_the_node(loaded: Loaded) -> None:
             return sentinel.node.transport_name, sentinel.node.core.settings.batch
 
     assert asyncio.run(main()) == ("websockets", False)
+
+
 def test_a_sentinel_holds_as_much_as_its_config_says(loaded: Loaded) -> None:
     config = loaded("kind: sentinel\nid: s1\nlisten: 127.0.0.1:0\nlimits: {max_held_bytes: 2000000}\n")
     assert isinstance(config, SentinelConfig)
