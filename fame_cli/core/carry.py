@@ -106,7 +106,7 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
     if not out.link.extensions and is_at(out.link, envelope.to):
         refuse(state, origin, envelope, "NO_ROUTE", f"nothing called {envelope.to} is known here")
         return False
-    if _is_spent(origin, envelope):
+    if envelope.ttl is not None and envelope.ttl < 1 and origin is not LOCAL:
         _give_up(state, origin, envelope, None, "HOP_LIMIT", _spent(state, envelope))
         return False
     if enter(state, origin, out.link, envelope, now) is None:
@@ -127,7 +127,7 @@ def _pass_answer(
     if call is None and not out.link.is_ours and is_at(out.link, envelope.to):
         state.note("stale_answer_dropped", "debug", to=envelope.to, link=out.link.number)  # it would choke (spec 6.5)
         return False
-    if _is_spent(origin, envelope):
+    if envelope.ttl is not None and envelope.ttl < 1 and origin is not LOCAL:
         _give_up(state, origin, envelope, call, "HOP_LIMIT", _spent(state, envelope))
         return False
     sent = _send_on(state, origin, out, envelope, data, now)
@@ -140,10 +140,6 @@ def _pass_answer(
 
 def _spent(state: NodeState, envelope: Envelope) -> str:
     return f"no hops left at {state.settings.node_id} on the way to {envelope.to or 'a provider'}"
-
-
-def _is_spent(origin: Link, envelope: Envelope) -> bool:
-    return envelope.ttl is not None and envelope.ttl < 1 and origin is not LOCAL
 
 
 def _send_on(state: NodeState, origin: Link, out: Session, envelope: Envelope, data: bytes, now: float) -> bool | None:

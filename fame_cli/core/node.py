@@ -366,17 +366,19 @@ class NodeCore:
             self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
         else:
             control.on_control(self._state, session, envelope, now)
-        if flow_id is not None and session.is_open and not self._is_over(session, envelope):
+        if flow_id is None or not session.is_open:
+            return
+        if flow_id != envelope.corr_id or not self._is_over(session, envelope):
             credits = session.flow.received(flow_id, len(data))
             if credits:
                 send_credit(self._state, session, flow_id, credits, None)
 
     def _is_over(self, session: Session, envelope: Envelope) -> bool:
-        """Tell whether an envelope belongs to a stream that has ended: its flow is forgotten and needs no credit.
+        """Tell whether the stream whose own flow an envelope is in has ended: it is forgotten and needs no credit.
 
         A plain Naylence neighbour can't be told to stop, and waits for credit in its read loop: it gets some.
         """
-        if envelope.flow_id != envelope.corr_id or not session.link.extensions:
+        if not session.link.extensions:
             return False
         return self._state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
 
