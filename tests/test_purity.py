@@ -90,7 +90,7 @@ def test_only_output_prints() -> None:
     assert printing <= {"cli/output.py"}
 
 
-def test_only_load_reads_the_environment() -> None:
+def test_only_plain_reads_the_environment() -> None:
     def reads(module: str) -> bool:
         for node in ast.walk(source(module)):
             match node:
@@ -100,7 +100,7 @@ def test_only_load_reads_the_environment() -> None:
                     return True
         return False
 
-    assert [module for module in MODULES if reads(module)] == ["config/load.py"]
+    assert [module for module in MODULES if reads(module)] == ["config/plain.py"]
 
 
 @pytest.mark.parametrize("module", MODULES)

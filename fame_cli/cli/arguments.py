@@ -6,7 +6,6 @@ such; ``name:=json`` is JSON; ``name=@file`` and ``name:=@file`` take text and J
 what to write instead. Nothing here talks to a fabric: who describes an operation is the caller's business.
 """
 
-import difflib
 import json
 import math
 import re
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from fame_cli.cli.likeness import alike
 from fame_cli.core import address
 from fame_cli.errors import RemoteProtocolError, UsageError
 
@@ -221,7 +221,7 @@ def _check_name(name: str, schema: Schema, operation: str) -> None:
     properties = schema.get("properties")
     if not isinstance(properties, Mapping) or name in properties or schema.get("additionalProperties") is not False:
         return
-    nearest = difflib.get_close_matches(name, list(properties), n=1)
+    nearest = alike(name, properties)
     takes = ", ".join(properties) or "no arguments"
     hint = f"did you mean {nearest[0]}? it takes {takes}" if nearest else f"it takes {takes}"
     raise UsageError(f"{operation} has no argument {shown(name)}", hint=hint)

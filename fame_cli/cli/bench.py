@@ -31,7 +31,7 @@ from fame_cli.cli.options import (
     invocation_of,
 )
 from fame_cli.cli.output import OutputFormat, Span
-from fame_cli.cli.ping import PING
+from fame_cli.cli.pinging import PING
 from fame_cli.cli.session import (
     Callee,
     CallingClient,

@@ -1,19 +1,14 @@
-"""``fame call``: one operation, one result on stdout."""
-
-import asyncio
-import sys
-from collections.abc import Sequence
+"""``fame call`` for typer; `calling` does the work."""
 
 import typer
 
-from fame_cli.cli import output
-from fame_cli.cli.arguments import CallWords, parse_words
+from fame_cli.cli.calling import run
+from fame_cli.cli.given import Given
 from fame_cli.cli.options import (
     CapabilityOption,
     ConfigOption,
     DebugOption,
     FormatOption,
-    Invocation,
     JsonOption,
     SessionOption,
     TimeoutOption,
@@ -23,7 +18,6 @@ from fame_cli.cli.options import (
     invocation_of,
 )
 from fame_cli.cli.output import OutputFormat
-from fame_cli.cli.session import Flags, ask, attached, check_callee, choose_callee
 
 __all__ = ["call"]
 
@@ -50,29 +44,17 @@ def call(
     fame call multiply x:=6 y:=7 --verbose
     fame call --capability fame.capability.math add x=3 y=4
     """
-    request = parse_words(words, json_text, verb="call", stdin=sys.stdin)
-    check_callee(request, capability or ())
-    flags = Flags(url, config, timeout, verbose)
-    asyncio.run(_call(invocation_of(ctx), request, flags, form, capability or (), session))
-
-
-async def _call(
-    invocation: Invocation,
-    request: CallWords,
-    flags: Flags,
-    form: OutputFormat,
-    capabilities: Sequence[str],
-    session: str | None,
-) -> None:
-    async with attached(invocation, flags) as client:
-        callee = await choose_callee(client, request, capabilities, verb="call")
-        async with ask(client, callee, request) as params:
-            result = await client.request(
-                callee.address,
-                request.operation,
-                params,
-                timeout_s=flags.timeout_s,
-                capabilities=callee.asked_for,
-                session=session,
-            )
-        output.result(result, form)
+    run(
+        invocation_of(ctx),
+        Given(
+            words,
+            json_text=json_text,
+            capability=capability,
+            session=session,
+            timeout=timeout,
+            form=form,
+            url=url,
+            config=config,
+            verbose=verbose,
+        ),
+    )

@@ -1,4 +1,4 @@
-"""The entry of ``fame``: which commands there are, and the one place where a failure becomes a line and an exit code.
+"""The parser of ``fame``: which commands there are, and how what it finds wrong reads.
 
 A command's module is imported when that command is chosen, not before; listing the commands needs only the texts
 below. So ``fame --help`` and ``fame --version`` never import websockets, pydantic or jinja2. Commands raise; they
@@ -15,14 +15,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-from fame_cli.cli import output
+from fame_cli.cli import failing, output
 from fame_cli.cli.options import DebugOption, Invocation, invocation_of
-from fame_cli.errors import FameError
 from fame_cli.version import VERSION
 
-__all__ = ["COMMANDS", "CommandEntry", "app", "main"]
-
-INTERRUPTED = 130
+__all__ = ["COMMANDS", "CommandEntry", "app", "report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class _WordsCommand(TyperCommand):
 class FameGroup(TyperGroup):
     """The group of all commands: listed from `COMMANDS`, imported when chosen, failing in one place."""
 
-    def resolve_command(  # the parser keeps the class of `ctx` to itself, hence Any here and in `invoke`
+    def resolve_command(  # the parser keeps the class of `ctx` to itself, hence Any
         self,
         ctx: Any,
         args: list[str],
@@ -86,16 +83,6 @@ class FameGroup(TyperGroup):
             return name, listed, rest
         invocation_of(ctx).command = f"fame {name}"
         return name, load_command(name), rest
-
-    def invoke(self, ctx: Any) -> object:
-        """Run the chosen command; a reader of stdout that has seen enough ends it without a word."""
-        try:
-            outcome = super().invoke(ctx)
-            output.flush()
-        except output.ReaderGone:
-            output.discard_stdout()
-            return 0
-        return outcome
 
     def main(
         self,
@@ -112,14 +99,10 @@ class FameGroup(TyperGroup):
             The exit code if not `standalone_mode`, which otherwise exits with it.
         """
         invocation = extra.setdefault("obj", Invocation())
-        try:
-            outcome = super().main(args, "fame", complete_var, False, windows_expand_args, **extra)
-            code = outcome if isinstance(outcome, int) else 0
-        except BrokenPipeError:  # whoever read the help has seen enough
-            output.discard_stdout()
-            code = 0
-        except Exception as failure:  # the boundary of the process: nothing above could report it
-            code = report(failure, invocation)
+        code = failing.exit_code_of(
+            lambda: super(FameGroup, self).main(args, "fame", complete_var, False, windows_expand_args, **extra),
+            lambda failure: report(failure, invocation),
+        )
         if standalone_mode:
             sys.exit(code)
         return code
@@ -139,26 +122,20 @@ def load_command(name: str) -> Any:
 
 
 def report(failure: BaseException, invocation: Invocation) -> int:
-    """Say in one line on stderr what went wrong; with ``--debug`` where, too.
+    """Say in one line on stderr what went wrong, be it what the parser found; with ``--debug`` where, too.
 
     Returns:
         The exit code that belongs to it.
     """
-    failure = _leading(failure)
-    if invocation.debug:
-        output.trace(failure)
-    match failure:
-        case FameError():
-            line, code = str(failure), failure.exit_code
-        case typer.TyperException():
-            line, code = _parser_message(failure, invocation), failure.exit_code
+    match failing.leading(failure):
+        case typer.TyperException() as wrong:
+            line, code = _parser_message(wrong, invocation), wrong.exit_code
         case typer.Abort():
-            line, code = "aborted", INTERRUPTED
-        case OSError():
-            output.discard_stdout()  # if that is what can't be written, the interpreter's last flush mustn't fail, too
-            line, code = str(failure), 1
+            line, code = "aborted", failing.INTERRUPTED
         case _:
-            line, code = f"internal error: {type(failure).__name__}: {failure}; add --debug to see where", 1
+            return failing.report(failure, debug=invocation.debug)
+    if invocation.debug:
+        output.trace(failing.leading(failure))
     output.error(" ".join(line.split()))
     return code
 
@@ -166,14 +143,6 @@ def report(failure: BaseException, invocation: Invocation) -> int:
 def _parser_message(failure: typer.TyperException, invocation: Invocation) -> str:
     text = failure.format_message().replace("Value error, ", "").rstrip(".")
     return f"{text}{'' if text.endswith('?') else ';'} try: {invocation.command} --help"
-
-
-def _leading(failure: BaseException) -> BaseException:
-    """Return the error a group of them is about: the first of ours, else the first."""
-    while isinstance(failure, BaseExceptionGroup):
-        ours, _ = failure.split(FameError)
-        failure = (failure if ours is None else ours).exceptions[0]
-    return failure
 
 
 app = typer.Typer(
@@ -212,9 +181,3 @@ def _listed() -> None:
 
 for _name, _entry in COMMANDS.items():
     app.command(_name, help=_entry.summary, rich_help_panel=_entry.panel)(_listed)
-
-
-def main() -> None:
-    """Run ``fame`` with the arguments of this process."""
-    output.open_missing()
-    app()

@@ -1,21 +1,15 @@
-"""The options that several commands share, and what one run of the command line carries from its entry to a command.
+"""The options that several commands share, as typer reads them.
 
-`Invocation` is the context object of the typer app. It is where tests put an
-environment and a client of their own. Importing this module must stay cheap.
+`Invocation` is the context object of the typer app. Importing this module must stay cheap.
 """
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from fame_cli.cli.invocation import Invocation
 from fame_cli.cli.output import OutputFormat
 from fame_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from fame_cli.cli.session import Connect
 
 __all__ = [
     "AgentUrlOption",
@@ -38,33 +32,6 @@ __all__ = [
     "WordsArgument",
     "invocation_of",
 ]
-
-
-@dataclass(slots=True)
-class Invocation:
-    """Carry what belongs to one run of ``fame``.
-
-    Args:
-        env: environment variables to use; None for those of the process.
-        connect: makes the client of the commands that need one; None for the real one.
-        clock: seconds on a monotonic clock, for round trips.
-        cpu_clock: seconds of processor time that this process has used.
-        debug: whether a failure shows its traceback.
-        command: the command as typed so far, for hints, e.g. ``fame call``.
-    """
-
-    env: Mapping[str, str] | None = None
-    connect: "Connect | None" = None
-    clock: Callable[[], float] = time.perf_counter
-    cpu_clock: Callable[[], float] = time.process_time
-    debug: bool = False
-    command: str = "fame"
-
-    def environment(self) -> Mapping[str, str]:
-        """Return the environment variables of this run, read in one go."""
-        from fame_cli.config.load import environment  # pulls in pydantic
-
-        return environment() if self.env is None else self.env
 
 
 def invocation_of(ctx: typer.Context) -> Invocation:

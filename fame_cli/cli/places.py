@@ -4,10 +4,9 @@ Sentinels are asked where they are known by their ids but reached by their paths
 (``fabric.graph``).
 """
 
-import difflib
-
 from fame_cli.cli.answers import asked_graph
 from fame_cli.cli.arguments import shown
+from fame_cli.cli.likeness import alike
 from fame_cli.cli.session import CallingClient, listed
 from fame_cli.core import address
 from fame_cli.errors import NoRoute, RemoteProtocolError, UsageError
@@ -61,6 +60,6 @@ async def _path(client: CallingClient, sentinel: str, advice: str) -> str:
         raise NoRoute(f"{shown(sentinel)} is out of reach", hint="see which links there are: fame graph")
     if paths.get(sentinel):
         return paths[sentinel]
-    nearest = difflib.get_close_matches(sentinel, paths, n=3)
+    nearest = alike(sentinel, paths, 3)
     there = f"did you mean {' or '.join(nearest)}?" if nearest else f"there is: {listed(sorted(paths))}"
     raise NoRoute(f"no sentinel is called {shown(sentinel)}", hint=f"{there} {advice}" if advice else there)

@@ -6,17 +6,21 @@ result nor parses words (`call.py`, `stream.py`, `arguments.py`). The client is 
 invocation, so the same code runs against a fabric and against a stub.
 """
 
-import difflib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from fame_cli.cli import output
 from fame_cli.cli.arguments import CallWords, build_params, shown
-from fame_cli.cli.options import Invocation
-from fame_cli.cli.verbose import EnvelopeLog
+from fame_cli.cli.given import Given
+from fame_cli.cli.invocation import Invocation
+from fame_cli.cli.likeness import alike
+from fame_cli.config.plain import plain_client
 from fame_cli.errors import FameError, NoRoute, RemoteError, UsageError
+
+if TYPE_CHECKING:
+    from fame_cli.cli.verbose import EnvelopeLog
 
 __all__ = [
     "METHOD_NOT_FOUND",
@@ -136,6 +140,11 @@ class Flags:
     verbose: int = 0
     trace: bool = False
 
+    @classmethod
+    def of(cls, given: Given) -> Self:
+        """Return those of a command line."""
+        return cls(given.url, given.config, given.timeout, given.verbose)
+
 
 @dataclass(frozen=True, slots=True)
 class Callee:
@@ -162,7 +171,7 @@ async def attached(invocation: Invocation, flags: Flags) -> AsyncIterator[Callin
         ConnectError: no sentinel there, with what to do about it.
     """
     settings, level = _settings(invocation, flags)
-    log = EnvelopeLog(output.diagnostic, level) if level else None
+    log = _envelope_log(level) if level else None
     settings = replace(settings, observer=log, trace=flags.trace or log is not None)
     try:
         async with (invocation.connect or _connect)(settings) as client:
@@ -189,14 +198,23 @@ async def attached_many(
         yield [await stack.enter_async_context(connect(replace(settings, node_id=each))) for each in ids]
 
 
+def _envelope_log(level: int) -> "EnvelopeLog":
+    from fame_cli.cli.verbose import EnvelopeLog  # measured: 2 ms
+
+    return EnvelopeLog(output.diagnostic, level)
+
+
 def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int]:
     """Return the client's settings (flag, environment, file, default) and how verbose to be."""
-    from fame_cli.config.load import find, load  # pulls in pydantic
+    env = invocation.environment()
+    if flags.config is None and (plain := plain_client(env, flags.url, flags.timeout_s)) is not None:
+        return ClientSettings(plain.url, None, plain.timeout_s, None), flags.verbose
+    from fame_cli.config.load import find, load  # measured: 100 ms, for pydantic and its models
 
     loaded = load(
         None if flags.config is None else find(flags.config),
         kind="client",
-        env=invocation.environment(),
+        env=env,
         overrides={"upstream.direct_url": flags.url, "timeout_s": flags.timeout_s},
     )
     level = 2 if loaded.log.show_envelopes else flags.verbose
@@ -262,7 +280,7 @@ async def choose_callee(client: CallingClient, words: CallWords, capabilities: S
 def _suggestion(operation: str, known: Sequence[str]) -> str:
     if not known:
         return "no agent is attached; start one: fame agent --config math1.yaml"
-    nearest = difflib.get_close_matches(operation, known, n=3)
+    nearest = alike(operation, known, 3)
     if nearest:
         return f"did you mean {' or '.join(nearest)}?"
     return f"there is: {listed(known)}"
@@ -338,7 +356,7 @@ async def _unknown_operation(client: CallingClient, callee: Callee, operation: s
     if not isinstance(names, list):
         names = await _ask_names(client, callee.address)
     known = sorted({str(name) for name in names})
-    nearest = difflib.get_close_matches(operation, known, n=1)
+    nearest = alike(operation, known)
     guess = f"did you mean {nearest[0]}? " if nearest else ""
     hint = f"{guess}there is: {listed(known)}" if known else "and it doesn't say which ones it has"
     return RemoteError(f"{callee} has no operation {shown(operation)}", code=error.code, data=error.data, hint=hint)

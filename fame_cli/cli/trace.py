@@ -21,7 +21,7 @@ from fame_cli.cli.options import (
     invocation_of,
 )
 from fame_cli.cli.output import OutputFormat
-from fame_cli.cli.ping import PING
+from fame_cli.cli.pinging import PING
 from fame_cli.cli.places import address_of, check_place
 from fame_cli.cli.session import Flags, advised, attached
 from fame_cli.cli.trace_path import Step, read_path, read_steps

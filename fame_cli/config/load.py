@@ -1,11 +1,10 @@
 """Load configurations: find a file, read it, lay variables and flags over it, and return a checked model.
 
-Precedence: flag, variable, file, default. The only module that opens a configuration file, and with `environment` the
-only one that looks at the process's variables; everything else is told. A result is complete: whoever gets it never
+Precedence: flag, variable, file, default. The only module that opens a configuration file; the process's variables
+are `plain`'s to look at; everything else is told. A result is complete: whoever gets it never
 looks at the file, the flags or the environment again.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,6 @@ __all__ = [
     "FabricNode",
     "Kind",
     "describe",
-    "environment",
     "fabric_nodes",
     "find",
     "load",
@@ -66,11 +64,6 @@ class _Source:
     env: Mapping[str, str]
     name: str = ""
     fixed_id: Leaf | None = None
-
-
-def environment() -> dict[str, str]:
-    """Return a copy of the process's environment variables."""
-    return dict(os.environ)
 
 
 def find(path: str | Path, base: Path | None = None) -> Path:

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, mo
 from fame_cli.config import fields
 from fame_cli.config.fields import bad
 from fame_cli.config.operations import HttpCall, OperationConfig, ParamConfig
+from fame_cli.config.plain import DEFAULT_ATTACH_URL, DEFAULT_TIMEOUT_S
 from fame_cli.config.section import UNKNOWN_KEYS, Section, is_empty
 from fame_cli.core import address
 from fame_cli.errors import RemoteProtocolError
@@ -44,7 +45,6 @@ __all__ = [
     "WireConfig",
 ]
 
-DEFAULT_ATTACH_URL = "ws://127.0.0.1:8000/fame/v1/attach/ws/downstream"
 DEFAULT_LISTEN = "127.0.0.1:8000"
 DEFAULT_LOGICAL = "fame.fabric"
 
@@ -329,7 +329,7 @@ class ClientConfig(NodeConfig):
     upstream: UpstreamConfig = UpstreamConfig(direct_url=DEFAULT_ATTACH_URL)
     """Sentinel to attach to."""
 
-    timeout_s: Annotated[float, Field(gt=0, le=86_400), BeforeValidator(fields.to_number)] = 30.0
+    timeout_s: Annotated[float, Field(gt=0, le=86_400), BeforeValidator(fields.to_number)] = DEFAULT_TIMEOUT_S
     """Seconds to wait for an answer, above 0 up to 86400."""
 
 

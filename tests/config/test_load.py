@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fame_cli.config.load import Kind, environment, find, load, load_any
+from fame_cli.config.load import Kind, find, load, load_any
+from fame_cli.config.plain import environment
 from fame_cli.errors import ConfigError, FameError, UsageError
 
 Write = Callable[..., Path]
