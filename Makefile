@@ -15,13 +15,14 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-core sim bench bench-scale demo format clean
+.PHONY: help setup check test test-core sim bench bench-scale bench-startup demo format clean
 
 help:
 	@echo 'make demo       the examples, each from start to end'
 	@echo 'make test       the whole suite'
 	@echo 'make test-core  the pure core alone, in seconds'
 	@echo 'make sim        more random meshes than `make test` runs; SEEDS=5000 says how many'
+	@echo 'make bench-startup  what a whole process costs, from its start to its end: half a minute'
 	@echo 'make bench      how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
 	@echo 'make bench-scale  very many agents, addresses and clients: three minutes'
 	@echo 'make check      lint, format, types, import rules'
@@ -56,6 +57,9 @@ test-core: setup
 
 sim: setup
 	FAME_SIM_SEEDS='$(SEEDS)' $(BIN)/python -m pytest -q tests/sim/test_mesh.py -k random
+
+bench-startup: setup
+	$(BIN)/python benchmarks/bench_startup.py
 
 bench: setup
 	$(BIN)/python benchmarks/bench_speed.py

@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/bench_startup.py            # eleven runs of each, half a minute
 
 `fame call` against a running fabric and the same call by a Naylence client script against a running fabric of its own;
-`fame --version` and a Python that imports typer and rich and does nothing. One of each after the other, eleven times.
+`fame --version` and a Python that imports typer and rich and does nothing. What no client can do without, asyncio and
+a WebSocket library, is there for comparison. One of each after the other, eleven times.
 Prints medians and ranges and the bars, and writes ``results/startup.json``.
 """
 
@@ -29,6 +30,9 @@ from report import Bar, Verdict, spread, verdict_lines
 HERE = Path(__file__).parent
 RUN_S = 20.0
 SCRIPT = str(ROOT / "tests" / "interop" / "naylence" / "client.py")
+UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
+"""With it set, every process would compile what isn't installed anew: 45 ms of a call, where users have none."""
+
 STEP = {"do": "call", "to": "bench@fame.fabric", "method": "add", "params": {"x": 3, "y": 4}}
 BARS = {
     "fame call": Bar("whole process: fame call", "fame call", "naylence call", 0.4, False),
@@ -54,7 +58,7 @@ class Command:
         """Run it once; one that goes wrong isn't run again."""
         if self.missing:
             return
-        env = {name: value for name, value in os.environ.items() if not name.startswith("FAME_")}
+        env = {name: value for name, value in os.environ.items() if not name.startswith("FAME_") and name != UNCOMPILED}
         started = time.perf_counter()
         try:
             done = subprocess.run(self.words, env=env, capture_output=True, text=True, timeout=RUN_S, check=False)
@@ -133,6 +137,8 @@ def main() -> None:
         commands = {
             "fame call": our_call(stack, program),
             "naylence call": naylence_call(stack),
+            "import asyncio": Command([sys.executable, "-c", "import asyncio"]),
+            "and websockets": Command([sys.executable, "-c", "import asyncio, websockets.asyncio.client"]),
             "fame --version": Command([*program, "--version"]),
             "import typer, rich": Command([sys.executable, "-c", "import typer, rich"]),
             "fame --help": Command([*program, "--help"], says="sentinel"),

@@ -4,6 +4,7 @@ No clock here: what a start costs is what it imports (benchmarks/bench_startup.p
 """
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -85,3 +86,22 @@ def test_a_wrong_command_line_is_the_parsers_to_refuse() -> None:
     code, _, modules = run("call", "--zzz")
     assert code == 2
     assert "fame_cli.node.client" not in modules
+
+
+DRAWING = {"rich.console", "rich.markdown", "pygments", "markdown_it"}
+NODE_WITHOUT = DRAWING | {"jinja2", "httpx", "statistics", "fame_cli.testing", "fame_cli.cli.session"}
+
+
+def test_a_sentinel_imports_nothing_that_draws_and_nothing_for_agents_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # it gets as far as listening
+        code, _, modules = run("sentinel", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert code == 3
+    assert "fame_cli.node.listening" in modules
+    assert not modules & NODE_WITHOUT
+
+
+def test_an_agent_imports_nothing_that_draws_and_templates_only_where_it_has_some() -> None:
+    code, _, modules = run("agent", "json:Nothing", "--address", "a@fame.fabric")
+    assert code == 3
+    assert "fame_cli.node.serving" in modules
+    assert not modules & NODE_WITHOUT

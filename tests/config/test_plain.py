@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fame_cli.cli.session import ClientSettings
 from fame_cli.config.load import load
 from fame_cli.config.plain import DEFAULT_ATTACH_URL, DEFAULT_TIMEOUT_S, plain_client
 from fame_cli.errors import FameError
@@ -63,3 +64,5 @@ def test_what_is_taken_is_what_the_schema_takes(url: str | None, timeout_s: floa
         assert plain is None
     else:
         assert plain in (None, (loaded.upstream.direct_url, loaded.timeout_s))
+        usual = ClientSettings("", None, 1.0, observer=None)
+        assert (loaded.id, loaded.wire.transport, loaded.wire.batch) == (None, usual.transport, usual.batch)
