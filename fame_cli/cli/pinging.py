@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count as numbers
+from statistics import median
 
 from fame_cli.cli import output
 from fame_cli.cli.given import Given
@@ -135,8 +136,3 @@ async def _rounds(
         if number == count:
             return
         await asyncio.sleep(max(0.0, interval_s - (clock() - started)))
-
-
-def median(times: list[float]) -> float:
-    """Return the middle of sorted times; `statistics`, which has it too, takes 4 ms to import."""
-    return (times[len(times) // 2] + times[(len(times) - 1) // 2]) / 2

@@ -18,8 +18,6 @@ NOBODY = "ws://127.0.0.1:1/fame/v1/attach/ws/downstream"
 PARSER = {"typer", "rich", "pydantic", "pydantic_core", "annotated_types"}
 FILES = {"yaml", "jinja2", "fame_cli.config.load", "fame_cli.config.schema", "fame_cli.config.fields"}
 RARE = {
-    "difflib",
-    "statistics",
     "fame_cli.cli.verbose",
     "fame_cli.cli.main",
     "httpx",
@@ -89,7 +87,7 @@ def test_a_wrong_command_line_is_the_parsers_to_refuse() -> None:
 
 
 DRAWING = {"rich.console", "rich.markdown", "pygments", "markdown_it"}
-NODE_WITHOUT = DRAWING | {"jinja2", "httpx", "statistics", "fame_cli.testing", "fame_cli.cli.session"}
+NODE_WITHOUT = DRAWING | {"jinja2", "httpx", "fame_cli.testing", "fame_cli.cli.session"}
 
 
 def test_a_sentinel_imports_nothing_that_draws_and_nothing_for_agents_alone() -> None:
