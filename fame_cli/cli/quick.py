@@ -3,7 +3,7 @@
 Importing typer, and pydantic with which it reads values, takes 60 ms; all the rest of a ``fame call`` takes 80
 (benchmarks/README.md, whole processes). So the commands that stand in scripts and loops are read here, if every word
 of their command line is beyond doubt. Anything else (help, a short option with its value glued on, a wrong value, any
-other command) is left to the parser: nothing is refused here. ``tests/cli/test_quick.py`` holds that both read the same.
+other command) is left to the parser: nothing is refused here. ``tests/cli/test_quick.py`` holds that both agree.
 """
 
 import sys
