@@ -8,7 +8,15 @@ no read is going on, by the loop's next callback.
 import asyncio
 from typing import Protocol
 
-__all__ = ["Flushable", "Turn"]
+__all__ = ["EARLY_FLUSH_BYTES", "EARLY_FLUSH_MESSAGES", "Flushable", "Turn"]
+
+EARLY_FLUSH_BYTES = 256 * 1024
+"""Bytes sent in one turn that are written without waiting for its end, so that a stall is noticed within the turn."""
+
+EARLY_FLUSH_MESSAGES = 16
+"""Messages sent in one turn that are written without waiting for its end, so that the next node works while this one
+still does (measured, four processes with 64 calls in flight: 26 000 calls/s against 18 000; 8 and 32 are as good).
+"""
 
 
 class Flushable(Protocol):

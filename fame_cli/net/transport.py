@@ -7,7 +7,7 @@ time, and never before `start`; `connection_lost` is the last and comes exactly 
 
 from typing import Protocol
 
-__all__ = ["Receiver", "Transport"]
+__all__ = ["Receiver", "Transport", "short_reason"]
 
 HIGH_WATER_BYTES = 1024 * 1024
 """Bytes that wait in a transport before it says it is stalled."""
@@ -63,3 +63,8 @@ class Transport(Protocol):
     async def wait_closed(self) -> None:
         """Return once the connection has ended, whoever ended it."""
         ...
+
+
+def short_reason(reason: str) -> str:
+    """Cut a reason to what fits in a close frame: 123 bytes of UTF-8 (RFC 6455, 5.5)."""
+    return reason.encode()[:123].decode(errors="ignore")

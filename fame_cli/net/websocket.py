@@ -6,40 +6,31 @@ library's. Errors of the library are mapped to ours here and nowhere else.
 """
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+from collections.abc import Sequence
+from http import HTTPStatus
+from socket import socket
+from urllib.request import getproxies, proxy_bypass
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import Server as LibraryServer
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN, Event
 
 from fame_cli.core.batch import joined
-from fame_cli.errors import AdmissionRefused, ConnectError
-from fame_cli.net.pump import Turn
-from fame_cli.net.transport import HARD_LIMIT_BYTES, HIGH_WATER_BYTES, MAX_TRANSPORT_BYTES, Receiver
+from fame_cli.net import failures
+from fame_cli.net.answer import BACKLOG, Accept, Answer, Page, Route
+from fame_cli.net.failures import OPEN_TIMEOUT_S
+from fame_cli.net.pump import EARLY_FLUSH_BYTES, EARLY_FLUSH_MESSAGES, Turn
+from fame_cli.net.transport import HARD_LIMIT_BYTES, HIGH_WATER_BYTES, MAX_TRANSPORT_BYTES, Receiver, short_reason
 
-__all__ = ["WebSocketTransport", "dial", "is_loopback", "listen"]
+__all__ = ["WebSocketTransport", "dial", "listen", "proxied"]
 
-OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
-BACKLOG = 4096
-"""Connections that may wait to be accepted, as far as the system agrees. One that finds no room tries again after one
-second, three, seven, …: with asyncio's 100 it took 28 s until 2,000 agents that dialled at once had attached (measured,
-bench_scale.py)."""
-
-EARLY_FLUSH_BYTES = 256 * 1024
-"""Bytes sent in one turn that are written without waiting for its end, so that a stall is noticed within the turn."""
-
-EARLY_FLUSH_MESSAGES = 16
-"""Messages sent in one turn that are written without waiting for its end, so that the next node works while this one
-still does (measured, four processes with 64 calls in flight: 26 000 calls/s against 18 000; 8 and 32 are as good).
-"""
-
 KEEPALIVE_S = 20.0
 """Seconds between pings, and for the pong (spec 2.3)."""
 
@@ -124,10 +115,10 @@ class _DialedLink(_Link, ClientConnection):
     """A connection we made."""
 
 
-class AcceptedLink(_Link, ServerConnection):
+class _AcceptedLink(_Link, ServerConnection):
     """A connection that came to us; `route` is what its path asked for."""
 
-    route: tuple[str, str] = ("", "")
+    route: Route = Route("", "")
 
     def process_event(self, event: Event) -> None:
         """Take the request first, frames after it."""
@@ -190,7 +181,7 @@ class WebSocketTransport:
         """Write what is queued, then start the closing handshake; `wait_closed` sees it through."""
         if self._end is None:
             self.flush()
-            self._end = (code, reason)
+            self._end = (code, short_reason(reason))
             self._ended.set()
 
     async def wait_closed(self) -> None:
@@ -233,14 +224,9 @@ def _end_text(error: ConnectionClosed) -> str:
     return "connection lost" if error.sent is None else f"{error.sent.code} {error.sent.reason}".strip()
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine's loopback."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def proxied(name: str) -> bool:
+    """Tell whether a host may have to be reached through a proxy; which one is for the library to say."""
+    return not failures.is_loopback(name) and bool(getproxies()) and not proxy_bypass(name)
 
 
 async def dial(url: str, turn: Turn) -> WebSocketTransport:
@@ -253,8 +239,6 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
         ConnectError: nobody listens, or it isn't a WebSocket.
         AdmissionRefused: the other side refused before the upgrade (HTTP 401 or 403).
     """
-    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
     try:
         connection = await connect(
             url,
@@ -266,84 +250,79 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
             ping_interval=KEEPALIVE_S,
             ping_timeout=KEEPALIVE_S,
             write_limit=HIGH_WATER_BYTES,
-            proxy=None if is_loopback(name) else True,
+            proxy=None if failures.is_loopback(failures.name_of(failures.host_of(url))) else True,
         )
     except InvalidStatus as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            raise AdmissionRefused(
-                f"{host} refused the link (HTTP {status})", hint="check the URL's path and this node's id"
-            ) from error
-        raise ConnectError(f"{host} answered HTTP {status} to {url}", hint="is it a sentinel's attach URL?") from error
+        raise failures.refused(url, error.response.status_code) from error
+    except OSError as error:  # first, because a certificate that doesn't hold is a ValueError, too
+        raise failures.unreachable(url, error) from error
     except (InvalidURI, ValueError) as error:  # ValueError: a port or a host that can't be
-        raise ConnectError(f"not a WebSocket URL: {url}", hint="write ws://host:port/fame/v1/attach/ws/…") from error
-    except TimeoutError as error:
-        raise ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s", hint="is it a sentinel?") from error
-    except socket.gaierror as error:
-        raise ConnectError(f"there is no host called {name}", hint="check the URL") from error
-    except OSError as error:
-        if not _is_refusal(error):
-            told = error.strerror or str(error) or type(error).__name__
-            raise ConnectError(f"can't connect to {host}: {told}", hint="check the URL: ws:// or wss://?") from error
-        raise ConnectError(
-            f"no sentinel listens on {host}", hint=f"start one: fame sentinel --listen {host}"
-        ) from error
+        raise failures.bad_url(url) from error
     except (InvalidHandshake, WebSocketException, EOFError) as error:
-        raise ConnectError(f"{host} doesn't speak WebSocket: {error}", hint="is it a sentinel's port?") from error
+        raise failures.no_websocket(url, error) from error
     assert isinstance(connection, _DialedLink)
     return WebSocketTransport(connection, turn)
 
 
-def _is_refusal(error: OSError) -> bool:
-    """Tell whether nobody listens; of several addresses tried, asyncio tells only in words."""
-    return isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error)
+class _Server:
+    """Listen on a port; see `answer.Server`."""
+
+    def __init__(self, server: LibraryServer) -> None:
+        self._server = server
+
+    @property
+    def sockets(self) -> Sequence[socket]:
+        """The sockets it listens on."""
+        return list(self._server.sockets)
+
+    def close(self) -> None:
+        """Take no more links; those that are open stay."""
+        self._server.close(close_connections=False)
 
 
 async def listen(
-    host: str,
-    port: int,
-    turn: Turn,
-    answer: Callable[[AcceptedLink, Request], Response | None],
-    accept: Callable[[WebSocketTransport, tuple[str, str]], Awaitable[None]],
-    reuse_port: bool = False,
-) -> Server:
-    """Listen for WebSocket links and plain HTTP requests on one port.
-
-    Args:
-        host: address to bind. port: 0 for any free one.
-        answer: sees every request first; a Response ends it there, None lets the upgrade go on (and then it has set
-            `route` of the connection).
-        accept: called with each new link and its route; the link lasts as long as the call.
-        reuse_port: other processes listen on the same port, and the system spreads connections over them.
-
-    Raises:
-        OSError: the port can't be had.
-    """
+    host: str, port: int, turn: Turn, answer: Answer, accept: Accept, *, reuse_port: bool = False
+) -> _Server:
+    """Listen for WebSocket links and plain HTTP requests on one port; see `answer.Listen`."""
 
     async def run(connection: ServerConnection) -> None:
-        assert isinstance(connection, AcceptedLink)
-        await accept(WebSocketTransport(connection, turn), connection.route)
+        assert isinstance(connection, _AcceptedLink)
+        transport = WebSocketTransport(connection, turn)
+        accept(transport, connection.route)
+        await transport.wait_closed()
 
     def request_received(connection: ServerConnection, request: Request) -> Response | None:
-        assert isinstance(connection, AcceptedLink)
+        assert isinstance(connection, _AcceptedLink)
         if not request.headers.get("Sec-WebSocket-Protocol", "x").strip():
             del request.headers["Sec-WebSocket-Protocol"]  # a real peer sends it blank (spec 2.2)
-        return answer(connection, request)
+        said = answer(request.path)
+        if isinstance(said, Page):
+            return _response(said)
+        connection.route = said
+        return None
 
-    return await serve(
-        run,
-        host,
-        port,
-        reuse_port=reuse_port or None,
-        backlog=BACKLOG,
-        create_connection=AcceptedLink,
-        process_request=request_received,
-        compression=None,
-        max_size=MAX_TRANSPORT_BYTES,
-        open_timeout=OPEN_TIMEOUT_S,
-        close_timeout=CLOSE_TIMEOUT_S,
-        ping_interval=KEEPALIVE_S,
-        ping_timeout=KEEPALIVE_S,
-        write_limit=HIGH_WATER_BYTES,
-        select_subprotocol=lambda _, offered: "bearer" if offered and offered[0] == "bearer" else None,  # type: ignore[arg-type,return-value]  # Subprotocol is a NewType of str
+    return _Server(
+        await serve(
+            run,
+            host,
+            port,
+            reuse_port=reuse_port or None,
+            backlog=BACKLOG,
+            create_connection=_AcceptedLink,
+            process_request=request_received,
+            compression=None,
+            max_size=MAX_TRANSPORT_BYTES,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            ping_interval=KEEPALIVE_S,
+            ping_timeout=KEEPALIVE_S,
+            write_limit=HIGH_WATER_BYTES,
+            select_subprotocol=lambda _, offered: "bearer" if offered and offered[0] == "bearer" else None,  # type: ignore[arg-type,return-value]  # Subprotocol is a NewType of str
+        )
     )
+
+
+def _response(page: Page) -> Response:
+    size = str(len(page.body))
+    headers = Headers({"Content-Type": "application/json", "Content-Length": size, "Connection": "close"})
+    return Response(page.status, HTTPStatus(page.status).phrase, headers, page.body)

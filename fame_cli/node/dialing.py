@@ -14,7 +14,6 @@ from fame_cli.core.link import Link, LinkKind
 from fame_cli.errors import AdmissionRefused, ConnectError, FameError
 from fame_cli.net.backoff import delays
 from fame_cli.net.transport import Transport
-from fame_cli.net.websocket import dial
 from fame_cli.node.log import log_event
 from fame_cli.node.runner import Node
 
@@ -41,7 +40,7 @@ async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[L
         ConnectError: nobody listens there, or the link broke before the answer.
         AdmissionRefused: the other side said no.
     """
-    transport = await dial(f"{url}/{node.node_id}", node.turn)
+    transport = await node.network.dial(f"{url}/{node.node_id}", node.turn)
     link = node.open_link(transport, kind, "", dialed=True, cost=cost)
     try:
         refusal = await node.attach_answer(link)

@@ -11,14 +11,11 @@ import socket
 import time
 from collections.abc import Callable
 
-from websockets.asyncio.server import Server
-from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
-
 from fame_cli.core.address import is_node_id
 from fame_cli.core.link import LinkKind
 from fame_cli.errors import ConfigError
-from fame_cli.net.websocket import AcceptedLink, WebSocketTransport, listen
+from fame_cli.net.answer import Page, Route, Server
+from fame_cli.net.transport import Transport
 from fame_cli.node.runner import Node
 
 __all__ = ["Listener"]
@@ -53,7 +50,9 @@ class Listener:
             ConfigError: the port can't be had.
         """
         try:
-            self._server = await listen(host, port, self._node.turn, self._answer, self._accept, reuse_port)
+            self._server = await self._node.network.listen(
+                host, port, self._node.turn, self._answer, self._accept, reuse_port=reuse_port
+            )
         except OSError as error:
             named = error.errno and not isinstance(error, socket.gaierror)
             why = os.strerror(error.errno or 0) if named else error.strerror or str(error)
@@ -68,7 +67,7 @@ class Listener:
     def stop(self) -> None:
         """Take no more links; those that are open stay."""
         if self._server is not None:
-            self._server.close(close_connections=False)
+            self._server.close()
 
     def lacks(self) -> str:
         """Say what is missing: the upstream of the config, if it has one, say; a peer that is away stops nobody."""
@@ -76,10 +75,10 @@ class Listener:
 
     # HTTP
 
-    def _answer(self, connection: AcceptedLink, request: Request) -> Response | None:
-        path = request.path.partition("?")[0]
+    def _answer(self, target: str) -> Page | Route:
+        path = target.partition("?")[0]
         if path.startswith(ATTACH):
-            return self._route(connection, path[len(ATTACH) :])
+            return self._route(path[len(ATTACH) :])
         if path == "/healthz":
             return _json(200, {"status": "ok", "uptime_s": round(time.monotonic() - self._node.started, 1)})
         if path == "/readyz":
@@ -91,7 +90,7 @@ class Listener:
             return _json(200, {"status": "healthy", **facts})
         return _json(404, {"error": f"nothing here; attach at {ATTACH}downstream/<id>"})
 
-    def _route(self, connection: AcceptedLink, rest: str) -> Response | None:
+    def _route(self, rest: str) -> Page | Route:
         kind, _, remote_id = rest.partition("/")
         kind = kind.lower()
         if kind not in KINDS or not is_node_id(remote_id):
@@ -100,16 +99,11 @@ class Listener:
             return _json(403, {"error": f"{remote_id} is this sentinel's own id; give every node its own"})
         if self._node.link_count() >= self._max_links:
             return _json(503, {"error": f"{self._max_links} links are open; no room for more"})
-        connection.route = (kind, remote_id)
-        return None
+        return Route(kind, remote_id)
 
-    async def _accept(self, transport: WebSocketTransport, route: tuple[str, str]) -> None:
-        self._node.open_link(transport, KINDS[route[0]], route[1], dialed=False)
-        await transport.wait_closed()
+    def _accept(self, transport: Transport, route: Route) -> None:
+        self._node.open_link(transport, KINDS[route.kind], route.remote_id, dialed=False)
 
 
-def _json(status: int, body: dict[str, object]) -> Response:
-    data = json.dumps(body).encode() + b"\n"
-    phrase = {200: "OK", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}[status]
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(data)), "Connection": "close"})
-    return Response(status, phrase, headers, data)
+def _json(status: int, body: dict[str, object]) -> Page:
+    return Page(status, json.dumps(body).encode() + b"\n")

@@ -69,4 +69,5 @@ def set_up_logging(
     _log.handlers[:] = [output]
     _log.setLevel(LEVELS[level])
     _log.propagate = False
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # a failed handshake of a stranger is no news
+    for library in ("websockets", "picows", "aiofastnet"):  # a failed handshake of a stranger is no news
+        logging.getLogger(library).setLevel(logging.CRITICAL)

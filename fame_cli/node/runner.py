@@ -31,6 +31,7 @@ from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.state import MAX_HELD_BYTES, MAX_HOPS, Settings
+from fame_cli.net.choice import network
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
 from fame_cli.node.clock import incarnation, new_id, stamp
@@ -55,13 +56,14 @@ class Node:
         max_message_bytes: largest envelope, in bytes of JSON.
         max_hops: links an envelope may pass.
         balance: how a sentinel spreads calls over several providers.
-        transport: library that carries the links: auto, websockets or picows.
+        transport: what carries its links: auto, websockets or picows, see ``net/choice.py``.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
         max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
         observer: sees every envelope that comes and goes.
 
     Attributes:
         core: the decisions; its verbs go through `perform`.
+        network: dials and listens.
         attached: set while the upstream link is open.
         loop: the event loop it runs in.
         dialing: what the node tries to reach, and can't so far: URL → what it is to us, and why not.
@@ -86,9 +88,9 @@ class Node:
         settings = Settings(
             node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, batch, max_held_bytes, life
         )
-        self.transport_name = transport
         self.started = time.monotonic()
         self.core = NodeCore(settings, new_id, stamp, now=self.started)
+        self.network = network(transport)
         self.turn = Turn()
         self.attached = asyncio.Event()
         self.dialing: dict[str, tuple[LinkKind, str]] = {}
@@ -207,16 +209,10 @@ class Node:
         self._check_attached()
 
     def _link_attached(self, effect: LinkAttached) -> None:
-        if BATCH in effect.link.extensions:
-            self._batch(effect.link)
+        if BATCH in effect.link.extensions and effect.link in self._transports:
+            self._transports[effect.link].batch()  # both sides agreed, and the answer to the attach is out alone
         self._opened(effect.link, None)
         self._check_attached()
-
-    def _batch(self, link: Link) -> None:
-        """Join the messages of each turn from now on: both sides agreed, and the answer to the attach is out alone."""
-        transport = self._transports.get(link)
-        if transport is not None:
-            transport.batch()
 
     def _link_refused(self, effect: LinkRefused) -> None:
         self._opened(effect.link, effect)

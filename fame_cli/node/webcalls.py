@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fame_cli.core.envelope import encode_json
 from fame_cli.errors import ConfigError, RemoteError
-from fame_cli.net.websocket import is_loopback
+from fame_cli.net.failures import is_loopback
 from fame_cli.node.operation import read_json
 
 if TYPE_CHECKING:

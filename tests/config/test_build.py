@@ -102,7 +102,7 @@ def test_the_wire_of_a_config_reaches_the_node(loaded: Loaded) -> None:
 
     async def main() -> tuple[str, bool]:
         async with build_sentinel(config) as sentinel:
-            return sentinel.node.transport_name, sentinel.node.core.settings.batch
+            return sentinel.node.network.name, sentinel.node.core.settings.batch
 
     assert asyncio.run(main()) == ("websockets", False)
 

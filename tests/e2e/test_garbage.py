@@ -28,18 +28,18 @@ class Sums(Agent):
 
 
 @asynccontextmanager
-async def fabric() -> AsyncIterator[tuple[Sentinel, Sentinel, Client]]:
+async def fabric(transport: str) -> AsyncIterator[tuple[Sentinel, Sentinel, Client]]:
     """Give two peered sentinels, an agent at the second, a client at the first."""
     async with (
-        Sentinel(id="s1", listen="127.0.0.1:0") as s1,
-        Sentinel(id="s2", listen="127.0.0.1:0", peers=[s1.peer_url]) as s2,
-        Node("a2") as agent,
+        Sentinel(id="s1", listen="127.0.0.1:0", transport=transport) as s1,
+        Sentinel(id="s2", listen="127.0.0.1:0", peers=[s1.peer_url], transport=transport) as s2,
+        Node("a2", transport=transport) as agent,
     ):
         agent.serve("sums@fame.fabric", AgentHost(agent, Sums()))
         agent.spawn(keep_attached(agent, s2.url, LinkKind.PARENT))
         await agent.bound("sums@fame.fabric")
         await s2.ready()
-        async with Client(s1.url, timeout_s=10) as client:
+        async with Client(s1.url, timeout_s=10, transport=transport) as client:
             yield s1, s2, client
 
 
@@ -100,9 +100,14 @@ GARBAGE: dict[str, bytes | str] = {
 }
 
 
-def run(body: Callable[[Sentinel, Sentinel, Client], Awaitable[None]]) -> None:
+@pytest.fixture(params=["websockets", "picows"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def run(transport: str, body: Callable[[Sentinel, Sentinel, Client], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(60), fabric() as (s1, s2, client):
+        async with asyncio.timeout(60), fabric(transport) as (s1, s2, client):
             await body(s1, s2, client)
 
     asyncio.run(main())
@@ -110,7 +115,7 @@ def run(body: Callable[[Sentinel, Sentinel, Client], Awaitable[None]]) -> None:
 
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize("kind", ["downstream", "peer"])
-def test_garbage_costs_no_other_link_and_not_even_its_own(name: str, kind: str) -> None:
+def test_garbage_costs_no_other_link_and_not_even_its_own(transport: str, name: str, kind: str) -> None:
     async def body(s1: Sentinel, s2: Sentinel, client: Client) -> None:
         url = s1.peer_url if kind == "peer" else s1.url
         async with attacker(url, kind=kind) as connection:
@@ -124,10 +129,10 @@ def test_garbage_costs_no_other_link_and_not_even_its_own(name: str, kind: str) 
                     break
             assert await client.call("sums@fame.fabric", "add", x=3, y=4) == 7
 
-    run(body)
+    run(transport, body)
 
 
-def test_what_can_be_answered_is_answered_with_a_code() -> None:
+def test_what_can_be_answered_is_answered_with_a_code(transport: str) -> None:
     async def body(s1: Sentinel, s2: Sentinel, client: Client) -> None:
         async with attacker(s1.url) as connection:
             for data, code in (
@@ -141,10 +146,10 @@ def test_what_can_be_answered_is_answered_with_a_code() -> None:
                 assert (answer["frame"]["type"], answer["frame"]["code"]) == ("DeliveryAck", code)
                 assert answer["corrId"] == "c1"
 
-    run(body)
+    run(transport, body)
 
 
-def test_a_message_beyond_the_transports_bound_ends_its_own_link_alone() -> None:
+def test_a_message_beyond_the_transports_bound_ends_its_own_link_alone(transport: str) -> None:
     async def body(s1: Sentinel, s2: Sentinel, client: Client) -> None:
         async with attacker(s1.url) as connection:
             with suppress(ConnectionClosed):  # the close may overtake the end of so large a message
@@ -153,10 +158,10 @@ def test_a_message_beyond_the_transports_bound_ends_its_own_link_alone() -> None
                 await connection.recv()
             assert await client.call("sums@fame.fabric", "add", x=3, y=4) == 7
 
-    run(body)
+    run(transport, body)
 
 
-def test_a_link_that_never_attaches_is_closed_and_costs_nobody() -> None:
+def test_a_link_that_never_attaches_is_closed_and_costs_nobody(transport: str) -> None:
     async def body(s1: Sentinel, s2: Sentinel, client: Client) -> None:
         async with connect(f"{s1.url}/quiet", proxy=None) as connection:
             await connection.send(envelope())
@@ -166,10 +171,10 @@ def test_a_link_that_never_attaches_is_closed_and_costs_nobody() -> None:
             assert caught.value.rcvd is not None
             assert "no attach in time" in caught.value.rcvd.reason
 
-    run(body)
+    run(transport, body)
 
 
-def test_an_attach_under_another_id_than_the_urls_is_refused() -> None:
+def test_an_attach_under_another_id_than_the_urls_is_refused(transport: str) -> None:
     async def body(s1: Sentinel, s2: Sentinel, client: Client) -> None:
         async with connect(f"{s1.url}/one", proxy=None) as connection:
             await connection.send(attach("two").encode())
@@ -178,10 +183,10 @@ def test_an_attach_under_another_id_than_the_urls_is_refused() -> None:
             with pytest.raises(ConnectionClosed):
                 await connection.recv()
 
-    run(body)
+    run(transport, body)
 
 
-def test_bytes_that_are_no_http_cost_nobody() -> None:
+def test_bytes_that_are_no_http_cost_nobody(transport: str) -> None:
     async def body(s1: Sentinel, s2: Sentinel, client: Client) -> None:
         host, _, port = s1.address.rpartition(":")
         for data in (
@@ -193,14 +198,15 @@ def test_bytes_that_are_no_http_cost_nobody() -> None:
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(data)
             writer.write_eof()
-            await reader.read()
+            with suppress(ConnectionError):  # whoever says no to so much doesn't read it to its end
+                await reader.read()
             writer.close()
         assert await client.call("sums@fame.fabric", "add", x=3, y=4) == 7
 
-    run(body)
+    run(transport, body)
 
 
-def test_many_large_streams_at_once_arrive_whole_and_cost_no_link() -> None:
+def test_many_large_streams_at_once_arrive_whole_and_cost_no_link(transport: str) -> None:
     """What waits for a full transport is written bit by bit: all at once would take it over its hard limit."""
 
     async def items(n: int) -> AsyncIterator[str]:
@@ -218,4 +224,4 @@ def test_many_large_streams_at_once_arrive_whole_and_cost_no_link() -> None:
 
             assert await asyncio.gather(*(read() for _ in range(60))) == [list(range(30))] * 60
 
-    run(body)
+    run(transport, body)

@@ -1,0 +1,65 @@
+"""Why a link couldn't be dialled, as our errors: one wording for every transport."""
+
+import socket
+from ipaddress import ip_address
+
+from fame_cli.errors import AdmissionRefused, ConnectError
+
+__all__ = ["OPEN_TIMEOUT_S", "bad_url", "host_of", "is_loopback", "name_of", "no_websocket", "refused", "unreachable"]
+
+OPEN_TIMEOUT_S = 10.0
+
+
+def host_of(url: str) -> str:
+    """Return "host:port" of a URL, as it is written there."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+
+def name_of(host: str) -> str:
+    """Return the name or address in "host:port"."""
+    return host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine's loopback."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def bad_url(url: str) -> ConnectError:
+    """Say that a URL can't be one of a link."""
+    return ConnectError(f"not a WebSocket URL: {url}", hint="write ws://host:port/fame/v1/attach/ws/…")
+
+
+def refused(url: str, status: int) -> AdmissionRefused | ConnectError:
+    """Say that the other side answered by HTTP instead of upgrading."""
+    host = host_of(url)
+    if status in (401, 403):
+        return AdmissionRefused(
+            f"{host} refused the link (HTTP {status})", hint="check the URL's path and this node's id"
+        )
+    return ConnectError(f"{host} answered HTTP {status} to {url}", hint="is it a sentinel's attach URL?")
+
+
+def no_websocket(url: str, why: object) -> ConnectError:
+    """Say that something else than a WebSocket server answered."""
+    return ConnectError(f"{host_of(url)} doesn't speak WebSocket: {why}", hint="is it a sentinel's port?")
+
+
+def unreachable(url: str, error: OSError) -> ConnectError:
+    """Say why no connection came about; a `TimeoutError` is an OSError, too."""
+    host = host_of(url)
+    if isinstance(error, TimeoutError):
+        hint = "check the URL: ws:// or wss://?" if url.startswith("wss:") else "is it a sentinel?"
+        return ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s", hint=hint)
+    if isinstance(error, socket.gaierror):
+        return ConnectError(f"there is no host called {name_of(host)}", hint="check the URL")
+    # of several addresses tried, asyncio tells only in words
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return ConnectError(f"no sentinel listens on {host}", hint=f"start one: fame sentinel --listen {host}")
+    told = error.strerror or str(error) or type(error).__name__
+    return ConnectError(f"can't connect to {host}: {told}", hint="check the URL: ws:// or wss://?")
