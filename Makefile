@@ -10,17 +10,22 @@ DEMOS := peers mesh tree capabilities
 # Random meshes that `make sim` breaks and mends.
 SEEDS ?= 2000
 
+# Each transport with and without batches, for `make test-wire`, and the tests that run over a wire.
+WIRES ?= websockets/true websockets/false picows/true picows/false
+WIRE_TESTS ?= tests/e2e tests/interop
+
 # The first usable Python; expanded only where an environment has to be made.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-core sim bench bench-scale bench-startup demo format clean
+.PHONY: help setup check test test-core test-wire sim bench bench-scale bench-startup demo format clean
 
 help:
 	@echo 'make demo       the examples, each from start to end'
 	@echo 'make test       the whole suite'
 	@echo 'make test-core  the pure core alone, in seconds'
+	@echo 'make test-wire  real processes over each transport, with and without batches: ten minutes'
 	@echo 'make sim        more random meshes than `make test` runs; SEEDS=5000 says how many'
 	@echo 'make bench-startup  what a whole process costs, from its start to its end: half a minute'
 	@echo 'make bench      how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
@@ -51,6 +56,12 @@ check: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+test-wire: setup
+	@for wire in $(WIRES); do \
+		echo "transport $${wire%/*}, batch $${wire#*/}"; \
+		FAME_TRANSPORT="$${wire%/*}" FAME_BATCH="$${wire#*/}" $(BIN)/python -m pytest -q $(WIRE_TESTS) || exit; \
+	done
 
 test-core: setup
 	$(BIN)/python -m pytest tests/core

@@ -1,5 +1,7 @@
 """The receiver of one transport: what it brings goes to the node, under the link it belongs to."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fame_cli.core.link import Link
@@ -17,10 +19,8 @@ class Inbound:
         self.node = node
         self.link = link
         self.is_full = False
-
-    def message_received(self, data: bytes) -> None:
-        """Take one message."""
-        self.node.message_received(self.link, data)
+        # not a method: one call less for each message that arrives
+        self.message_received: Callable[[bytes], None] = partial(node.message_received, link)
 
     def transport_stalled(self) -> None:
         """Take that no more can be written for now."""

@@ -125,9 +125,13 @@ def answers(url: str) -> bool:
         return False
 
 
+WIRE = ("FAME_TRANSPORT", "FAME_BATCH")
+"""Variables that `make test-wire` sets, to run the same tests over each transport, with and without batches."""
+
+
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment without any FAME_ variable, unbuffered, with the extra ones."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FAME_")}
+    """Return this process's environment without FAME_ variables but for the `WIRE`, unbuffered, with the extra ones."""
+    kept = {name: value for name, value in os.environ.items() if name in WIRE or not name.startswith("FAME_")}
     return {**kept, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **extra}
 
 
