@@ -565,7 +565,8 @@ def test_fragmented_and_text_messages_arrive_as_one_message_each(net: Network) -
     serve_and(net, body)
 
 
-def test_a_lone_message_is_written_in_the_turn_it_was_sent_in(make_link: Pair) -> None:
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_lone_message_is_written_in_the_turn_it_was_sent_in(make_link: Pair, batches: bool) -> None:
     """The answer to a message leaves before the loop goes round again: no read waits for another callback's flush."""
 
     async def main() -> None:
@@ -580,6 +581,8 @@ def test_a_lone_message_is_written_in_the_turn_it_was_sent_in(make_link: Pair) -
             here = Inbox()
             near.start(here)
             far.start(Echo())
+            if batches:
+                far.batch()
             flushed: list[int] = []
             flush = far.flush
             far.flush = lambda: (flush(), flushed.append(len(later)))  # type: ignore[method-assign]
