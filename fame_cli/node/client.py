@@ -215,7 +215,9 @@ class Client:
         if target is None and not capabilities:
             target = await self._sole_provider(operation)
         answer = _Answer(node.loop.create_future())
-        slots = await self._slot(node)
+        slots = self._slots(node)
+        if slots is not None:
+            await slots.acquire()
         key = node.call(
             answer,
             target,
@@ -255,7 +257,9 @@ class Client:
         if target is None and not capabilities:
             target = await self._sole_provider(operation)
         items = _Items(node)
-        slots = await self._slot(node)
+        slots = self._slots(node)
+        if slots is not None:
+            await slots.acquire()
         key = node.call(
             items,
             target,
@@ -288,17 +292,14 @@ class Client:
             error = _error(outcome, target, operation)
             raise StreamEnded(f"{operation} stopped after {read} items: {error}") if _is_loss(error, read) else error
 
-    async def _slot(self, node: Node) -> asyncio.Semaphore | None:
-        """Wait for room at a plain Naylence sentinel, which stands still for good when too many calls are open.
+    def _slots(self, node: Node) -> asyncio.Semaphore | None:
+        """Return what to acquire before a call and to release once its first answer is there.
 
-        Returns:
-            What to release once the first answer is there; None where there is no such limit.
+        A plain Naylence sentinel stands still for good when too many calls are open; elsewhere there is no such limit,
+        and None is returned.
         """
         parent = node.core.table.parent
-        if parent is None or "window" in parent.extensions:
-            return None
-        await self._plain_slots.acquire()
-        return self._plain_slots
+        return None if parent is None or "window" in parent.extensions else self._plain_slots
 
     # What there is
 
