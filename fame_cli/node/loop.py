@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from fame_cli.errors import FameError
 from fame_cli.node.log import log_event, set_up_logging
 
-__all__ = ["open_files", "run", "run_program", "until_signalled"]
+__all__ = ["keep_freed_memory", "open_files", "run", "run_program", "until_signalled"]
 
 T = TypeVar("T")
 
@@ -20,9 +20,7 @@ COLLECT_AFTER = (10_000, 10, 10)
 older ones. A node keeps what its neighbours need and makes hardly a cycle; with Python's 700 it looks at everything
 time and again while a fabric attaches: 10,000 agents took 4.9 s, and take 3.3 s (measured, bench_scale.py)."""
 
-MALLOC_OPTIONS = ((-1, 32 * 1024 * 1024), (-2, 1024 * 1024), (-3, 4 * 1024 * 1024))
-"""mallopt(3): bytes free at the heap's end before they are given back (M_TRIM_THRESHOLD), what it grows by beyond what
-is needed (M_TOP_PAD), and from which size on a block is mapped by itself (M_MMAP_THRESHOLD)."""
+ROOM_BYTES = 8 * 1024 * 1024
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -35,7 +33,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end, as `asyncio.run` on the fastest loop there is."""
-    _keep_freed_memory()
     with _rare_collection(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(work)
 
@@ -67,19 +64,14 @@ def run_program(work: Coroutine[Any, Any, None]) -> None:
         raise SystemExit(error.exit_code) from error
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have the C library keep what large messages free, for the next ones, instead of giving it back each time.
 
-    With glibc's own thresholds each message of 64 KiB had the heap grow, its pages zeroed by the kernel, and shrink
-    again: 300 MB/s over two sentinels, 520 MB/s with these (measured, bench_speed.py). Elsewhere nothing happens.
+    glibc learns from the largest block that is freed how much room to leave (mallopt(3), M_MMAP_THRESHOLD), so one is made
+    and freed; nothing is written to it. Else each message of 64 KiB has the heap grow, its pages zeroed by the kernel,
+    and shrink again: 300 MB/s over two sentinels instead of 520 (measured, bench_speed.py). Other C libraries don't mind.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes  # measured: 1.5 ms, which a command that only calls needn't spend
-
-    mallopt: Any = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    for option, value in MALLOC_OPTIONS if mallopt is not None else ():
-        mallopt(option, value)
+    _ = bytes(ROOM_BYTES)
 
 
 def open_files(wanted: int) -> int:

@@ -37,6 +37,7 @@ from fame_cli.net.transport import Transport
 from fame_cli.node.clock import incarnation, new_id, stamp
 from fame_cli.node.inbound import Inbound
 from fame_cli.node.log import log_event
+from fame_cli.node.loop import keep_freed_memory
 from fame_cli.node.roles import Caller, Observer, Service
 from fame_cli.node.services import Services
 
@@ -124,6 +125,7 @@ class Node:
         }
 
     async def __aenter__(self) -> Self:
+        keep_freed_memory()
         await self._tasks.__aenter__()
         return self
 

@@ -40,6 +40,7 @@ import resource
 import subprocess
 import sys
 from fame_cli.node.loop import run
+from fame_cli.node.runner import Node
 
 def faults() -> int:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -49,8 +50,9 @@ def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 async def during() -> int:
-    faults()
-    return faults()
+    async with Node("a1"):
+        faults()
+        return faults()
 
 print(run(during()))
 """
