@@ -67,9 +67,10 @@ def run_program(work: Coroutine[Any, Any, None]) -> None:
 def keep_freed_memory() -> None:
     """Have the C library keep what large messages free, for the next ones, instead of giving it back each time.
 
-    glibc learns from the largest block that is freed how much room to leave (mallopt(3), M_MMAP_THRESHOLD), so one is made
-    and freed; nothing is written to it. Else each message of 64 KiB has the heap grow, its pages zeroed by the kernel,
-    and shrink again: 300 MB/s over two sentinels instead of 520 (measured, bench_speed.py). Other C libraries don't mind.
+    glibc learns from the largest block that is freed how much room to leave (mallopt(3), M_MMAP_THRESHOLD), so one is
+    made and freed; nothing is written to it. Else each message of 64 KiB has the heap grow, its pages zeroed by the
+    kernel, and shrink again: 300 MB/s over two sentinels instead of 520 (measured, bench_speed.py). Other C libraries
+    don't mind.
     """
     _ = bytes(ROOM_BYTES)
 
