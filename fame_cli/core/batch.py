@@ -8,13 +8,16 @@ import msgspec
 
 from fame_cli.errors import RemoteProtocolError
 
-__all__ = ["BATCH", "BATCH_BYTES", "joined", "one_line", "parted"]
+__all__ = ["BATCH", "BATCH_BYTES", "BATCH_LINES", "joined", "one_line", "parted"]
 
 BATCH = "batch"
 """Name of the extension."""
 
 BATCH_BYTES = 64 * 1024
 """Bytes a message of several envelopes may have. A larger one travels alone: joining it would only copy it."""
+
+BATCH_LINES = 1024
+"""Envelopes a message may hold; of the smallest that do anything 65 536 bytes hold about as many."""
 
 SEPARATOR = b"\n"
 
@@ -27,13 +30,13 @@ def joined(queue: list[bytes]) -> list[bytes]:
     """
     if len(queue) == 1:
         return queue
-    if sum(map(len, queue)) + len(queue) <= BATCH_BYTES:
+    if len(queue) <= BATCH_LINES and sum(map(len, queue)) + len(queue) <= BATCH_BYTES:
         return [SEPARATOR.join(queue)]
     messages: list[bytes] = []
     lines: list[bytes] = []
     room = BATCH_BYTES
     for data in queue:
-        if lines and len(data) >= room:
+        if lines and (len(data) >= room or len(lines) == BATCH_LINES):
             messages.append(SEPARATOR.join(lines))
             lines, room = [], BATCH_BYTES
         lines.append(data)
@@ -43,10 +46,17 @@ def joined(queue: list[bytes]) -> list[bytes]:
 
 
 def parted(message: bytes) -> list[bytes]:
-    """Return the envelopes of one message in order; empty lines are passed over."""
+    """Return the envelopes of one message in order; empty lines are passed over.
+
+    None are returned of a message that holds more than it may: each costs the receiver more than its bytes, and nobody
+    else has a turn meanwhile.
+    """
     if SEPARATOR not in message:
         return [message]
-    return [line for line in message.split(SEPARATOR) if line]
+    lines = message.split(SEPARATOR, BATCH_LINES)
+    if len(lines) > BATCH_LINES or len(message) > BATCH_BYTES:
+        return []
+    return [line for line in lines if line]
 
 
 def one_line(data: bytes) -> bytes:

@@ -119,14 +119,15 @@ class NodeCore:
         return self._effects()
 
     def receive(self, link: Link, data: bytes, now: float) -> list[Effect]:
-        """Take one message of a link, one envelope or a batch. Whatever it holds, nothing raises and no other link is
-        touched.
-        """
+        """Take one message of a link. Whatever it holds, nothing raises and no other link is touched."""
         session = self._state.sessions.get(link)
         if session is None:
             return []
         session.last_heard = self._state.now = now
-        for line in parted(data) if BATCH in link.extensions else (data,):
+        lines = parted(data) if BATCH in link.extensions else [data]
+        if not lines:
+            self._state.note("envelope_rejected", "warning", link=link.number, reason="too many in a message, or none")
+        for line in lines:
             self._take(session, line, now)
         if self._state.renaming:
             return self._effects() + self._give_way()
@@ -276,8 +277,7 @@ class NodeCore:
         call = self._state.calls.get(key)
         if call is not None:
             array = b"[%b]" % b",".join(items) if len(items) > 1 else items[0]
-            payload = result_payload(call.rpc_id, array)
-            answering.answer(self._state, key, payload, now, last=False, items=len(items))
+            answering.answer(self._state, key, result_payload(call.rpc_id, array), now, last=False, items=len(items))
         return self._effects()
 
     def reply_error(self, key: CallKey, code: int, message: str, data: object, now: float) -> list[Effect]:

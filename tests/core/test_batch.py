@@ -7,9 +7,9 @@ from core_rig import CLIENT, PROPERTY, Rig, make_envelope, make_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fame_cli.core.batch import BATCH_BYTES, joined, one_line, parted
+from fame_cli.core.batch import BATCH_BYTES, BATCH_LINES, joined, one_line, parted
 from fame_cli.core.effects import CloseLink, Dispatch, Note, Send
-from fame_cli.core.link import LinkKind
+from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.state import EXTENSIONS, Settings
 from fame_cli.errors import RemoteProtocolError
 
@@ -74,8 +74,8 @@ def request(number: int) -> dict[str, object]:
     return make_request(CLIENT, id=f"e{number}", corrId=f"c{number}")
 
 
-def served(batch: bool = True) -> tuple[Rig, object]:
-    rig = Rig()
+def served(batch: bool = True, max_message_bytes: int = 262_144) -> tuple[Rig, Link]:
+    rig = Rig(max_message_bytes=max_message_bytes)
     rig.do(rig.core.bind("math1@fame.fabric"))
     link = rig.child("c", ours=True)
     link.extensions = frozenset(EXTENSIONS if batch else set(EXTENSIONS) - {"batch"})
@@ -96,13 +96,26 @@ def test_one_bad_envelope_spoils_none_beside_it() -> None:
 
 
 def test_the_size_limit_holds_for_each_envelope_not_for_the_message() -> None:
-    rig, link = served()
-    small, large = request(1), make_request(CLIENT, id="e2", corrId="c2", padding="x" * 262_144)
-    effects = rig.core.receive(link, lines_of(*[small | {"corrId": f"c{n}"} for n in range(1000)]), 0.0)
-    assert sum(isinstance(e, Dispatch) for e in effects) == 1000
-    effects = rig.core.receive(link, lines_of(large, request(3)), 0.0)
-    assert [e.request.key[1] for e in effects if isinstance(e, Dispatch)] == ["c3"]
+    rig, link = served(max_message_bytes=4096)
+    large = make_request(CLIENT, id="e2", corrId="c2", padding="x" * 5000)
+    effects = rig.core.receive(link, lines_of(*[request(number) for number in range(100)]), 0.0)
+    assert sum(isinstance(e, Dispatch) for e in effects) == 100
+    effects = rig.core.receive(link, lines_of(large, request(103)), 0.0)
+    assert [e.request.key[1] for e in effects if isinstance(e, Dispatch)] == ["c103"]
     assert any(isinstance(e, Send) and b"MESSAGE_TOO_LARGE" in e.data for e in effects)
+
+
+@pytest.mark.parametrize("message", [b"\n" * BATCH_LINES, b"{}\n" + b"x" * BATCH_BYTES])
+def test_a_message_of_more_than_it_may_hold_is_refused_whole(message: bytes) -> None:
+    rig, link = served()
+    effects = rig.core.receive(link, lines_of(request(1)) + b"\n" + message, 0.0)
+    assert [e.event for e in effects if isinstance(e, Note)] == ["envelope_rejected"]
+    assert [type(e) for e in effects] == [Note]
+
+
+def test_a_message_holds_no_more_lines_than_it_may() -> None:
+    messages = joined([b"x"] * (2 * BATCH_LINES + 1))
+    assert [len(parted(message)) for message in messages] == [BATCH_LINES, BATCH_LINES, 1]
 
 
 def test_a_neighbour_that_did_not_agree_gets_no_say_in_lines() -> None:
