@@ -1,4 +1,4 @@
-"""What a transport is: four methods down, four callbacks up. The contract tests hold every transport to it.
+"""What a transport is: five methods down, four callbacks up. The contract tests hold every transport to it.
 
 A transport carries whole messages, in order, and loses none without ending. It never raises from `send`: a message
 for a transport that has ended is dropped, and its end has been reported. Callbacks run in the event loop, one at a
