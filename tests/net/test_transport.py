@@ -392,6 +392,24 @@ def test_a_frame_that_breaks_the_protocol_ends_its_link_with_a_code(net: Network
     asyncio.run(main())
 
 
+def test_a_frame_too_large_never_arrives_however_fast_the_rest_of_it_comes(net: Network) -> None:
+    """The close frame is out before the frame is whole, and the connection is open a while longer."""
+
+    async def main() -> None:
+        size = 2 * MAX_TRANSPORT_BYTES
+        async with raw_peer(net) as (_, inbox, reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"\x82\xff" + size.to_bytes(8, "big") + MASK + bytes(size) + b"\x82\x82" + MASK + b"ok")
+            with suppress(ConnectionError):  # what it doesn't read any more may reset the connection
+                await reader.readexactly(4)
+                await writer.drain()
+            writer.close()
+            await inbox.until(lambda: bool(inbox.ends))
+            assert inbox.messages == []
+
+    asyncio.run(main())
+
+
 def test_a_peer_that_answers_no_ping_is_given_up(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module_of(net), "KEEPALIVE_S", 0.05)
     monkeypatch.setattr(module_of(net), "CLOSE_TIMEOUT_S", 0.05)
