@@ -1,0 +1,1 @@
+"""Who may do what, and how anybody can tell: credentials, keys, signatures, sealing, policy, audit (SECURITY.md)."""

@@ -1,0 +1,105 @@
+"""What a node is told about security: plain values that the config fills in and ``setup.py`` reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fame_cli.core.grant import Grant
+
+__all__ = ["PROFILES", "Admission", "Issuer", "SecuritySettings", "Tls"]
+
+PROFILES = ("open", "gated", "overlay", "strict-overlay")
+"""From "everybody may do everything" to "sentinels carry what they can't read" (SECURITY.md)."""
+
+
+@dataclass(slots=True, frozen=True)
+class Issuer:
+    """Name somebody whose tokens are believed, and how far.
+
+    Args:
+        issuer: `iss` of its tokens, exactly.
+        audience: what `aud` has to hold.
+        algorithm: the one algorithm of its signatures: EdDSA, RS256 or ES256.
+        jwks_url: where its keys are; "" when `key_file` has them.
+        key_file: JWK, JWKS or PEM of its public keys.
+        scope: a scope its tokens must have, "" for none.
+        grant: what a token of it allows that carries no ``fame`` claim of its own.
+    """
+
+    issuer: str
+    audience: str
+    algorithm: str = "EdDSA"
+    jwks_url: str = ""
+    key_file: Path | None = None
+    scope: str = "node.connect"
+    grant: Grant | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Admission:
+    """Say what this node shows where it dials.
+
+    Args:
+        token: a token, as it is.
+        token_file: where one is; read again when the file changes.
+        token_url: where to ask for one by client credentials (RFC 6749, 4.4).
+        client_id, client_secret: the client's.
+        audience: asked for.
+        scope: asked for.
+    """
+
+    token: str = ""
+    token_file: Path | None = None
+    token_url: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    audience: str = ""
+    scope: str = "node.connect"
+
+
+@dataclass(slots=True, frozen=True)
+class Tls:
+    """Say how links are encrypted: all PEM files.
+
+    Args:
+        certificate, key: of this node; a listener with them speaks ``wss://``, a dialler shows them when asked.
+        authorities: whom to believe; None for the system's.
+        clients: what a listener wants of those who dial: none, optional or required certificates.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    authorities: Path | None = None
+    clients: str = "none"
+
+
+@dataclass(slots=True, frozen=True)
+class SecuritySettings:
+    """Hold what a node is told about security.
+
+    Args:
+        profile: one of `PROFILES`.
+        home: folder of the fabric's authority and of this node's keys (``fame keys init``).
+        fabric: name of the fabric: `aud` of the authority's tokens.
+        issuers: others whose tokens are believed.
+        grants: what identities may do whose credential doesn't say it: by subject; pattern over subjects allowed.
+        admission: what this node shows where it dials.
+        tls: how links are encrypted.
+        plain_hosts: hosts besides loopback that may be reached by ``ws://``.
+        policy: rules, beyond grants.
+        audit: file for the audit log; None for none.
+        skew_s: seconds that clocks may differ, and that old envelopes are taken, > 0.
+        encryption: what a strict node does with its payloads: sealed or plain.
+    """
+
+    profile: str = "open"
+    home: Path | None = None
+    fabric: str = "fame.fabric"
+    issuers: tuple[Issuer, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    admission: Admission = Admission()
+    tls: Tls = Tls()
+    plain_hosts: tuple[str, ...] = ()
+    policy: Path | None = None
+    audit: Path | None = None
+    skew_s: float = 60.0
+    encryption: str = "sealed"
