@@ -18,7 +18,7 @@ from fame_cli.core.effects import Effect, Send
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.routing import route
-from fame_cli.core.state import EXTENSIONS, Settings
+from fame_cli.core.settings import EXTENSIONS, Settings
 
 SMALL = 10
 PIECE = 2000

@@ -51,6 +51,8 @@ def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: 
         meta=meta,
         ttl=state.settings.max_hops - 1,
     )
+    if state.gate.signs:
+        envelope = state.gate.sign(envelope)
     data = encode(envelope)
     limit = state.settings.max_message_bytes
     if len(data) > limit:

@@ -67,6 +67,8 @@ def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
     call = Call(LOCAL, LOCAL, envelope.id or "", wish.streaming, now, wish.timeout_s, envelope.trace_id)
     call.packs = wish.packs
     state.calls.open(key, call)
+    if state.gate.signs and state.sid is not None:
+        envelope = state.gate.sign(envelope)
     data = encode(envelope)
     limit = state.settings.max_message_bytes
     if len(data) > limit:

@@ -13,7 +13,7 @@ from fame_cli.core.ending import link_lost
 from fame_cli.core.envelope import Envelope
 from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW, FlowControl
 from fame_cli.core.frames import Meta, NodeAttach, NodeAttachAck, NodeHeartbeat
-from fame_cli.core.gate import Gate, Refusal
+from fame_cli.core.gate import Refusal
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.mesh import join, leave, set_cost
 from fame_cli.core.publish import publish
@@ -51,6 +51,7 @@ def open_link(state: NodeState, link: Link, now: float) -> Session:
         system_id=state.settings.node_id,
         instance_id=state.settings.instance_id,
         accepted_logicals=list(state.settings.logicals),
+        keys=state.gate.keys(),
     )
     send(state, session, frame, corr_id=session.attach_corr, meta=_offer(state, link), anonymous=True)
     return session
@@ -78,15 +79,19 @@ def _negotiate(state: NodeState, session: Session, meta: Meta | None) -> None:
         session.flow.resize(min(max(window, SPEC_WINDOW), 65_536), OUR_WINDOW, OUR_UNIT_BYTES)
 
 
-def on_attach(state: NodeState, session: Session, envelope: Envelope, gate: Gate, now: float) -> None:
+def on_attach(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:
     """Let a neighbour in, or say why not (spec 5.2)."""
     attach, link = envelope.frame, session.link
     assert isinstance(attach, NodeAttach)
     _negotiate(state, session, envelope.meta)
-    refusal = gate.admit(attach, link, state.settings)
+    refusal = state.gate.admit(attach, link, state.settings)
     if refusal is None:
         link.instance_id = attach.instance_id
         refusal = _settle_namesake(state, link, now)
+    if refusal is None:
+        child = link.kind is LinkKind.CHILD
+        link.remote_path = f"{state.table.path}/{link.segment}" if child else f"/{link.remote_id}"
+        refusal = state.gate.joined(link, attach.keys)
     if refusal is not None:
         ack = NodeAttachAck(
             ok=False,
@@ -96,11 +101,10 @@ def on_attach(state: NodeState, session: Session, envelope: Envelope, gate: Gate
             target_system_id=state.settings.node_id,
         )
         send(state, session, ack, corr_id=envelope.corr_id, trace_id=envelope.trace_id, anonymous=True)
-        state.note("link_refused", "warning", link=link.number, node=link.remote_id, code=refusal.code)
+        node, code, reason = link.remote_id, refusal.code, refusal.reason
+        state.note("link_refused", "warning", link=link.number, node=node, code=code, reason=reason)
         end(state, session, CLOSE_REFUSED, "attach-unauthorized")
         return
-    child = link.kind is LinkKind.CHILD
-    link.remote_path = f"{state.table.path}/{link.segment}" if child else f"/{link.remote_id}"
     session.epoch = state.new_id()
     ack = NodeAttachAck(
         ok=True,
@@ -109,6 +113,7 @@ def on_attach(state: NodeState, session: Session, envelope: Envelope, gate: Gate
         assigned_path=link.remote_path,
         target_physical_path=state.table.path,
         routing_epoch=session.epoch,
+        keys=state.gate.keys(),
     )
     meta = _offer(state, link) if link.is_ours else None
     send(state, session, ack, corr_id=envelope.corr_id, trace_id=envelope.trace_id, meta=meta, anonymous=True)
@@ -134,6 +139,7 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
     known = neighbours.get(link.remote_id)
     if known is None:
         return None
+    same_holder = state.gate.is_same(known, link)
     if link.is_ours and known.instance_id != link.instance_id:
         link.segment = f"{link.remote_id}-{state.new_id()[:4]}"
         own = (link.remote_id, link.instance_id)
@@ -141,6 +147,9 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
         if before is None:
             return None
         known, link.segment = before, before.segment
+        same_holder = state.gate.is_same(known, link)
+    if not same_holder:
+        return Refusal("ID_TAKEN", f"{link.remote_id} is attached with another credential")
     if known.dialed != link.dialed and not child and not _survives(state, link):
         send(state, state.sessions[known], NodeHeartbeat(), corr_id=state.new_id())  # is it alive? else this ends it
         set_cost(state, known, link.cost, now)
@@ -235,13 +244,14 @@ def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: f
     instance_id: Any = (envelope.meta or {}).get("fame.instance")
     link.instance_id = instance_id if isinstance(instance_id, str) else ""
     session.epoch = ack.routing_epoch or ""
-    if link.kind is LinkKind.PEER:
-        refusal = _settle_twin(state, link, now)
-        if refusal is not None:
-            state.effects.append(LinkRefused(link, refusal.code, refusal.reason))
-            end(state, session, CLOSE_NORMAL, "duplicate link")
-            return
-    elif ack.assigned_path != state.table.path:
+    refusal, why = state.gate.joined(link, ack.keys), "its keys won't do"
+    if refusal is None and link.kind is LinkKind.PEER:
+        refusal, why = _settle_twin(state, link, now), "duplicate link"
+    if refusal is not None:
+        state.effects.append(LinkRefused(link, refusal.code, refusal.reason))
+        end(state, session, CLOSE_NORMAL, why)
+        return
+    if link.kind is not LinkKind.PEER and ack.assigned_path != state.table.path:
         _take_path(state, ack.assigned_path or "", now)
     session.next_beat = now + HEARTBEAT_S
     _opened(state, session, Event.ACCEPTED, now)
@@ -279,6 +289,8 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
         path = f"/{link.remote_id}" if plain else DEFAULT_ROUTE
         state.table.bind(path, link)
         publish(state, [path], now)
+    if link.expires_at:
+        state.look_at(session, now)
     state.effects.append(LinkAttached(link))
     state.note(
         "link_attached",
@@ -287,6 +299,7 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
         node=link.remote_id,
         path=link.remote_path,
         extensions=sorted(link.extensions),
+        subject=link.grant.subject if link.grant is not None else None,
     )
     tell_all(state, session, now)
 
@@ -299,6 +312,8 @@ def close(state: NodeState, session: Session) -> None:
     fire(session, Event.CLOSE)
     link = session.link
     del state.sessions[link]
+    state.gate.left(link)
+    state.parking.forget(link)
     state.listeners.pop(link, None)
     state.look_away(session)
     session.flow.abandon_all()

@@ -25,7 +25,7 @@ from fame_cli.core.frames import (
 from fame_cli.core.gate import Refusal
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.mesh import on_summary, on_update
-from fame_cli.core.names import MAX_CAPABILITY_LENGTH, is_announceable
+from fame_cli.core.names import MAX_CAPABILITY_LENGTH, is_announceable, wire_name
 from fame_cli.core.publish import publish
 from fame_cli.core.reach import compare, digest_meta, settle
 from fame_cli.core.session import Session
@@ -93,11 +93,17 @@ def _bind(state: NodeState, session: Session, address: str, path: str, now: floa
     link = session.link
     if _is_mute(link) or not is_announceable(address):
         return Refusal("INVALID_ADDRESS", f"{address[:80]} can't be bound here")
+    refusal = state.gate.may("bind" if link.kind is LinkKind.CHILD else "announce", link, address)
+    if refusal is not None:
+        return refusal
     owners = [way for way in state.table.ways(address) if isinstance(way, Link)]
     if "@*." not in address and link.kind is LinkKind.CHILD:
         taken = [owner for owner in owners if owner is not link and owner.kind in (LinkKind.LOCAL, LinkKind.CHILD)]
-        if taken:
+        if taken and (taken[0].kind is LinkKind.LOCAL or link.grant is None or not state.gate.is_same(taken[0], link)):
             return Refusal("ADDRESS_TAKEN", f"{address} belongs to {taken[0].remote_id}")
+        for owner in taken:  # the same credential: its holder has moved, and the old link just hasn't ended yet
+            state.table.unbind(address, owner)
+            state.note("address_taken_over", "warning", address=address, link=link.number, node=link.remote_id)
     if plain_peer(link) and is_node_path(path) and link.remote_id not in path.split("/"):
         # the binder isn't at the peer or below it: it is one of us, or behind yet another plain sentinel, from where
         # no answer finds back (spec 9)
@@ -121,7 +127,13 @@ def _offer_changed(state: NodeState, session: Session, envelope: Envelope, now: 
     capabilities = [c for c in frame.capabilities if c and len(c) <= MAX_CAPABILITY_LENGTH] if legal else []
     if _is_mute(link):
         return
-    change = state.table.advertise if isinstance(frame, CapabilityAdvertise) else state.table.withdraw
+    refusal: Refusal | None = None
+    change = state.table.withdraw
+    if isinstance(frame, CapabilityAdvertise):
+        change = state.table.advertise
+        asked = [state.gate.may("advertise", link, wire_name((each, frame.address))) for each in capabilities]
+        refusal = next((each for each in asked if each is not None), None)
+        capabilities = [] if refusal is not None else capabilities
     changed = [(capability, frame.address) for capability in capabilities if change(capability, frame.address, link)]
     publish(state, changed, now)
     answer = CapabilityAdvertiseAck if isinstance(frame, CapabilityAdvertise) else CapabilityWithdrawAck
@@ -129,7 +141,14 @@ def _offer_changed(state: NodeState, session: Session, envelope: Envelope, now: 
         state,
         session,
         envelope,
-        answer(ok=legal, ref_id=envelope.id, capabilities=frame.capabilities, address=frame.address),
+        answer(
+            ok=legal and refusal is None,
+            code=refusal.code if refusal else None,
+            reason=refusal.reason if refusal else None,
+            ref_id=envelope.id,
+            capabilities=frame.capabilities,
+            address=frame.address,
+        ),
     )
 
 

@@ -10,14 +10,17 @@ from fame_cli.core.calls import Call, CallKey
 from fame_cli.core.effects import CallEnded, DispatchCancelled, Outcome
 from fame_cli.core.envelope import RESET, Envelope, Header
 from fame_cli.core.frames import CallCancel, DeliveryAck
+from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL, Link, next_link
 from fame_cli.core.routing import Drop, route
+from fame_cli.core.session import Session
 from fame_cli.core.state import NodeState, nack_frame, send
 from fame_cli.errors import RemoteProtocolError
 
 __all__ = [
     "abandon_call",
     "cancel",
+    "deny",
     "end_call",
     "end_overdue",
     "is_at",
@@ -76,6 +79,24 @@ def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: st
         state.effects.append(CallEnded(key, Outcome("nack", code=code, message=reason)))
     else:
         send_routed(state, origin, envelope.reply_to, nack_frame(code, reason, envelope.id), envelope, RESET)
+
+
+def deny(state: NodeState, session: Session, envelope: Envelope, refusal: Refusal) -> None:
+    """Answer what the gate didn't let in: nothing in it is to be believed, so the answer goes to whoever sent it.
+
+    A bad answer ends the call it came for, if that is where the request went: its caller need not wait for another.
+    """
+    link = session.link
+    state.note("envelope_denied", "warning", link=link.number, node=link.remote_id, code=refusal.code)
+    key = (envelope.to or "", envelope.corr_id or "")
+    call = state.calls.get(key)
+    if call is not None and call.egress is link:
+        abandon_call(state, key)
+        tell_caller(state, key, call, refusal.code, refusal.reason)
+    elif envelope.id and envelope.reply_to and envelope.corr_id and refusal.code != "REPLAY_DETECTED":
+        frame = nack_frame(refusal.code, refusal.reason, envelope.id)
+        about = envelope.corr_id, envelope.trace_id
+        send(state, session, frame, to=envelope.reply_to, corr_id=about[0], trace_id=about[1], flow_flags=RESET)
 
 
 def send_routed(

@@ -261,6 +261,7 @@ class MeshDelta(msgspec.Struct, frozen=True, omit_defaults=True):
         base: 0 when this is the whole set, or its first piece.
         final: version of the whole set this is a piece of; 0 when it is no piece of one.
         put: name → new value. drop: names that are gone.
+        sig: the owner's, of what the whole set is at this version; "" where nobody signs.
     """
 
     base: int
@@ -268,16 +269,23 @@ class MeshDelta(msgspec.Struct, frozen=True, omit_defaults=True):
     final: int = 0
     put: dict[str, int] = {}
     drop: list[str] = []
+    sig: str = ""
 
 
 class MeshRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Say what changed in what a sentinel says of itself (extension ``mesh``)."""
+    """Say what changed in what a sentinel says of itself (extension ``mesh``).
+
+    Args:
+        kid, sig: the sentinel's, under the first three; "" where nobody signs.
+    """
 
     id: str
     instance: str
     incarnation: int
     links: MeshDelta | None = None
     offers: MeshDelta | None = None
+    kid: str = ""
+    sig: str = ""
 
 
 class MeshUpdate(_Wire, frozen=True):

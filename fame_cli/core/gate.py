@@ -1,36 +1,148 @@
-"""The gate: may this neighbour attach, and as what? Asked once a link; `OpenGate` is the answer of profile ``open``.
+"""The gate: what may this neighbour do, whose is this envelope, and how does anybody know that one is ours?
 
-Pure. A gate sees the NodeAttach and the link and returns None to let it in, or a `Refusal`. Gates that check tokens
-and grants live in ``security/``.
+A gate is asked and answers at once; it does no I/O. What it can't tell yet it says (`Unknown`), and the core fetches
+the key and asks again (``keysharing.py``). `OpenGate` is the answer of profile ``open``: everybody may do everything.
+Gates that look at grants, signatures and policies live in ``security/``.
 """
 
 from typing import NamedTuple, Protocol
 
-from fame_cli.core.address import is_node_id
-from fame_cli.core.frames import NodeAttach
-from fame_cli.core.link import Link, LinkKind
-from fame_cli.core.state import Settings
+import msgspec
 
-__all__ = ["Gate", "OpenGate", "Refusal"]
+from fame_cli.core.address import is_node_id
+from fame_cli.core.envelope import Envelope
+from fame_cli.core.frames import EMPTY, KeyAnnounce, NodeAttach
+from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.settings import Settings
+
+__all__ = ["Action", "Gate", "KnownKey", "OpenGate", "Refusal", "Unknown", "Verdict"]
+
+Action = str
+"""What a neighbour wants: ``bind``, ``advertise``, ``announce``, ``key``, ``introspect``."""
 
 
 class Refusal(NamedTuple):
-    """Say why a neighbour may not attach: code and reason of its NodeAttachAck."""
+    """Say why not: the code and reason of a NodeAttachAck or a NACK."""
 
     code: str
     reason: str
 
 
+class Unknown(NamedTuple):
+    """Say that an envelope is signed with a key nobody has told us of."""
+
+    kid: str
+
+
+Verdict = Refusal | Unknown | None
+"""None: as it should be."""
+
+
+class KnownKey(NamedTuple):
+    """Hold a public key as it is told to others: JSON of its JWK, and the physical path of the node that has it."""
+
+    path: str
+    jwk: msgspec.Raw
+
+
 class Gate(Protocol):
-    """Decide who may attach."""
+    """Decide what neighbours may do, and vouch for what is ours.
+
+    Attributes:
+        checks: True when every envelope of an attached neighbour is shown to `verify`.
+        rules: True when every envelope that has a way is shown to `passes`.
+        signs: True when what this node originates is signed.
+    """
+
+    checks: bool
+    rules: bool
+    signs: bool
+
+    # Links
 
     def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
-        """Return None to let the neighbour in."""
+        """Let a neighbour in, as far as its credential (`Link.grant`) and its NodeAttach go; None is a yes."""
+        ...
+
+    def joined(self, link: Link, keys: msgspec.Raw) -> Refusal | None:
+        """Take the keys of a neighbour whose path is settled, at either end of a link; None is a yes."""
+        ...
+
+    def left(self, link: Link) -> None:
+        """Forget a link that is gone."""
+        ...
+
+    def is_same(self, one: Link, other: Link) -> bool:
+        """Tell whether two links lead to the same holder of a credential, so that one may take the other's place."""
+        ...
+
+    def may(self, action: Action, link: Link, name: str) -> Refusal | None:
+        """Let a neighbour do something about a name: an address, ``<capability> <address>``, a path, a kid."""
+        ...
+
+    # Envelopes
+
+    def verify(self, link: Link, envelope: Envelope) -> Verdict:
+        """Check what a neighbour sent: its signature, whose it is, and that it may come this way."""
+        ...
+
+    def is_fresh(self, envelope: Envelope) -> bool:
+        """Tell whether an envelope comes for the first time; asked where one ends, or enters from a leaf."""
+        ...
+
+    def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
+        """Let an envelope go where it has been routed to; the links are LOCAL where it begins or ends here."""
+        ...
+
+    def sign(self, envelope: Envelope) -> Envelope:
+        """Sign an envelope of ours."""
+        ...
+
+    def signer(self, envelope: Envelope) -> str:
+        """Say for people who signed a verified envelope, and how that is known; "" where nothing is signed."""
+        ...
+
+    # Keys
+
+    def keys(self) -> msgspec.Raw:
+        """Return this node's public keys for NodeAttach and NodeAttachAck, EMPTY for none."""
+        ...
+
+    def moved(self, path: str) -> None:
+        """Take this node's physical path, whenever it changes."""
+        ...
+
+    def kid(self, envelope: Envelope) -> str:
+        """Return the id of the key an envelope is signed with, "" for none."""
+        ...
+
+    def find(self, kid: str) -> list[KnownKey]:
+        """Return what is known of a key, to tell others."""
+        ...
+
+    def learn(self, announce: KeyAnnounce, link: Link) -> Refusal | None:
+        """Take keys a neighbour tells of."""
+        ...
+
+    # Records of the mesh
+
+    def sign_record(self, statement: bytes) -> tuple[str, str]:
+        """Sign what this sentinel says of itself; returns kid and signature, both "" where nothing is signed."""
+        ...
+
+    def check_record(self, node_id: str, kid: str, statement: bytes, signature: str) -> Verdict:
+        """Check what a sentinel says of itself."""
+        ...
+
+    def may_offer(self, kid: str, name: str) -> bool:
+        """Tell whether the sentinel that holds a key may offer a name, as it stands in its record."""
         ...
 
 
 class OpenGate:
     """Let everybody in whose attach makes sense: a legal id, the one of the URL, not our own (spec 5.2, 2.1)."""
+
+    checks = rules = signs = False
 
     def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
         """Check the form of an attach; ask for no proof."""
@@ -46,3 +158,69 @@ class OpenGate:
         if (link.kind is LinkKind.PEER or link.meshes) and attach.system_id == own.node_id:
             return Refusal("ID_TAKEN", f"{own.node_id} is this sentinel's own id")
         return None
+
+    def joined(self, link: Link, keys: msgspec.Raw) -> Refusal | None:
+        """Take nothing."""
+        return None
+
+    def left(self, link: Link) -> None:
+        """Forget nothing."""
+
+    def is_same(self, one: Link, other: Link) -> bool:
+        """Believe everybody."""
+        return True
+
+    def may(self, action: Action, link: Link, name: str) -> Refusal | None:
+        """Allow everything."""
+        return None
+
+    def verify(self, link: Link, envelope: Envelope) -> Verdict:
+        """Believe everything."""
+        return None
+
+    def is_fresh(self, envelope: Envelope) -> bool:
+        """Believe that everything is new."""
+        return True
+
+    def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
+        """Let everything pass."""
+        return None
+
+    def sign(self, envelope: Envelope) -> Envelope:
+        """Leave an envelope as it is."""
+        return envelope
+
+    def signer(self, envelope: Envelope) -> str:
+        """Know nobody."""
+        return ""
+
+    def keys(self) -> msgspec.Raw:
+        """Have none."""
+        return EMPTY
+
+    def moved(self, path: str) -> None:
+        """Take it."""
+
+    def kid(self, envelope: Envelope) -> str:
+        """Name none."""
+        return ""
+
+    def find(self, kid: str) -> list[KnownKey]:
+        """Know none."""
+        return []
+
+    def learn(self, announce: KeyAnnounce, link: Link) -> Refusal | None:
+        """Learn none."""
+        return None
+
+    def sign_record(self, statement: bytes) -> tuple[str, str]:
+        """Sign nothing."""
+        return "", ""
+
+    def check_record(self, node_id: str, kid: str, statement: bytes, signature: str) -> Verdict:
+        """Believe everything."""
+        return None
+
+    def may_offer(self, kid: str, name: str) -> bool:
+        """Allow everything."""
+        return True

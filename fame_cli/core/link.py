@@ -8,6 +8,8 @@ The shell makes a `Link`, keeps its transport in a dict beside it, and hands it 
 from dataclasses import dataclass
 from enum import Enum
 
+from fame_cli.core.grant import Grant
+
 __all__ = ["LOCAL", "Link", "LinkKind", "Origin", "Way", "next_link"]
 
 
@@ -36,6 +38,8 @@ class Link:
         reply_prefix: physical path that answers of a plain neighbour come by, put in front of reply addresses (see
             ``stacking.py``); "" for none.
         cost: what passing the link costs in the mesh, 1 or more; the dearer of the two ends' opinions counts.
+        grant: what the neighbour may do, by its credential; None where nobody asks, and for a neighbour we dialled.
+        expires_at: when its credential expires, in the core's time; 0 for never.
     """
 
     number: int
@@ -48,6 +52,8 @@ class Link:
     extensions: frozenset[str] = frozenset()
     reply_prefix: str = ""
     cost: int = 1
+    grant: Grant | None = None
+    expires_at: float = 0.0
 
     @property
     def meshes(self) -> bool:

@@ -13,14 +13,19 @@ from collections.abc import Iterable
 from fame_cli.core.address import is_node_id
 from fame_cli.core.announce import tell
 from fame_cli.core.envelope import encode_json
-from fame_cli.core.frames import MeshDelta, MeshRecord, MeshSummary, MeshUpdate
+from fame_cli.core.frames import MeshRecord, MeshSummary, MeshUpdate
+from fame_cli.core.keysharing import tell_key
 from fame_cli.core.link import Link
 from fame_cli.core.names import name_of
+from fame_cli.core.namesake import MAX_INCARNATION, heard_of_ourselves
+from fame_cli.core.proving import is_alive, proof_of, sign_own, sums
 from fame_cli.core.publish import check_conflict
-from fame_cli.core.record import NOTHING, Mesh, Record, Section, Version
+from fame_cli.core.record import NOTHING, Mesh, Record, Version, both
+from fame_cli.core.section import Section
 from fame_cli.core.session import State
 from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import Name
+from fame_cli.errors import RemoteProtocolError
 
 __all__ = ["ask", "flush", "forget", "join", "leave", "on_summary", "on_update", "set_cost"]
 
@@ -32,15 +37,6 @@ MAX_RECORDS = 16_384
 
 LOST_S = 2.0
 """Seconds out of reach after which a record has to make room, if there is none: it may have come just now."""
-
-MAX_INCARNATION = 2**53 - 2
-"""Incarnations above aren't taken: every JSON reader can hold up to this. Whoever can't outdo it takes another id."""
-
-RENAME_S = 30.0
-"""Seconds between two times this sentinel takes another id."""
-
-MAX_NAMESAKES = 64
-"""Instances under our own id that are remembered."""
 
 MOST_BYTES = 65_536
 """Bytes in one message of the mesh, about: less than what a neighbour takes unless it was told to take little."""
@@ -196,11 +192,6 @@ def _is_behind(one: Version, other: Version) -> bool:
     return one[0] < other[0] or (one[0] == other[0] and (one[1] < other[1] or one[2] < other[2]))
 
 
-def _both(one: Version, other: Version) -> Version:
-    """Return what somebody has who has got both."""
-    return max(one, other) if one[0] != other[0] else (one[0], max(one[1], other[1]), max(one[2], other[2]))
-
-
 def _record(mesh: Mesh, node_id: str) -> Record | None:
     return mesh.own if node_id == mesh.own.node_id else mesh.records.get(node_id)
 
@@ -214,6 +205,8 @@ def flush(state: NodeState, now: float) -> None:
     if mesh is None or mesh.flush_at is None or now < mesh.flush_at:
         return
     mesh.flush_at = None
+    if any(mesh.own.node_id in owed for owed in mesh.owed.values()):
+        sign_own(state, mesh)
     mesh.stale, mesh.changed = mesh.stale or mesh.changed, False
     owed, mesh.owed = mesh.owed, {}
     for link, node_ids in owed.items():
@@ -228,6 +221,7 @@ def _flush_link(state: NodeState, mesh: Mesh, link: Link, node_ids: Iterable[str
     size, most = 0, _most_bytes(state)
     for record in [record for node_id in node_ids if (record := _record(mesh, node_id)) is not None]:
         node_id = record.node_id
+        tell_key(state, session, record.kid)
         for message in record.messages(known.get(node_id, NOTHING), most - RECORD_BYTES):
             more = len(encode_json(message))
             if batch and size + more > most:
@@ -235,7 +229,7 @@ def _flush_link(state: NodeState, mesh: Mesh, link: Link, node_ids: Iterable[str
                 batch, size = [], 0
             batch.append(message)
             size += more
-        known[node_id] = _both(known.get(node_id, NOTHING), record.version)
+        known[node_id] = both(known.get(node_id, NOTHING), record.version)
     if batch:
         send(state, session, MeshUpdate(records=batch))
 
@@ -254,12 +248,17 @@ def _take_in(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now:
     """Take one record; False when it can't be, or there is no room for it."""
     if not (is_node_id(message.id) and is_node_id(message.instance) and 0 < message.incarnation <= MAX_INCARNATION):
         return False
+    if not is_alive(state, message, _record(mesh, message.id)):
+        return False
     if message.id == mesh.own.node_id:
-        _heard_of_ourselves(state, mesh, link, message, now)
+        heard_of_ourselves(state, mesh, link, message, now)
         return True
     if message.id not in mesh.records and not _has_room(state, mesh, message.id, now):
         return False
-    _take(state, mesh, link, message, now)
+    try:
+        _take(state, mesh, link, message, now)
+    except RemoteProtocolError:
+        return False
     return True
 
 
@@ -277,7 +276,7 @@ def _has_room(state: NodeState, mesh: Mesh, node_id: str, now: float) -> bool:
 def _take(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now: float) -> None:
     record = mesh.records.get(message.id)
     if record is None:
-        record = mesh.records[message.id] = _begun(message, now)
+        record = mesh.records[message.id] = _begun(state, message, now)
         state.table.origins[message.id] = record.bound
     life, before, gap = (message.incarnation, message.instance), (record.life, record.version), False
     if life != record.life and message.incarnation == record.incarnation:
@@ -287,43 +286,35 @@ def _take(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now: fl
         return
     if life > record.life:
         _restart(state, mesh, record, message, now)
-    _note_known(mesh, link, message)
+    mesh.heard(link, message)
     if message.links is not None:
         gap = record.links.misses(message.links)
-        if record.links.apply(message.links, now):
+        if record.links.apply(message.links, now, proof_of(state, message, "links")):
             mesh.links_changed(now)
     if message.offers is not None:
         gap = gap or record.offers.misses(message.offers)
-        _offers_changed(state, record, message.offers, now)
+        _offers_changed(state, record, message, now)
     if gap:
         ask(state, link, now)
     if (record.life, record.version) != before:
         mesh.spread(message.id, now)
 
 
-def _begun(message: MeshRecord, now: float) -> Record:
-    return Record(message.id, message.instance, message.incarnation, heard_at=now, lost_at=now)
+def _begun(state: NodeState, message: MeshRecord, now: float) -> Record:
+    record = Record(message.id, message.instance, message.incarnation, heard_at=now, lost_at=now)
+    record.links.sum = record.offers.sum = sums(state)
+    record.kid, record.signature = message.kid, message.sig
+    return record
 
 
-def _note_known(mesh: Mesh, link: Link, message: MeshRecord) -> None:
-    """Remember what the sender has: at least what it sent, and what the pieces it began will lead to."""
-    known = mesh.known.get(link)
-    if known is None:
-        return
-    has = message.incarnation, _leads_to(message.links), _leads_to(message.offers)
-    known[message.id] = _both(known.get(message.id, NOTHING), has)
-
-
-def _leads_to(delta: MeshDelta | None) -> int:
-    return 0 if delta is None else max(delta.version, delta.final)
-
-
-def _offers_changed(state: NodeState, record: Record, delta: MeshDelta, now: float) -> None:
+def _offers_changed(state: NodeState, record: Record, message: MeshRecord, now: float) -> None:
     """Turn changed offers into ways of the route table, and tell plain neighbours."""
     names: list[Name] = []
-    for text, (before, after) in (record.offers.apply(delta, now) or {}).items():
+    assert message.offers is not None
+    changed = record.offers.apply(message.offers, now, proof_of(state, message, "offers"))
+    for text, (before, after) in (changed or {}).items():
         name = name_of(text)
-        if name is None:
+        if name is None or not state.gate.may_offer(record.kid, text):
             continue
         names.append(name)
         if before is not None:
@@ -338,7 +329,8 @@ def _restart(state: NodeState, mesh: Mesh, record: Record, message: MeshRecord, 
     """Begin a record again: its sentinel has begun a new life and nothing of the old one counts."""
     _drop_offers(state, record, now)
     record.instance, record.incarnation, record.heard_at = message.instance, message.incarnation, now
-    record.links, record.offers = Section(), Section()
+    record.links, record.offers = Section(sum=sums(state)), Section(sum=sums(state))
+    record.kid, record.signature = message.kid, message.sig
     mesh.links_changed(now)
 
 
@@ -356,35 +348,8 @@ def forget(state: NodeState, record: Record, now: float) -> None:
 
 def _drop_offers(state: NodeState, record: Record, now: float) -> None:
     """Take everything a record offers out of the route table."""
-    names = [(name, value) for text, value in record.offers.items() if (name := name_of(text)) is not None]
+    offers = [(text, value) for text, value in record.offers.items() if state.gate.may_offer(record.kid, text)]
+    names = [(name, value) for text, value in offers if (name := name_of(text)) is not None]
     for name, value in names:
         state.table.remove(name, record.way(value))
     tell(state, [name for name, _ in names], now)
-
-
-# Namesakes
-
-
-def _heard_of_ourselves(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now: float) -> None:
-    """Outdo a record under our own id: it is of a past life of ours, of a namesake, or nothing we ever said.
-
-    A past life is silent, a namesake answers by outdoing us. Then the one with the greater instance takes another
-    id, and the other one goes on.
-    """
-    own = mesh.own
-    _note_known(mesh, link, message)
-    version = message.incarnation, _leads_to(message.links), _leads_to(message.offers)
-    ours = message.instance == own.instance and all(a <= b for a, b in zip(version, own.version, strict=True))
-    if ours or message.incarnation < own.incarnation:
-        mesh.owe(link, own.node_id, now)
-    else:
-        answered = message.incarnation > mesh.outdone.get(message.instance, MAX_INCARNATION)
-        if (answered and message.instance < own.instance) or message.incarnation == MAX_INCARNATION:
-            state.renaming = now - state.renamed_at >= RENAME_S  # it costs all links: not for everybody who lies
-            return
-        own.incarnation = message.incarnation + 1
-        if len(mesh.outdone) >= MAX_NAMESAKES:
-            mesh.outdone.clear()
-        mesh.outdone[message.instance] = own.incarnation
-        state.note("record_outdone", "warning" if answered else "info", node=own.node_id, incarnation=own.incarnation)
-        mesh.spread(own.node_id, now)

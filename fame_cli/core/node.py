@@ -1,52 +1,35 @@
 """One node, pure: sentinel, agent and client are this class with other settings.
 
 The shell calls five methods with what happened (`link_opened`, `receive`, `link_closed`, `tick`, `next_deadline`) and a
-few verbs with what the user wants; each returns the effects to perform, in order. This module only sorts: control
-frames go to ``control.py``, data to ``carry.py``, and neither is asked before the link's state allows it.
+few verbs with what the user wants; each returns the effects to perform, in order. Nothing is decided in this module:
+what comes in goes to ``receiving.py``, what the user wants to ``asking.py``, ``answering.py`` and ``publish.py``.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from fame_cli.core import answering, attach, control, ending
+from fame_cli.core import answering, attach, ending
 from fame_cli.core.address import physical
 from fame_cli.core.announce import has_listeners
 from fame_cli.core.asking import Wish, ask
-from fame_cli.core.batch import BATCH, one_line, parted
+from fame_cli.core.batch import BATCH, parted
 from fame_cli.core.calls import CallKey, error_payload, result_payload
-from fame_cli.core.carry import carry
 from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
-from fame_cli.core.envelope import Envelope, decode, peek
-from fame_cli.core.frames import (
-    CallCancel,
-    CreditUpdate,
-    Data,
-    DeliveryAck,
-    KeyAnnounce,
-    KeyRequest,
-    NodeAttach,
-    NodeAttachAck,
-    SecureAccept,
-    SecureClose,
-    SecureOpen,
-)
 from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.mesh import flush
 from fame_cli.core.publish import begin, farewell, publish
 from fame_cli.core.reach import settle
+from fame_cli.core.receiving import take
 from fame_cli.core.session import Event, Session, State, fire
-from fame_cli.core.state import NodeState, Settings, credit_back, send_credit
+from fame_cli.core.settings import Settings
+from fame_cli.core.state import NodeState, credit_back
 from fame_cli.core.table import Name, RouteTable
 from fame_cli.core.upkeep import SWEEP_S, sweep
-from fame_cli.errors import RemoteProtocolError
 
 __all__ = ["NodeCore"]
 
 CLOSE_NORMAL = 1000
-
-CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
-"""Frames that are on their way to somebody; all others are between two neighbours."""
 
 
 class NodeCore:
@@ -56,7 +39,7 @@ class NodeCore:
         settings: what the node is told at its birth.
         new_id: makes a fresh 16-character id.
         stamp: makes the text of an envelope's `ts`.
-        gate: decides who may attach.
+        gate: decides who may do what, and signs; everybody may do everything when None.
         now: when its life begins.
     """
 
@@ -71,7 +54,7 @@ class NodeCore:
         table = RouteTable(node_id=settings.node_id, balance=settings.balance)
         self._state = NodeState(settings, new_id, stamp, flow_id=new_id(), table=table, now=now)
         self._state.budget.most_bytes = settings.max_held_bytes
-        self._gate = gate or OpenGate()
+        self._state.gate = gate or OpenGate()
         self._inbox = f"__rpc__{new_id()}"
         self._first_id = settings.node_id
         self._sweep_at = float("-inf")
@@ -128,7 +111,7 @@ class NodeCore:
         if not lines:
             self._state.note("envelope_rejected", "warning", link=link.number, reason="too many in a message, or none")
         for line in lines:
-            self._take(session, line, now)
+            take(self._state, session, line, now)
         if self._state.renaming:
             return self._effects() + self._give_way()
         return self._effects()
@@ -321,17 +304,6 @@ class NodeCore:
 
     # Inside
 
-    def _take(self, session: Session, data: bytes, now: float) -> None:
-        """Take one envelope; of a batch, nothing counts behind the one that made us give the link up."""
-        limit = self._state.settings.max_message_bytes
-        try:
-            if len(data) > limit:
-                raise RemoteProtocolError(f"{len(data)} bytes; the limit is {limit}")
-            if session.state is not State.CLOSED:
-                self._sort(session, decode(data), one_line(data) if b"\n" in data else data, now)
-        except RemoteProtocolError as error:
-            self._reject(session, data, error)
-
     def _give_way(self) -> list[Effect]:
         """Take another id: a sentinel further away holds ours, too, and goes on."""
         before, name = self.settings.node_id, self.other_id()
@@ -347,54 +319,3 @@ class NodeCore:
         if changed:
             publish(self._state, [name], self._state.now)
         return self._effects()
-
-    def _sort(self, session: Session, envelope: Envelope, data: bytes, now: float) -> None:
-        """Hand an envelope to whoever is in charge, and count it against its flow (spec 7)."""
-        frame, flow_id = envelope.frame, envelope.flow_id
-        if isinstance(frame, CARRIED) and session.is_open:  # first, because it is nearly all there is
-            if carry(self._state, session.link, envelope, data, now):
-                return
-        elif isinstance(frame, CreditUpdate):
-            answering.release(self._state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
-            return
-        elif not session.is_open:
-            self._handshake(session, envelope, now)
-        elif isinstance(frame, CallCancel):
-            session.flow.abandon(envelope.corr_id or "")
-            ending.cancel(self._state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
-        elif isinstance(frame, NodeAttach | NodeAttachAck | KeyAnnounce | KeyRequest):
-            self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
-        else:
-            control.on_control(self._state, session, envelope, now)
-        if flow_id is None or not session.is_open:
-            return
-        if flow_id != envelope.corr_id or not self._is_over(session, envelope):
-            credits = session.flow.received(flow_id, len(data))
-            if credits:
-                send_credit(self._state, session, flow_id, credits, None)
-
-    def _is_over(self, session: Session, envelope: Envelope) -> bool:
-        """Tell whether the stream whose own flow an envelope is in has ended: it is forgotten and needs no credit.
-
-        A plain Naylence neighbour can't be told to stop, and waits for credit in its read loop: it gets some.
-        """
-        if not session.link.extensions:
-            return False
-        return self._state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
-
-    def _handshake(self, session: Session, envelope: Envelope, now: float) -> None:
-        frame = envelope.frame
-        if session.state is State.AWAITING and isinstance(frame, NodeAttach):
-            attach.on_attach(self._state, session, envelope, self._gate, now)
-        elif session.state is State.ATTACHING and isinstance(frame, NodeAttachAck):
-            attach.on_attach_ack(self._state, session, envelope, now)
-        else:
-            self._state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
-
-    def _reject(self, session: Session, data: bytes, error: RemoteProtocolError) -> None:
-        """Answer what can't be taken, as far as its header can be read; the link lives on."""
-        self._state.note("envelope_rejected", "warning", link=session.link.number, reason=str(error)[:200])
-        header = peek(data)
-        if header is not None and session.is_open:
-            code = "MALFORMED" if len(data) <= self._state.settings.max_message_bytes else "MESSAGE_TOO_LARGE"
-            ending.refuse(self._state, session.link, header, code, str(error)[:200])

@@ -19,6 +19,7 @@ def begin(state: NodeState) -> None:
     """Begin a life as a sentinel of the id in the settings: a root, until a parent says otherwise."""
     settings = state.settings
     own = Record(settings.node_id, settings.instance_id, settings.incarnation, heard_at=state.now)
+    own.links.sum = own.offers.sum = 0 if state.gate.signs else None
     if state.mesh is None:
         state.mesh = Mesh(own)
     else:  # under another id before; what is known of the others stays, and they learn of us anew

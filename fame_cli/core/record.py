@@ -1,40 +1,24 @@
 """What one sentinel says of itself to the mesh: its links and its offers, each a versioned set of its own.
 
-Pure. A `Section` maps names to numbers and remembers in which version each name last changed, so that it can give
-anybody exactly what he lacks. A delta names final values; it fits on any version between its base and itself, and
-repeating it does no harm. Dropped names are remembered as long as they are few; whoever is further behind than that
-gets the whole set (base 0). If that is large it comes in pieces, which say so (`final`), are put together aside, and
-take effect at once: they leave out what is gone, so they must not be mixed with anything but themselves.
+Pure. How such a set keeps its history and makes its deltas is in ``section.py``.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 
-import msgspec
-
-from fame_cli.core.envelope import encode_json
 from fame_cli.core.frames import MeshDelta, MeshRecord
 from fame_cli.core.link import Link, Origin
+from fame_cli.core.section import Section
 from fame_cli.core.topology import Hop
 
-__all__ = ["BOUND", "HEARSAY", "NOTHING", "Changes", "Mesh", "Record", "Section", "Version"]
+__all__ = ["BOUND", "HEARSAY", "NOTHING", "Mesh", "Record", "Version", "both", "leads_to"]
 
 BOUND, HEARSAY = 1, 2
 """Values of an offer: the name is at the sentinel itself or a child of it; or a plain Naylence neighbour told of it."""
 
-MOST_DROPPED = 64
-"""Dropped names remembered however few are left; beyond it, as many as there are names."""
-
-MAX_NAMES = 262_144
-"""Names in one section; a record that goes on past it isn't followed any further."""
-
 DOUBT_S = 1.0
 MAX_DOUBTED = 1024
 """Seconds between two doubts about one id, and ids that are remembered for it."""
-
-ENTRY_BYTES = 18
-"""What an entry of a delta takes beside its name, at most: a colon, 16 digits, a comma."""
 
 Version = tuple[int, int, int]
 """Incarnation of a record, version of its links, version of its offers."""
@@ -42,200 +26,20 @@ Version = tuple[int, int, int]
 NOTHING: Version = (0, 0, 0)
 """What somebody has who has no record at all."""
 
-Changes = dict[str, tuple[int | None, int | None]]
-"""Name → (value before, value after); None where it isn't there."""
+
+def both(one: Version, other: Version) -> Version:
+    """Return what somebody has who has got both."""
+    return max(one, other) if one[0] != other[0] else (one[0], max(one[1], other[1]), max(one[2], other[2]))
 
 
-class _Entry(msgspec.Struct, gc=False):
-    """Hold one name of a section; a struct that Python's collector passes over, because there may be very many."""
-
-    version: int
-    value: int | None
-    since: float
-
-
-def _size(name: str) -> int:
-    """Return the bytes of a name as JSON; for those that need no care without writing it (measured)."""
-    if name.isascii() and name.isprintable() and '"' not in name and "\\" not in name:
-        return len(name) + 2
-    return len(encode_json(name))
-
-
-@dataclass(slots=True)
-class _Pieces:
-    """Hold what has come of a whole set: its pieces up to `version`; all of it is there at `final`."""
-
-    final: int
-    version: int = 0
-    entries: dict[str, _Entry] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Section:
-    """Map names to numbers, with a history.
-
-    Args:
-        version: counts the changes; 0 is the empty set.
-        floor: what happened up to this version can't be told apart any more.
-    """
-
-    version: int = 0
-    floor: int = 0
-    _entries: dict[str, _Entry] = field(default_factory=dict)  # in the order of their versions
-    _dropped: int = 0
-    _coming: _Pieces | None = None
-
-    def __len__(self) -> int:
-        return len(self._entries) - self._dropped
-
-    def __contains__(self, name: str) -> bool:
-        return self.get(name) is not None
-
-    def get(self, name: str) -> int | None:
-        """Return the value of a name, None when it isn't there."""
-        entry = self._entries.get(name)
-        return entry.value if entry is not None else None
-
-    def since(self, name: str) -> float:
-        """Return when a name that is there came, in this node's time.
-
-        Raises:
-            KeyError: it isn't there.
-        """
-        return self._entries[name].since
-
-    def items(self) -> Iterator[tuple[str, int]]:
-        """Iterate over what is there."""
-        return ((name, entry.value) for name, entry in self._entries.items() if entry.value is not None)
-
-    def put(self, name: str, value: int | None, now: float) -> bool:
-        """Change one name as its owner; None drops it. False when nothing changed."""
-        if self.get(name) == value:
-            return False
-        self.version += 1
-        self._place(name, value, self.version, now)
-        return True
-
-    def apply(self, delta: MeshDelta, now: float) -> Changes | None:
-        """Take a delta of the owner's.
-
-        Returns:
-            Name → (value before, value after) of what changed. None when nothing did: it is no news, there is a gap
-            between what we have and its base (see `misses`), or more pieces have to come.
-        """
-        if max(delta.final, delta.version) <= self.version or self.misses(delta) or self._is_overfull(delta):
-            return None
-        if delta.base and not delta.final:
-            changed = self._change(delta, now)
-        else:
-            whole = self._put_together(delta, now)
-            if whole is None:
-                return None
-            changed = self._replace(whole)
-            self.floor = delta.version
-        self.version = delta.version
-        if self._coming is not None and self._coming.final <= self.version:
-            self._coming = None
-        return changed
-
-    def _is_overfull(self, delta: MeshDelta) -> bool:
-        """Tell whether a delta would make this more than anybody needs; pieces of such a set are given up."""
-        held = self._entries
-        if delta.final and self._coming is not None:
-            held = self._coming.entries
-        if (len(held) if delta.base else 0) + len(delta.put) + len(delta.drop) <= MAX_NAMES:
-            return False
-        self._coming = None
-        return True
-
-    def _change(self, delta: MeshDelta, now: float) -> Changes:
-        changed: Changes = {}
-        values: dict[str, int | None] = {**dict.fromkeys(delta.drop), **delta.put}
-        for name, value in values.items():
-            before = self.get(name)
-            if before != value:
-                changed[name] = (before, value)
-            self._place(name, value, delta.version, now)  # what we never had, too: somebody else may have it
-        return changed
-
-    def _replace(self, whole: dict[str, _Entry]) -> Changes:
-        before = {name: (value, self.since(name)) for name, value in self.items()}
-        changed: Changes = {name: (value, None) for name, (value, _) in before.items() if name not in whole}
-        for name, entry in whole.items():
-            value, entry.since = before.get(name, (None, entry.since))
-            if value != entry.value:
-                changed[name] = (value, entry.value)
-        self._entries, self._dropped = whole, 0
-        return changed
-
-    def misses(self, delta: MeshDelta) -> bool:
-        """Tell whether a delta is news, but doesn't fit because something before it is missing."""
-        if delta.base == 0 or max(delta.final, delta.version) <= self.version:
-            return False
-        if not delta.final:
-            return delta.base > self.version
-        coming = self._coming
-        return coming is None or coming.final != delta.final or delta.base > coming.version
-
-    def _put_together(self, delta: MeshDelta, now: float) -> dict[str, _Entry] | None:
-        """Add a piece that fits to the others; return the whole set once it is complete."""
-        if self._coming is None or delta.base == 0:
-            self._coming = _Pieces(delta.final or delta.version)
-        coming = self._coming
-        if delta.version > coming.version:
-            coming.version = delta.version
-            for name, value in delta.put.items():
-                coming.entries.pop(name, None)
-                coming.entries[name] = _Entry(delta.version, value, now)
-        if coming.version < coming.final:
-            return None
-        self._coming = None
-        return coming.entries
-
-    def deltas(self, known: int, most_bytes: int) -> Iterator[MeshDelta]:
-        """Give what somebody at version `known` lacks, in pieces of about `most_bytes` that follow on each other."""
-        if known >= self.version:
-            return
-        base = version = known if self.floor <= known else 0
-        whole, final = base == 0, 0
-        put: dict[str, int] = {}
-        drop: list[str] = []
-        size = 0
-        for following, group in groupby(self._newer(base), lambda each: each[1].version):
-            entries = list(group)
-            more = sum(ENTRY_BYTES + _size(name) for name, _ in entries)
-            if size and size + more > most_bytes:
-                final = self.version if whole else 0
-                yield MeshDelta(base=base, version=version, final=final, put=put, drop=drop)
-                base, put, drop, size = version, {}, [], 0
-            version, size = following, size + more
-            put |= {name: entry.value for name, entry in entries if entry.value is not None}
-            drop += [name for name, entry in entries if entry.value is None]
-        yield MeshDelta(base=base, version=self.version, final=final, put=put, drop=drop)
-
-    def _newer(self, version: int) -> list[tuple[str, _Entry]]:
-        newer: list[tuple[str, _Entry]] = []
-        for name, entry in reversed(self._entries.items()):
-            if entry.version <= version:
-                break
-            if version or entry.value is not None:
-                newer.append((name, entry))
-        return newer[::-1]
-
-    def _place(self, name: str, value: int | None, version: int, now: float) -> None:
-        before = self._entries.pop(name, None)
-        self._dropped += (value is None) - (before is not None and before.value is None)
-        since = before.since if before is not None and before.value is not None else now
-        self._entries[name] = _Entry(version, value, since)
-        if self._dropped > max(MOST_DROPPED, len(self._entries) // 2):
-            self._forget()
-
-    def _forget(self) -> None:
-        dropped = [name for name, entry in self._entries.items() if entry.value is None]
-        self.floor = max(self.floor, self._entries[dropped[-1]].version)
-        for name in dropped:
-            del self._entries[name]
-        self._dropped = 0
+def leads_to(message: MeshRecord) -> Version:
+    """Return what somebody has who has got a message, and the pieces that follow on those in it."""
+    links, offers = message.links, message.offers
+    return (
+        message.incarnation,
+        max(links.version, links.final) if links is not None else 0,
+        max(offers.version, offers.final) if offers is not None else 0,
+    )
 
 
 @dataclass(slots=True)
@@ -252,6 +56,7 @@ class Record:
         heard_at: when this node first heard of the life it tells of, in this node's time.
         bound, hearsay: the same sentinel as a way to names of either kind.
         lost_at: when it went out of reach, in this node's time; None while it is within.
+        kid, signature: of the sentinel, under its id, instance and incarnation; "" where nobody signs.
     """
 
     node_id: str
@@ -263,6 +68,8 @@ class Record:
     bound: Origin = field(init=False)
     hearsay: Origin = field(init=False)
     lost_at: float | None = None
+    kid: str = ""
+    signature: str = ""
 
     def __post_init__(self) -> None:
         self.bound, self.hearsay = Origin(self.node_id), Origin(self.node_id, hearsay=True)
@@ -289,17 +96,21 @@ class Record:
         """Give what somebody who has `known` lacks, in pieces of about `most_bytes`."""
         links, offers = known[1:] if known[0] == self.incarnation else (0, 0)
         if known[0] != self.incarnation and not self.links.version and not self.offers.version:
-            yield MeshRecord(self.node_id, self.instance, self.incarnation)  # all that is known of this life
+            yield self._message()  # all that is known of this life
         told: MeshDelta | None = None  # the last piece of the links, which travels with the first of the offers
         for delta in self.links.deltas(links, most_bytes // 2):
             if told is not None:
-                yield MeshRecord(self.node_id, self.instance, self.incarnation, links=told)
+                yield self._message(told)
             told = delta
         for delta in self.offers.deltas(offers, most_bytes if told is None else most_bytes // 2):
-            yield MeshRecord(self.node_id, self.instance, self.incarnation, links=told, offers=delta)
+            yield self._message(told, delta)
             told = None
         if told is not None:
-            yield MeshRecord(self.node_id, self.instance, self.incarnation, links=told)
+            yield self._message(told)
+
+    def _message(self, links: MeshDelta | None = None, offers: MeshDelta | None = None) -> MeshRecord:
+        life = self.node_id, self.instance, self.incarnation
+        return MeshRecord(*life, links=links, offers=offers, kid=self.kid, sig=self.signature)
 
 
 @dataclass(slots=True)
@@ -338,6 +149,12 @@ class Mesh:
     computed: int = 0
     digest: str = ""
     doubted: dict[str, float] = field(default_factory=dict)
+
+    def heard(self, link: Link, message: MeshRecord) -> None:
+        """Remember what the sender of a message has: at least what it sent."""
+        known = self.known.get(link)
+        if known is not None:
+            known[message.id] = both(known.get(message.id, NOTHING), leads_to(message))
 
     def spread(self, node_id: str, now: float) -> None:
         """Have a record looked at for every neighbour at the end of this turn."""

@@ -86,6 +86,7 @@ class Session:
         replayed: True once the neighbour has been told what there was when its time came.
         announced: names the neighbour has from us.
         echoes: name that a plain peer has from another sentinel of ours → that sentinel's physical path.
+        told: ids of the keys the neighbour has been told of.
         unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
         flow: credit windows.
         is_open: True while envelopes may travel; follows from `state`.
@@ -107,6 +108,7 @@ class Session:
     replayed: bool = False
     announced: set[Name] = field(default_factory=set)
     echoes: dict[str, str] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
     unanswered: dict[str, Name] = field(default_factory=dict)
     flow: FlowControl = field(default_factory=FlowControl)
     is_open: bool = False

@@ -8,62 +8,21 @@ gather in `effects` until the public verb that caused them returns them.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fame_cli.core.balance import NEAREST, Balance
-from fame_cli.core.batch import BATCH
 from fame_cli.core.calls import CallKey, CallTable
 from fame_cli.core.effects import Effect, Note, Send
-from fame_cli.core.envelope import FLOW_ACK, MAX_MESSAGE_BYTES, SYN, Envelope, encode
-from fame_cli.core.flow import MAX_HELD_BYTES, Budget
-from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta
+from fame_cli.core.envelope import FLOW_ACK, SYN, Envelope, encode
+from fame_cli.core.flow import Budget
+from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta, NodeHeartbeat
+from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import Link
+from fame_cli.core.parking import Parking
 from fame_cli.core.record import Mesh
 from fame_cli.core.session import Session
+from fame_cli.core.settings import Settings
 from fame_cli.core.table import Name, RouteTable
 
-__all__ = ["EXTENSIONS", "MAX_HELD_BYTES", "MAX_HOPS", "NodeState", "Settings", "send", "send_credit"]
-
-EXTENSIONS = (BATCH, "cancel", "mesh", "sys", "window")
-"""What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md); ``mesh`` if we route,
-``batch`` unless it is turned off."""
-
-MAX_HOPS = 16
-"""Links an envelope may pass."""
-
-
-@dataclass(slots=True, frozen=True)
-class Settings:
-    """Hold what a node is told at its birth.
-
-    Args:
-        node_id: one path segment, unique in the fabric.
-        instance_id: names this process, so that a reconnect is told from a namesake.
-        routes: True for a sentinel: it accepts links and carries envelopes for others.
-        logicals: host patterns the node may bind, as in NodeAttach.
-        max_message_bytes: largest envelope, bytes of JSON (spec 2.3: 262 144).
-        max_hops: links an envelope may pass, 1 or more.
-        balance: how a sentinel spreads calls over the providers of a pool or a capability.
-        batch: join the envelopes of one turn in one message, towards neighbours that take it.
-        max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
-        incarnation: of the sentinel's record; greater than in any earlier life of its id, if that can be had.
-    """
-
-    node_id: str
-    instance_id: str
-    routes: bool = False
-    logicals: tuple[str, ...] = ("*",)
-    max_message_bytes: int = MAX_MESSAGE_BYTES
-    max_hops: int = MAX_HOPS
-    balance: Balance = NEAREST
-    batch: bool = True
-    max_held_bytes: int = MAX_HELD_BYTES
-    incarnation: int = 1
-
-    @property
-    def extensions(self) -> tuple[str, ...]:
-        """Return what this node offers in `fame.ext`."""
-        absent = {name for name, offered in (("mesh", self.routes), (BATCH, self.batch)) if not offered}
-        return tuple(name for name in EXTENSIONS if name not in absent)
+__all__ = ["NodeState", "credit_back", "nack_frame", "send", "send_credit"]
 
 
 @dataclass(slots=True)
@@ -82,6 +41,8 @@ class NodeState:
         producers: (link, flow id) → call whose local producer waits for credit there.
         sid: digest of the physical path, None while there is none.
         mesh: what a sentinel knows of the others; None for a node that doesn't route.
+        gate: says who may do what, and signs what is ours.
+        parking: envelopes that wait for the key of their signature.
         waiting: name → when plain peers may be told of it.
         unroutable: answers that had no way to go, and were dropped.
         now: when anything last happened.
@@ -104,6 +65,8 @@ class NodeState:
     sid: str | None = None
     sequence: int = 0
     mesh: Mesh | None = None
+    gate: Gate = field(default_factory=OpenGate)
+    parking: Parking = field(default_factory=Parking)
     waiting: dict[Name, float] = field(default_factory=dict)
     unroutable: int = 0
     now: float = 0.0
@@ -111,8 +74,8 @@ class NodeState:
     renamed_at: float = float("-inf")
 
     def note(self, event: str, level: str = "info", /, **facts: object) -> None:
-        """Add a log-worthy event."""
-        self.effects.append(Note(event, facts, level))
+        """Add a log-worthy event; a fact that is None is left out."""
+        self.effects.append(Note(event, {name: fact for name, fact in facts.items() if fact is not None}, level))
 
     def next_sequence(self) -> int:
         """Count one more envelope of this node's own flow and return its `seqId`."""
@@ -138,6 +101,7 @@ class NodeState:
         """Take a physical path and the digest that names it."""
         self.table.move(path)
         self.sid = sid_of(path) if path else None
+        self.gate.moved(path)
 
 
 def send(
@@ -155,6 +119,9 @@ def send(
     anonymous: bool = False,
 ) -> str:
     """Write an envelope of ours to a link, regardless of credit: for control frames and refusals, which are few.
+
+    Args:
+        anonymous: True to say nothing of who sends it, and to sign nothing: for what opens a link, and heartbeats.
 
     Returns:
         The envelope id.
@@ -178,6 +145,8 @@ def send(
         meta=meta,
     )
     session.flow.spend(state.flow_id)
+    if state.gate.signs and not anonymous and not isinstance(frame, NodeHeartbeat):
+        envelope = state.gate.sign(envelope)
     state.effects.append(Send(session.link, encode(envelope)))
     return envelope_id
 

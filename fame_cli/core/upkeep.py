@@ -6,6 +6,7 @@ Pure functions over `NodeState`; ``node.py`` calls `sweep` once a second, which 
 from fame_cli.core import attach
 from fame_cli.core.announce import tell_all, tell_waiting
 from fame_cli.core.frames import NodeHeartbeat
+from fame_cli.core.keysharing import forget_overdue
 from fame_cli.core.reach import digest_meta, forget_lost
 from fame_cli.core.session import HEARTBEAT_S, SILENCE_S, Session
 from fame_cli.core.state import NodeState, send
@@ -17,6 +18,9 @@ SWEEP_S = 1.0
 
 CLOSE_NORMAL = 1000
 CLOSE_SILENT = 1001
+
+CLOSE_EXPIRED = 4401
+"""Close code of a link whose credential has expired; those from 4000 on are for applications (RFC 6455, 7.4.2)."""
 
 
 def sweep(state: NodeState, now: float, due: float) -> None:
@@ -33,6 +37,7 @@ def sweep(state: NodeState, now: float, due: float) -> None:
         if again is not None:
             state.look_at(session, again)
     tell_waiting(state, now)
+    forget_overdue(state, now)
     forget_lost(state, now)
     state.calls.forget_stale(now)
 
@@ -47,6 +52,10 @@ def _look(state: NodeState, session: Session, now: float, behind: bool) -> float
         state.note("attach_timed_out", "warning", link=link.number)
         attach.end(state, session, CLOSE_SILENT, "no attach in time")
         return None
+    if link.expires_at and now >= link.expires_at:
+        state.note("grant_expired", "warning", link=link.number, node=link.remote_id)
+        attach.end(state, session, CLOSE_EXPIRED, "the credential has expired")
+        return None
     if session.is_open and now - session.last_heard >= SILENCE_S:
         state.note("link_silent", "warning", link=link.number, node=link.remote_id)
         attach.end(state, session, CLOSE_SILENT, "nothing heard")
@@ -58,7 +67,8 @@ def _look(state: NodeState, session: Session, now: float, behind: bool) -> float
         _beat(state, session, now)
     if link.dialed or link in state.listeners or session.replaced_at is not None:
         return now
-    return session.deadline or session.last_heard + SILENCE_S
+    again = session.deadline or session.last_heard + SILENCE_S
+    return min(again, link.expires_at) if link.expires_at else again
 
 
 def _beat(state: NodeState, session: Session, now: float) -> None:

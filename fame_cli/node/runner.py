@@ -30,7 +30,7 @@ from fame_cli.core.effects import (
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
-from fame_cli.core.state import MAX_HELD_BYTES, MAX_HOPS, Settings
+from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, Settings
 from fame_cli.net.choice import network
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport

@@ -13,7 +13,7 @@ from fame_cli.core.address import is_node_id
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import LinkKind
-from fame_cli.core.state import MAX_HELD_BYTES, MAX_HOPS
+from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
 from fame_cli.errors import ConfigError, LocalProtocolError
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import keep_attached

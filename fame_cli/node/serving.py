@@ -7,7 +7,7 @@ from typing import Any
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
-from fame_cli.core.state import MAX_HELD_BYTES, MAX_HOPS
+from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
 from fame_cli.errors import AdmissionRefused
 from fame_cli.node.agent import Agent
 from fame_cli.node.client import DEFAULT_URL

@@ -25,7 +25,7 @@ from fame_cli.core.batch import parted
 from fame_cli.core.ids import ID_LENGTH, digits_from_bytes
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
-from fame_cli.core.state import Settings
+from fame_cli.core.settings import Settings
 from fame_cli.testing.simnode import SimNode, Steps, Wire
 
 __all__ = ["SimNode", "SimWorld", "Steps", "Watch"]

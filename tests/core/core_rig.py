@@ -17,7 +17,7 @@ from fame_cli.core.effects import CallEnded, CloseLink, Dispatch, Effect, ItemAr
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.session import Session
-from fame_cli.core.state import EXTENSIONS, MAX_HOPS, Settings
+from fame_cli.core.settings import EXTENSIONS, MAX_HOPS, Settings
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 

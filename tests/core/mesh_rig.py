@@ -21,7 +21,7 @@ from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.reach import settle
 from fame_cli.core.record import Mesh, Record
-from fame_cli.core.state import Settings
+from fame_cli.core.settings import Settings
 
 PEER, PARENT = LinkKind.PEER, LinkKind.PARENT
 

@@ -19,7 +19,7 @@ from core_rig import (
 from fame_cli.core.effects import LinkAttached, LinkRefused
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.session import State
-from fame_cli.core.state import EXTENSIONS
+from fame_cli.core.settings import EXTENSIONS
 
 
 def bind_frame(address: str = MATH) -> Json:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fame_cli.core.batch import BATCH_BYTES, BATCH_LINES, joined, one_line, parted
 from fame_cli.core.effects import CloseLink, Dispatch, Note, Send
 from fame_cli.core.link import Link, LinkKind
-from fame_cli.core.state import EXTENSIONS, Settings
+from fame_cli.core.settings import EXTENSIONS, Settings
 from fame_cli.errors import RemoteProtocolError
 
 LINES = st.lists(

@@ -5,7 +5,7 @@ import pytest
 from fame_cli.core.frames import NodeAttach
 from fame_cli.core.gate import OpenGate
 from fame_cli.core.link import Link, LinkKind
-from fame_cli.core.state import Settings
+from fame_cli.core.settings import Settings
 
 OWN = Settings("s1", "our-instance", routes=True)
 

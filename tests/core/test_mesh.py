@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from mesh_rig import PARENT, MeshRig, Node, record_of, summary_of, update_of, whole
 
 from fame_cli.core import mesh as mesh_module
+from fame_cli.core import namesake as namesake_module
 from fame_cli.core.link import LOCAL, next_link
-from fame_cli.core.mesh import MAX_INCARNATION, leave
+from fame_cli.core.mesh import leave
+from fame_cli.core.namesake import MAX_INCARNATION
 from fame_cli.core.record import BOUND
 
 MATH, ADD = "math1@fame.fabric", "add math1@fame.fabric"
@@ -608,7 +610,7 @@ def test_three_namesakes_end_with_three_ids() -> None:
 
 
 def test_no_more_namesakes_are_remembered_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh_module, "MAX_NAMESAKES", 2)
+    monkeypatch.setattr(namesake_module, "MAX_NAMESAKES", 2)
     mesh = four()
     for number in range(5):
         mesh.feed("s1", "s2", update_of(record_of("s2", instance=f"i{number}", incarnation=10 * number + 10)))

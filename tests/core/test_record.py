@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fame_cli.core import record as record_module
+from fame_cli.core import section as section_module
 from fame_cli.core.envelope import encode_json
 from fame_cli.core.frames import MeshDelta, MeshRecord
 from fame_cli.core.link import Link, LinkKind, Origin
-from fame_cli.core.record import BOUND, HEARSAY, NOTHING, Mesh, Record, Section
+from fame_cli.core.record import BOUND, HEARSAY, NOTHING, Mesh, Record
+from fame_cli.core.section import Section
 
 PLENTY = 10**6
 """Bytes that hold any delta of these tests in one piece."""
@@ -161,7 +163,7 @@ def test_a_delta_repeated_does_no_harm() -> None:
 
 
 def test_few_dropped_names_are_remembered_however_few_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_module, "MOST_DROPPED", 3)
+    monkeypatch.setattr(section_module, "MOST_DROPPED", 3)
     owner = section_of(a=1, b=2, c=3)
     for name in "abc":
         owner.put(name, None, 0.0)
@@ -169,7 +171,7 @@ def test_few_dropped_names_are_remembered_however_few_are_left(monkeypatch: pyte
 
 
 def test_who_is_further_behind_than_what_is_remembered_gets_the_whole_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_module, "MOST_DROPPED", 2)
+    monkeypatch.setattr(section_module, "MOST_DROPPED", 2)
     owner = section_of(a=1, b=2, c=3, d=4)
     for name in "abc":
         owner.put(name, None, 0.0)
@@ -186,7 +188,7 @@ def test_who_has_the_version_that_is_the_last_to_be_told_apart_gets_what_he_lack
 
 
 def test_as_many_dropped_names_are_remembered_as_there_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_module, "MOST_DROPPED", 0)
+    monkeypatch.setattr(section_module, "MOST_DROPPED", 0)
     owner = section_of(**many(10))
     for name in many(5):
         owner.put(name, None, 0.0)
@@ -496,7 +498,7 @@ def test_links_that_come_in_pieces_are_followed_by_the_offers() -> None:
 
 @pytest.mark.parametrize("name", ["plain", 'a "quoted" one', "a\\b", "日本語", "tab\there"])
 def test_the_size_of_a_name_is_that_of_its_json(name: str) -> None:
-    assert record_module._size(name) == len(encode_json(name))
+    assert section_module._size(name) == len(encode_json(name))
 
 
 def test_who_does_not_know_of_this_life_hears_of_it_even_if_that_is_all_there_is() -> None:
@@ -558,7 +560,7 @@ def test_doubts_about_one_id_come_once_a_second_at_most(monkeypatch: pytest.Monk
 
 
 def test_a_section_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_module, "MAX_NAMES", 5)
+    monkeypatch.setattr(section_module, "MAX_NAMES", 5)
     section = Section()
     assert section.apply(MeshDelta(base=0, version=1, put=dict.fromkeys("abc", 1)), 0.0)
     assert section.apply(MeshDelta(base=1, version=2, put=dict.fromkeys("defg", 1)), 0.0) is None
@@ -576,7 +578,7 @@ def test_changed_links_end_the_turn_too() -> None:
 
 
 def test_pieces_that_were_never_finished_take_no_room_from_a_new_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_module, "MAX_NAMES", 5)
+    monkeypatch.setattr(section_module, "MAX_NAMES", 5)
     section = Section()
     section.apply(MeshDelta(base=0, version=2, final=9, put=dict.fromkeys("abcd", 1)), 0.0)
     section.apply(MeshDelta(base=0, version=3, final=8, put=dict.fromkeys("efg", 1)), 0.0)

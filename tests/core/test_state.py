@@ -8,10 +8,9 @@ from fame_cli.core.effects import Note, Send
 from fame_cli.core.frames import NodeHeartbeat
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.session import Session, State
+from fame_cli.core.settings import EXTENSIONS, Settings
 from fame_cli.core.state import (
-    EXTENSIONS,
     NodeState,
-    Settings,
     credit_back,
     nack_frame,
     send,

@@ -15,7 +15,7 @@ from core_rig import VECTORS, Json, Rig, vector_lines
 from fame_cli.core.envelope import decode, encode
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import Link, LinkKind
-from fame_cli.core.state import MAX_HOPS
+from fame_cli.core.settings import MAX_HOPS
 
 NAMES = sorted(path.stem for path in VECTORS.glob("*.jsonl"))
 

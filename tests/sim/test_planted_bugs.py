@@ -15,7 +15,7 @@ from fame_cli.core.envelope import Envelope, data_frame, encode
 from fame_cli.core.flow import FlowControl
 from fame_cli.core.frames import MeshDelta
 from fame_cli.core.link import LOCAL, Link
-from fame_cli.core.record import Changes, Section
+from fame_cli.core.section import Changes, Proof, Section
 from fame_cli.testing import SimNode, SimWorld
 from fame_cli.testing.scenario import ScenarioFailed, run_scenario
 
@@ -57,10 +57,10 @@ def keep_a_withdrawal_to_oneself(patch: pytest.MonkeyPatch) -> None:
 def let_an_older_record_win(patch: pytest.MonkeyPatch) -> None:
     apply = Section.apply
 
-    def apply_all(section: Section, delta: MeshDelta, now: float) -> Changes | None:
+    def apply_all(section: Section, delta: MeshDelta, now: float, proof: Proof | None = None) -> Changes | None:
         if not delta.final and delta.version < section.version:
             section.version = delta.base
-        return apply(section, delta, now)
+        return apply(section, delta, now, proof)
 
     patch.setattr(Section, "apply", apply_all)
 

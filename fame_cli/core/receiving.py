@@ -1,0 +1,143 @@
+"""What comes in over a link, envelope by envelope: whether it counts, and who is in charge of it.
+
+Pure functions over `NodeState`. Nothing a neighbour sends is acted on before the state of its link allows it and the
+gate has found it to be whose it says it is; nothing it sends raises past `take` or ends the link (spec 2.4, 6.4).
+"""
+
+from fame_cli.core import answering, attach, control, ending
+from fame_cli.core.batch import one_line
+from fame_cli.core.carry import carry
+from fame_cli.core.ending import deny
+from fame_cli.core.envelope import Envelope, decode, peek
+from fame_cli.core.frames import (
+    CallCancel,
+    CreditUpdate,
+    Data,
+    DeliveryAck,
+    KeyAnnounce,
+    KeyRequest,
+    NodeAttach,
+    NodeAttachAck,
+    NodeHeartbeat,
+    NodeHeartbeatAck,
+    SecureAccept,
+    SecureClose,
+    SecureOpen,
+)
+from fame_cli.core.gate import Refusal, Unknown
+from fame_cli.core.keysharing import on_key_announce, on_key_request, park
+from fame_cli.core.parking import Parked
+from fame_cli.core.session import Session, State
+from fame_cli.core.state import NodeState, send_credit
+from fame_cli.errors import RemoteProtocolError
+
+__all__ = ["take"]
+
+CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
+"""Frames that are on their way to somebody; all others are between two neighbours."""
+
+UNSIGNED = (CreditUpdate, NodeHeartbeat, NodeHeartbeatAck, NodeAttach, NodeAttachAck)
+"""Frames that not everybody signs (security.md 5.5) and that change nothing but the link they come by."""
+
+
+def take(state: NodeState, session: Session, data: bytes, now: float) -> None:
+    """Take one envelope; of a batch, nothing counts behind the one that made us give the link up."""
+    limit = state.settings.max_message_bytes
+    try:
+        if len(data) > limit:
+            raise RemoteProtocolError(f"{len(data)} bytes; the limit is {limit}")
+        if session.state is not State.CLOSED:
+            _sort(state, session, decode(data), one_line(data) if b"\n" in data else data, now)
+    except RemoteProtocolError as error:
+        _reject(state, session, data, error)
+
+
+def _sort(state: NodeState, session: Session, envelope: Envelope, data: bytes, now: float) -> None:
+    """Have the gate look at an envelope, act on it, and count it against its flow."""
+    if state.gate.checks and session.is_open and not isinstance(envelope.frame, UNSIGNED):
+        verdict = state.gate.verify(session.link, envelope)
+        if isinstance(verdict, Unknown):
+            if park(state, session, envelope, data, verdict.kid, now):
+                return  # its credit goes back once its key is there
+            verdict = Refusal("KEY_UNKNOWN", "too much from here waits for unknown keys")
+        if verdict is not None:
+            deny(state, session, envelope, verdict)
+            _count(state, session, envelope, len(data))
+            return
+    if not _act(state, session, envelope, data, now):
+        _count(state, session, envelope, len(data))
+
+
+def _act(state: NodeState, session: Session, envelope: Envelope, data: bytes, now: float) -> bool:
+    """Hand an envelope to whoever is in charge; True when it still holds its credit, or costs none."""
+    frame = envelope.frame
+    if isinstance(frame, CARRIED) and session.is_open:  # first, because it is nearly all there is
+        return carry(state, session.link, envelope, data, now)
+    if isinstance(frame, CreditUpdate):
+        answering.release(state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
+        return True
+    if not session.is_open:
+        _handshake(state, session, envelope, now)
+    elif isinstance(frame, CallCancel):
+        session.flow.abandon(envelope.corr_id or "")
+        ending.cancel(state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
+    elif isinstance(frame, KeyAnnounce) and state.gate.signs:
+        for parked in on_key_announce(state, session, envelope):
+            _again(state, parked, now)
+    elif isinstance(frame, KeyRequest) and state.gate.signs:
+        on_key_request(state, session, envelope)
+    elif isinstance(frame, NodeAttach | NodeAttachAck | KeyAnnounce | KeyRequest):
+        state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
+    else:
+        control.on_control(state, session, envelope, now)
+    return False
+
+
+def _again(state: NodeState, parked: Parked, now: float) -> None:
+    """Look again at an envelope whose key has come."""
+    if not parked.session.is_open:
+        return
+    try:
+        _sort(state, parked.session, parked.envelope, parked.data, now)
+    except RemoteProtocolError as error:
+        _reject(state, parked.session, parked.data, error)
+
+
+def _count(state: NodeState, session: Session, envelope: Envelope, size: int) -> None:
+    """Give a flow's credit back once enough of it has come (spec 7)."""
+    flow_id = envelope.flow_id
+    if flow_id is None or not session.is_open:
+        return
+    if flow_id != envelope.corr_id or not _is_over(state, session, envelope):
+        credits = session.flow.received(flow_id, size)
+        if credits:
+            send_credit(state, session, flow_id, credits, None)
+
+
+def _is_over(state: NodeState, session: Session, envelope: Envelope) -> bool:
+    """Tell whether the stream whose own flow an envelope is in has ended: it is forgotten and needs no credit.
+
+    A plain Naylence neighbour can't be told to stop, and waits for credit in its read loop: it gets some.
+    """
+    if not session.link.extensions:
+        return False
+    return state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
+
+
+def _handshake(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:
+    frame = envelope.frame
+    if session.state is State.AWAITING and isinstance(frame, NodeAttach):
+        attach.on_attach(state, session, envelope, now)
+    elif session.state is State.ATTACHING and isinstance(frame, NodeAttachAck):
+        attach.on_attach_ack(state, session, envelope, now)
+    else:
+        state.note("frame_ignored", "debug", frame=type(frame).__name__, link=session.link.number)
+
+
+def _reject(state: NodeState, session: Session, data: bytes, error: RemoteProtocolError) -> None:
+    """Answer what can't be taken, as far as its header can be read; the link lives on."""
+    state.note("envelope_rejected", "warning", link=session.link.number, reason=str(error)[:200])
+    header = peek(data)
+    if header is not None and session.is_open:
+        code = "MALFORMED" if len(data) <= state.settings.max_message_bytes else "MESSAGE_TOO_LARGE"
+        ending.refuse(state, session.link, header, code, str(error)[:200])
