@@ -275,6 +275,7 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
     link = session.link
     fire(session, event)
     session.deadline, session.opened = 0.0, now
+    session.told.add(state.gate.own_kid)
     state.table.attach(link)
     if state.settings.routes:
         link.reply_prefix = stack_prefix(link, state.settings.node_id, state.table.path)

@@ -21,6 +21,7 @@ from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, stop_dow
 from fame_cli.core.entering import clash, enter
 from fame_cli.core.envelope import REPLY, SESSION, STREAM, TRACE, VIA, Envelope, encode, with_ttl
 from fame_cli.core.frames import Data, DeliveryAck
+from fame_cli.core.keysharing import tell_key
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.reach import settle
 from fame_cli.core.routing import Drop, route
@@ -61,6 +62,8 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
     key = "" if table.balance == "nearest" else _key(state, envelope)
     target = route(envelope.to, envelope.capabilities, origin, table, back, pin, key)
     if target is LOCAL:
+        if state.gate.rules and _is_barred(state, origin, LOCAL, envelope):
+            return False
         return deliver(state, origin, envelope, len(data), now)
     if isinstance(target, Link):
         link = target
@@ -75,9 +78,20 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         if table.balance != "nearest" and table.is_spread(envelope.to):
             envelope = msgspec.structs.replace(envelope, meta={**(meta or {}), VIA: target.node_id})
             data = encode(envelope)
+    if state.gate.rules and _is_barred(state, origin, link, envelope):
+        return False
     if asks:
         return _pass_request(state, origin, state.sessions[link], envelope, data, now)
     return _pass_answer(state, origin, state.sessions[link], envelope, data, call, now)
+
+
+def _is_barred(state: NodeState, origin: Link, target: Link, envelope: Envelope) -> bool:
+    """Tell whether the rules of this node keep an envelope from where it was routed to; its sender hears of it."""
+    refusal = state.gate.passes(origin, target, envelope)
+    if refusal is not None:
+        state.note("envelope_barred", "warning", link=origin.number, to=envelope.to, code=refusal.code)
+        refuse(state, origin, envelope, refusal.code, refusal.reason)
+    return refusal is not None
 
 
 def _is_meant_here(state: NodeState, origin: Link, envelope: Envelope, below: Envelope) -> bool:
@@ -149,6 +163,8 @@ def _send_on(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
         True: sent. None: waiting. False: refused, the link holds all it may.
     """
     size = len(data)
+    if state.gate.signs:
+        tell_key(state, out, state.gate.kid(envelope))
     if out.link.reply_prefix:
         above = stacked(envelope, out.link.reply_prefix, state.table.path)
         if above is not envelope:

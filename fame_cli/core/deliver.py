@@ -39,6 +39,9 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
     if (envelope.rtype or 0) & ACK and envelope.reply_to and isinstance(envelope.frame, Data):
         # "received", not "done"; a Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)
         send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
+    if state.gate.signs and origin is not LOCAL and not state.gate.is_fresh(envelope):
+        state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code="REPLAY_DETECTED")
+        return False
     key = (envelope.to or "", envelope.corr_id or "")
     call = state.calls.get(key)
     if call is not None and call.ingress is LOCAL:
@@ -59,7 +62,8 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
         state.note("late_answer_ignored", "debug", link=origin.number)
         return
     if request is None:
-        message = Request(None, address, "", frame.payload, sender=envelope.sid or "")
+        signer = state.gate.signer(envelope)
+        message = Request(None, address, "", frame.payload, sender=envelope.sid or "", signer=signer)
         state.effects.append(Dispatch(message))
         return
     key = None
@@ -87,6 +91,7 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
                 trace_id=envelope.trace_id,
                 sender=envelope.sid or "",
                 packs=envelope.meta is not None and envelope.meta.get(PACK) is True,
+                signer=state.gate.signer(envelope) if state.gate.signs else "",
             )
         )
     )
@@ -109,9 +114,11 @@ def _answered(
         _finish(state, key, Outcome("error", code="-32700", message=str(error)))
         return False
     trace = trace_of(envelope.meta)
+    signer = state.gate.signer(envelope) if state.gate.signs else ""
     if response.error is not None:
         failure = response.error
-        outcome = Outcome("error", code=str(failure.code), message=failure.message, data=failure.data, trace=trace)
+        code, told = str(failure.code), failure.message
+        outcome = Outcome("error", code=code, message=told, data=failure.data, trace=trace, signer=signer)
         _finish(state, key, outcome)
     elif call.streaming and response.has_result:
         state.calls.touch(key, call, now)
@@ -122,7 +129,7 @@ def _answered(
         return deferred
     else:
         value = response.result if response.has_result else EMPTY
-        _finish(state, key, Outcome("end" if call.streaming else "result", value, trace=trace))
+        _finish(state, key, Outcome("end" if call.streaming else "result", value, trace=trace, signer=signer))
     return False
 
 

@@ -55,6 +55,7 @@ class Request(msgspec.Struct, frozen=True, eq=False):
         trace_id: to repeat in every answer.
         sender: the caller's `sid`, "" when absent.
         packs: True when the caller takes several items of the stream in one answer (`NodeCore.reply_items`).
+        signer: who signed it, in words; "" where nothing is signed.
     """
 
     key: tuple[str, str] | None
@@ -65,6 +66,7 @@ class Request(msgspec.Struct, frozen=True, eq=False):
     trace_id: str | None = None
     sender: str = ""
     packs: bool = False
+    signer: str = ""
 
 
 class Dispatch(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +93,7 @@ class Outcome(msgspec.Struct, frozen=True):
         message: error text or NACK reason.
         data: raw JSON of the error's `data`, empty when absent.
         trace: the way the answer took, when asked for.
+        signer: who signed the answer, in words; "" where nothing is signed.
     """
 
     kind: str
@@ -99,6 +102,7 @@ class Outcome(msgspec.Struct, frozen=True):
     message: str = ""
     data: msgspec.Raw = msgspec.Raw()
     trace: list[str] | None = None
+    signer: str = ""
 
 
 class CallEnded(msgspec.Struct, frozen=True, gc=False):

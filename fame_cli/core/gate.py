@@ -52,11 +52,13 @@ class Gate(Protocol):
         checks: True when every envelope of an attached neighbour is shown to `verify`.
         rules: True when every envelope that has a way is shown to `passes`.
         signs: True when what this node originates is signed.
+        own_kid: id of the key it is signed with, "" where nothing is.
     """
 
     checks: bool
     rules: bool
     signs: bool
+    own_kid: str
 
     # Links
 
@@ -143,6 +145,7 @@ class OpenGate:
     """Let everybody in whose attach makes sense: a legal id, the one of the URL, not our own (spec 5.2, 2.1)."""
 
     checks = rules = signs = False
+    own_kid = ""
 
     def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
         """Check the form of an attach; ask for no proof."""
