@@ -218,8 +218,8 @@ class KeyAnnounce(_Wire, frozen=True):
     expires: str | None = None
 
 
-class KeyRequest(_Wire, frozen=True, rename={"physical_path": "physical_path"}):
-    """Ask for a key; this frame alone is snake_case on the wire (spec 6)."""
+class KeyRequest(_Wire, frozen=True):
+    """Ask for a key, or for the encryption key behind an address (security.md 4.4)."""
 
     kid: str | None = None
     address: str | None = None

@@ -17,6 +17,7 @@ from fame_cli.core import report
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import CallEnded, CloseLink, Dispatch, Effect, Note, Outcome, Request, Send
+from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.reach import settle
@@ -119,9 +120,17 @@ class MeshRig:
             balance=balance,
             incarnation=incarnation,
         )
-        node = Node(label, NodeCore(settings, lambda: f"id{next(self._ids):014}", lambda: STAMP))
+        node = Node(label, self.make_core(label, settings))
         self.nodes[label] = node
         return node
+
+    def make_core(self, label: str, settings: Settings) -> NodeCore:
+        """Make the core of a node; rigs with security give it a gate."""
+        return NodeCore(settings, lambda: f"id{next(self._ids):014}", lambda: STAMP)
+
+    def grant_of(self, label: str) -> Grant | None:
+        """Return the credential a node shows where it dials."""
+        return None
 
     def __getitem__(self, label: str) -> Node:
         return self.nodes[label]
@@ -132,6 +141,7 @@ class MeshRig:
         out = Link(next(self._numbers), kind, dialed=True, cost=cost)
         accepted = PEER if kind is PEER else LinkKind.CHILD
         into = Link(next(self._numbers), accepted, remote_id=near.node_id, cost=back or cost)
+        into.grant = self.grant_of(dialer)
         near.ends[out], far.ends[into] = (far, into), (near, out)
         self.do(far, far.core.link_opened(into, self.now))
         self.do(near, near.core.link_opened(out, self.now))

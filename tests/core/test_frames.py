@@ -10,7 +10,6 @@ from fame_cli.core import frames
 from fame_cli.core.frames import (
     DeliveryAck,
     Frame,
-    KeyRequest,
     MeshDelta,
     MeshRecord,
     MeshSummary,
@@ -41,7 +40,7 @@ SAMPLES: dict[str, dict[str, object]] = {
     "DeliveryAck": {"ok": False, "code": "NO_ROUTE", "reason": "r", "refId": "r"},
     "CreditUpdate": {"flowId": "f", "credits": 32},
     "KeyAnnounce": {"physicalPath": "/s", "keys": [{"kty": "OKP"}], "created": "2026-01-01T00:00:00Z"},
-    "KeyRequest": {"kid": "k", "physical_path": "/s"},
+    "KeyRequest": {"kid": "k", "physicalPath": "/s"},
     "SecureOpen": {"cid": "c", "ephPub": "p", "alg": "a", "opts": 0},
     "SecureAccept": {"ok": False, "cid": "c", "ephPub": "p", "alg": "a"},
     "SecureClose": {"cid": "c", "reason": "r"},
@@ -104,10 +103,3 @@ def test_an_absent_ok_means_yes() -> None:
     assert DeliveryAck().accepted
     assert NodeAttachAck(ok=True).accepted
     assert not DeliveryAck(ok=False).accepted
-
-
-def test_the_one_frame_without_camel_case_keeps_its_key() -> None:
-    assert json.loads(msgspec.json.encode(KeyRequest(physical_path="/s1"))) == {
-        "type": "KeyRequest",
-        "physical_path": "/s1",
-    }

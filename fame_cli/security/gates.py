@@ -1,0 +1,330 @@
+"""The gates of the profiles (SECURITY.md): what a neighbour may do by its grant, and whose an envelope is by its key.
+
+`GrantGate` is profile ``gated``: credentials are looked at where a link begins, and whatever the neighbour does is held
+against them. `KeyGate` is ``overlay``: everything is signed besides, and believed for that. Both are asked by the core
+and do no I/O; the time comes from a clock they are given, in seconds since the epoch.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from fame_cli.core.address import parse
+from fame_cli.core.envelope import Envelope
+from fame_cli.core.frames import (
+    Data,
+    DeliveryAck,
+    KeyAnnounce,
+    MeshUpdate,
+    NodeAttach,
+    SecureAccept,
+    SecureClose,
+    SecureOpen,
+)
+from fame_cli.core.gate import Action, KnownKey, OpenGate, Refusal, Unknown, Verdict
+from fame_cli.core.grant import ADMIN, CLIENT, PEER, Grant
+from fame_cli.core.ids import sid_of
+from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.settings import Settings
+from fame_cli.security.jwk import NodeKeys
+from fame_cli.security.keyring import Key, Keyring
+from fame_cli.security.replay import Replays, id_time
+from fame_cli.security.signing import Signer, check, security_of, verify_bytes
+
+__all__ = ["GrantGate", "KeyGate", "Rules"]
+
+Rules = Callable[[str, Link, Link, Envelope], str]
+"""Says which rule of the policy bars an envelope; "" when none does. See ``policy.py``."""
+
+CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
+"""Frames that are on their way to somebody; all others are between two neighbours."""
+
+
+def _below(path: str, above: str) -> bool:
+    return path == above or path.startswith(f"{above}/")
+
+
+class GrantGate(OpenGate):
+    """Hold every neighbour to its grant.
+
+    Args:
+        clock: the time.
+    """
+
+    checks = True
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
+        """Check that a credential allows the id and the kind of link."""
+        refusal = super().admit(attach, link, own)
+        if refusal is not None:
+            return refusal
+        grant = link.grant
+        if grant is None:
+            return Refusal("UNAUTHORIZED", "no credential")
+        if not grant.may_attach_as(attach.system_id):
+            return Refusal("UNAUTHORIZED", f"the credential isn't for {attach.system_id}")
+        if (link.kind is LinkKind.PEER or link.meshes) and not grant.may_be(PEER):
+            return Refusal("UNAUTHORIZED", "the credential isn't for a peer")
+        if not grant.roles:
+            return Refusal("UNAUTHORIZED", "the credential allows nothing")
+        return None
+
+    def is_same(self, one: Link, other: Link) -> bool:
+        """Compare who holds the credentials; one that we dialled is known by its process alone."""
+        if one.grant is None or other.grant is None:
+            return one.instance_id == other.instance_id
+        return _holder(one.grant) == _holder(other.grant)
+
+    def may(self, action: Action, link: Link, name: str) -> Refusal | None:
+        """Ask the grant; what a sentinel that we dialled says of its own is taken."""
+        grant = link.grant
+        if grant is None or action == "key":
+            return None
+        capability, _, address = name.rpartition(" ")
+        allowed = grant.may_announce(address)
+        if action == "bind":
+            allowed = allowed or grant.may_bind(address)
+        elif action == "advertise":
+            allowed = allowed or grant.may_advertise(capability, address)
+        return None if allowed else Refusal("UNAUTHORIZED", f"{grant.subject} may not {action} {name[:128]}")
+
+    def verify(self, link: Link, envelope: Envelope) -> Verdict:
+        """Check that a child speaks for itself: its own reply address, its own `sid`, and only what it may ask."""
+        if link.kind is not LinkKind.CHILD or not isinstance(envelope.frame, CARRIED):
+            return None
+        if envelope.reply_to:
+            path = parse(envelope.reply_to).path
+            if path and not _below(path, link.remote_path):
+                return Refusal("UNAUTHORIZED", "the reply address is somebody else's")
+            if not path and link.grant is not None and not link.grant.may_bind(envelope.reply_to):
+                return Refusal("UNAUTHORIZED", "the reply address is somebody else's")
+        grant = link.grant
+        if grant is None or grant.may_be(PEER):
+            return None
+        if envelope.sid is not None and envelope.sid != sid_of(link.remote_path):
+            return Refusal("UNAUTHORIZED", "the sender's digest is somebody else's")
+        return self._may_ask(grant, envelope)
+
+    def _may_ask(self, grant: Grant, envelope: Envelope) -> Refusal | None:
+        if isinstance(envelope.frame, Data) and not _answers(envelope) and not grant.roles & {CLIENT, ADMIN, PEER}:
+            return Refusal("UNAUTHORIZED", f"{grant.subject} may answer, but not call")
+        return None
+
+
+def _answers(envelope: Envelope) -> bool:
+    """Tell an answer from what asks for one: by the address it goes to, because `rtype` isn't signed."""
+    return (envelope.to or "").startswith("__rpc__")
+
+
+def _holder(grant: Grant) -> tuple[str, str, str]:
+    return grant.issuer, grant.subject, grant.thumbprint
+
+
+class KeyGate(GrantGate):
+    """Hold every envelope to its signature, and sign our own.
+
+    Args:
+        clock: the time.
+        keys: of this node.
+        token: the grant of this node's key, "" when it has none.
+        prove: returns the grant a token stands for, None when it isn't to be believed.
+        skew_s: seconds that clocks may differ.
+    """
+
+    signs = True
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        keys: NodeKeys,
+        token: str,
+        prove: Callable[[str], Grant | None],
+        skew_s: float,
+    ) -> None:
+        super().__init__(clock)
+        self._own = msgspec.Raw(msgspec.json.encode(keys.public_jwks(token)))
+        self._signer = Signer(keys.signing, keys.kid)
+        self._ring = Keyring(prove, clock)
+        self._replays = Replays(skew_s)
+        self._joined: dict[Link, Key] = {}
+        self.own_kid = keys.kid
+
+    # Links
+
+    def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
+        """Ask for a key besides; what it is good for shows once the path is settled."""
+        if not bytes(attach.keys):
+            return Refusal("SIGNATURE_REQUIRED", "this sentinel wants signed envelopes: attach with keys")
+        return super().admit(attach, link, own)
+
+    def joined(self, link: Link, keys: msgspec.Raw) -> Refusal | None:
+        """Take the neighbour's own keys; a grant for one key is good for that key alone."""
+        if not bytes(keys):
+            return Refusal("SIGNATURE_REQUIRED", f"{link.remote_id} doesn't sign: its profile is lower than ours")
+        learned = self._ring.learn(keys, link.remote_path, link, beyond=False)
+        if isinstance(learned, Refusal):
+            return learned
+        if not learned:
+            return Refusal("INVALID_KEYS", "no Ed25519 key to sign with")
+        key = learned[0]
+        wanted = link.grant.thumbprint if link.grant is not None else ""
+        if wanted and (key.grant is None or key.grant.thumbprint != wanted):
+            return Refusal("UNAUTHORIZED", "the credential is for another key")
+        if link.grant is None and key.grant is not None and not key.grant.may_be(PEER):
+            return Refusal("UNAUTHORIZED", f"{link.remote_id} isn't a sentinel by its key")
+        self._joined[link] = key
+        return None
+
+    def left(self, link: Link) -> None:
+        """Forget what the link told; what is proved may be met elsewhere."""
+        self._joined.pop(link, None)
+        self._ring.forget(link)
+
+    def is_same(self, one: Link, other: Link) -> bool:
+        """Compare keys where both are known."""
+        keys = self._joined.get(one), self._joined.get(other)
+        if keys[0] is not None and keys[1] is not None:
+            return keys[0].kid == keys[1].kid  # a kid stands for one key
+        return super().is_same(one, other)
+
+    def moved(self, path: str) -> None:
+        """Have our own key at our path, to tell those who ask."""
+        if path:
+            self._ring.learn(self._own, path, None, beyond=True)
+
+    # Envelopes
+
+    def verify(self, link: Link, envelope: Envelope) -> Verdict:
+        """Check the signature, that the key is the sender's, and that the sender is where it says it is."""
+        sec = security_of(envelope)
+        if sec.sig is None or not envelope.sid:
+            return Refusal("SIGNATURE_REQUIRED", "it isn't signed")
+        key = self._ring.find(sec.sig.kid, envelope.sid)
+        if key is None:
+            if self._ring.all_of(sec.sig.kid) and link.kind is LinkKind.CHILD:
+                return Refusal("SIGNATURE_INVALID", "the key isn't the sender's")
+            return Unknown(sec.sig.kid)
+        refusal = self._is_placed(link, envelope, key)
+        if refusal is not None:
+            return refusal
+        wrong = check(envelope, key.public, plaintext=not bytes(sec.enc))
+        if wrong:
+            return Refusal("SIGNATURE_INVALID", wrong)
+        if isinstance(envelope.frame, MeshUpdate):
+            return self._knows_all(envelope.frame)
+        if link.kind is LinkKind.CHILD and isinstance(envelope.frame, CARRIED) and not self.is_fresh(envelope):
+            return Refusal("REPLAY_DETECTED", "it has come before, or its time is off")
+        return None
+
+    def _is_placed(self, link: Link, envelope: Envelope, key: Key) -> Refusal | None:
+        """Check that an envelope comes from where its signer is, and asks for answers there."""
+        carried = isinstance(envelope.frame, CARRIED)
+        if (link.kind is LinkKind.CHILD or not carried) and not _below(key.path, link.remote_path):
+            return Refusal("SIGNATURE_INVALID", "its signer isn't there")
+        if envelope.reply_to and carried:
+            path = parse(envelope.reply_to).path
+            if path and path != key.path:
+                return Refusal("UNAUTHORIZED", "the reply address isn't the signer's")
+        grant = key.grant if key.grant is not None else (link.grant if link.kind is LinkKind.CHILD else None)
+        return self._may_ask(grant, envelope) if grant is not None else None
+
+    def _knows_all(self, update: MeshUpdate) -> Verdict:
+        """Have the keys of all records fetched before any of them is looked at."""
+        for record in update.records:
+            if not record.kid:
+                return Refusal("SIGNATURE_REQUIRED", "a record isn't signed")
+            if not self._ring.all_of(record.kid):
+                return Unknown(record.kid)
+        return None
+
+    def is_fresh(self, envelope: Envelope) -> bool:
+        """Look at the time and the id; an id tells the time itself where its signer is one of ours.
+
+        Answers may have waited for a slow reader however long: the call they are for tells that they aren't old.
+        """
+        sid, envelope_id = envelope.sid or "", envelope.id or ""
+        if _answers(envelope):
+            return self._replays.is_new(sid, envelope_id, self._clock(), self._clock())
+        key = self._ring.find(self.kid(envelope), sid)
+        made_at = id_time(envelope_id) if key is not None and key.grant is not None else _stamped(envelope.ts)
+        return made_at is not None and self._replays.is_new(sid, envelope_id, made_at, self._clock())
+
+    def sign(self, envelope: Envelope) -> Envelope:
+        """Sign an envelope of ours."""
+        return self._signer.sign(envelope)
+
+    def signer(self, envelope: Envelope) -> str:
+        """Name the signer of a verified envelope."""
+        key = self._ring.find(self.kid(envelope), envelope.sid or "")
+        if key is None:
+            return ""
+        if key.grant is not None:
+            return f"{key.grant.subject} (key {key.kid}, proved by {key.grant.issuer})"
+        told = key.teller.remote_id if key.teller is not None else "this node"
+        return f"{key.path} (key {key.kid}, told by {told})"
+
+    # Keys
+
+    def keys(self) -> msgspec.Raw:
+        """Return our public keys."""
+        return self._own
+
+    def kid(self, envelope: Envelope) -> str:
+        """Return the id of the key an envelope is signed with."""
+        signature = security_of(envelope).sig
+        return signature.kid if signature is not None else ""
+
+    def find(self, kid: str) -> list[KnownKey]:
+        """Return a key at all paths where it is known to be."""
+        return [KnownKey(key.path, _raw(key)) for key in self._ring.all_of(kid)]
+
+    def learn(self, announce: KeyAnnounce, link: Link) -> Refusal | None:
+        """Take keys a neighbour tells of: of what is below it, and from a peer or the parent of what is beyond it."""
+        beyond = link.kind is not LinkKind.CHILD or (link.grant is not None and link.grant.may_be(PEER))
+        learned = self._ring.learn(announce.keys, announce.physical_path, link, beyond=beyond)
+        return learned if isinstance(learned, Refusal) else None
+
+    # Records
+
+    def sign_record(self, statement: bytes) -> tuple[str, str]:
+        """Sign what this sentinel says of itself."""
+        return self._signer.kid, self._signer.sign_bytes(statement)
+
+    def check_record(self, node_id: str, kid: str, statement: bytes, signature: str) -> Verdict:
+        """Check that a record is signed by the sentinel it is of."""
+        key = self._of_sentinel(node_id, kid)
+        if key is None:
+            return Refusal("SIGNATURE_INVALID", f"the key isn't {node_id}'s")
+        if not verify_bytes(key.public, signature, statement):
+            return Refusal("SIGNATURE_INVALID", "the signature doesn't hold")
+        return None
+
+    def _of_sentinel(self, node_id: str, kid: str) -> Key | None:
+        for key in self._ring.all_of(kid):
+            if key.path.rpartition("/")[2] == node_id and (key.grant is None or key.grant.may_be(PEER)):
+                return key
+        return None
+
+    def may_offer(self, kid: str, name: str) -> bool:
+        """Hold a sentinel to what its grant lets it announce; paths are its own by their form."""
+        if name.startswith("/"):
+            return True
+        grants = [key.grant for key in self._ring.all_of(kid) if key.grant is not None]
+        address = name.rpartition(" ")[2]
+        return not grants or any(grant.may_announce(address) for grant in grants)
+
+
+def _raw(key: Key) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(key.jwk))
+
+
+def _stamped(ts: str | None) -> float | None:
+    """Read the time of an envelope (spec 3)."""
+    try:
+        return datetime.fromisoformat(ts).timestamp() if ts else None
+    except ValueError:
+        return None

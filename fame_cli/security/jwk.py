@@ -1,0 +1,107 @@
+"""Keys as JSON: what the wire and the files hold of Ed25519 and X25519 keys (RFC 7517, 7638, 8037; security.md 4.3)."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from fame_cli.core.ids import ID_LENGTH, digits_of
+
+__all__ = ["NodeKeys", "from_base64", "generate", "kid_of", "load", "thumbprint", "to_base64"]
+
+
+def to_base64(data: bytes) -> str:
+    """Write bytes in base64url without padding."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def from_base64(text: str) -> bytes:
+    """Read base64url with or without padding.
+
+    Raises:
+        ValueError: it isn't that.
+    """
+    try:
+        return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except Error as error:
+        raise ValueError("not base64url") from error
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """Return the thumbprint of an OKP key (RFC 7638, SHA-256, base64url)."""
+    members = json.dumps({"crv": jwk["crv"], "kty": jwk["kty"], "x": jwk["x"]}, separators=(",", ":"))
+    return to_base64(sha256(members.encode()).digest())
+
+
+def kid_of(public: bytes) -> str:
+    """Return the id of a key: made of the key itself, so that nobody else can have it."""
+    return digits_of(int.from_bytes(sha256(public).digest()[:16]))[:ID_LENGTH]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NodeKeys:
+    """Hold the private keys of one node: one to sign with, one to open what is sealed for it."""
+
+    signing: Ed25519PrivateKey
+    encryption: X25519PrivateKey
+
+    @property
+    def kid(self) -> str:
+        """The id of the signing key."""
+        return kid_of(self.signing.public_key().public_bytes_raw())
+
+    @property
+    def encryption_kid(self) -> str:
+        """The id of the encryption key."""
+        return kid_of(self.encryption.public_key().public_bytes_raw())
+
+    @property
+    def thumbprint(self) -> str:
+        """The thumbprint of the signing key, as a grant names it (RFC 7800, `cnf.jkt`)."""
+        return thumbprint(self.public_jwks()[0])
+
+    def public_jwks(self, grant: str = "", chain: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Return the public keys as they travel: to sign, then to seal.
+
+        Args:
+            grant: token that says whose key it is, "" for none.
+            chain: certificates, DER in base64, leaf first (`x5c`).
+        """
+        signing = self.signing.public_key().public_bytes_raw()
+        sealing = self.encryption.public_key().public_bytes_raw()
+        sign = {"kty": "OKP", "crv": "Ed25519", "x": to_base64(signing), "kid": self.kid, "alg": "EdDSA", "use": "sig"}
+        seal = {"kty": "OKP", "crv": "X25519", "x": to_base64(sealing), "kid": self.encryption_kid}
+        extra: dict[str, Any] = ({"fame.grant": grant} if grant else {}) | ({"x5c": list(chain)} if chain else {})
+        return [sign | extra, seal | {"alg": "ECDH-ES", "use": "enc"}]
+
+    def private_jwks(self) -> list[dict[str, Any]]:
+        """Return the keys as the file of a node holds them."""
+        private = self.signing.private_bytes_raw(), self.encryption.private_bytes_raw()
+        return [jwk | {"d": to_base64(d)} for jwk, d in zip(self.public_jwks(), private, strict=True)]
+
+
+def generate() -> NodeKeys:
+    """Make the keys of a node."""
+    return NodeKeys(Ed25519PrivateKey.generate(), X25519PrivateKey.generate())
+
+
+def load(jwks: Sequence[Mapping[str, Any]]) -> NodeKeys:
+    """Read what `NodeKeys.private_jwks` returned.
+
+    Raises:
+        ValueError: it isn't that.
+    """
+    try:
+        private = {jwk["crv"]: from_base64(jwk["d"]) for jwk in jwks}
+        return NodeKeys(
+            Ed25519PrivateKey.from_private_bytes(private["Ed25519"]),
+            X25519PrivateKey.from_private_bytes(private["X25519"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError("not the keys of a node") from error

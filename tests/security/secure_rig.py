@@ -1,0 +1,90 @@
+"""Real cores joined back to back, as in ``mesh_rig.py``, behind the gates of a profile, with grants of one authority.
+
+A grant's token is ``token-of-<label>``; the authority is a dict of them. Time is the rig's, from `BIRTH` on.
+"""
+
+from itertools import count
+
+from core_rig import STAMP
+from mesh_rig import MeshRig
+
+from fame_cli.core.gate import Gate, OpenGate
+from fame_cli.core.glob import ANYTHING
+from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
+from fame_cli.core.node import NodeCore
+from fame_cli.core.settings import Settings
+from fame_cli.security.gates import GrantGate, KeyGate
+from fame_cli.security.jwk import NodeKeys, generate
+from fame_cli.security.replay import time_digits
+
+BIRTH = 1_767_225_600.0
+"""Seconds since the epoch at which `STAMP` says that a rig begins."""
+
+
+class SecureRig(MeshRig):
+    """Hold some nodes of one profile.
+
+    Args:
+        profile: gated or overlay.
+        bare: labels of nodes whose keys nobody proves, like Naylence's.
+    """
+
+    def __init__(self, *names: str, profile: str = "overlay", bare: tuple[str, ...] = ()) -> None:
+        self.profile = profile
+        self.bare = bare
+        self.keys: dict[str, NodeKeys] = {}
+        self.grants: dict[str, Grant] = {}
+        self.gates: dict[str, Gate] = {}
+        self._serial = count(1)
+        super().__init__(*names)
+
+    @property
+    def clock(self) -> float:
+        """The time of the day."""
+        return BIRTH + self.now
+
+    def allow(self, label: str, *, node: str = "", **how: object) -> Grant:
+        """Grant a node something; a later grant of the same label replaces it."""
+        keys = self.keys.setdefault(label, generate())
+        thumbprint = "" if label in self.bare else keys.thumbprint
+        facts: dict[str, object] = {"roles": frozenset({AGENT, CLIENT}), "addresses": (ANYTHING,)}
+        facts |= {"capabilities": (ANYTHING,)} | how
+        grant = Grant(label, node=node or label, thumbprint=thumbprint, issuer="us", **facts)  # type: ignore[arg-type]
+        self.grants[label] = grant
+        return grant
+
+    def make_core(self, label: str, settings: Settings) -> NodeCore:
+        """Make a core behind a gate; who routes is a peer that may announce everything unless told otherwise."""
+        if label not in self.grants:
+            roles = {"roles": frozenset({PEER}), "prefixes": (ANYTHING,)} if settings.routes else {}
+            self.allow(label, node=settings.node_id, **roles)
+        gate = self.gates[label] = self.make_gate(label)
+        return NodeCore(settings, self.fresh_id, lambda: STAMP, gate)
+
+    def make_gate(self, label: str) -> Gate:
+        """Make the gate of a node."""
+        if self.profile == "open":
+            return OpenGate()
+        if self.profile == "gated":
+            return GrantGate(lambda: self.clock)
+        token = "" if label in self.bare else f"token-of-{label}"
+        return KeyGate(lambda: self.clock, self.keys[label], token, self.prove, 60.0)
+
+    def prove(self, token: str) -> Grant | None:
+        """Be the authority."""
+        return self.grants.get(token.removeprefix("token-of-"))
+
+    def fresh_id(self) -> str:
+        """Return an id that tells the time."""
+        return f"{time_digits(int(self.clock * 1000))}{next(self._serial):09}"
+
+    def grant_of(self, label: str) -> Grant | None:
+        """Return the grant a node shows."""
+        return self.grants.get(label)
+
+    def answer(self, label: str) -> None:
+        """Answer the last request of an agent with null, and let things settle."""
+        request = self[label].requests()[-1]
+        assert request.key is not None
+        self.do(self[label], self[label].core.reply(request.key, b"7", self.now))
+        self.run()

@@ -1,0 +1,271 @@
+"""The gates among real cores: what is honest passes over any number of hops, and what isn't stops where it began."""
+
+import json
+
+import pytest
+from mesh_rig import PARENT, PEER
+from secure_rig import SecureRig
+
+from fame_cli.core.effects import CloseLink, LinkRefused, Note
+from fame_cli.core.frames import MeshDelta, MeshRecord, MeshUpdate
+from fame_cli.core.grant import AGENT, CLIENT
+from fame_cli.core.grant import PEER as PEER_ROLE
+from fame_cli.core.state import send
+
+MATH = "math1@fame.fabric"
+
+
+def three(profile: str = "overlay", *bare: str) -> SecureRig:
+    """Make a chain of three sentinels, an agent at its end and a client at its beginning."""
+    rig = SecureRig("s1", "s2", "s3", profile=profile, bare=bare)
+    rig.chain("s1", "s2", "s3")
+    rig.leaf("math", "s3", MATH)
+    rig.leaf("client", "s1")
+    rig.run()
+    return rig
+
+
+def call(rig: SecureRig) -> tuple[str, str, str]:
+    """Call the agent; returns how the call ended: kind, code, signer."""
+    key = rig.call("client", MATH)
+    if rig["math"].requests():
+        rig.answer("math")
+    outcome = rig.outcomes("client", key)[-1]
+    return outcome.kind, outcome.code, outcome.signer
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+def test_an_honest_call_passes_three_sentinels(profile: str) -> None:
+    assert call(three(profile))[0] == "result"
+
+
+def test_the_caller_learns_who_signed_the_answer_and_the_agent_who_asked() -> None:
+    rig = three()
+    signer = call(rig)[2]
+    assert signer == f"math (key {rig.keys['math'].kid}, proved by us)"
+    assert rig["math"].requests()[0].signer == f"client (key {rig.keys['client'].kid}, proved by us)"
+
+
+def test_a_key_that_nobody_proves_is_told_from_hop_to_hop() -> None:
+    rig = three("overlay", "client")
+    assert call(rig)[0] == "result"
+    told = rig["math"].requests()[0].signer
+    assert told == f"/s1/client (key {rig.keys['client'].kid}, told by s3)"
+
+
+def test_keys_go_ahead_so_that_nobody_has_to_ask() -> None:
+    rig = three()
+    rig.forget()
+    call(rig)
+    assert "KeyAnnounce" in {passed.kind for passed in rig.passed}
+    assert "KeyRequest" not in {passed.kind for passed in rig.passed}
+
+
+def test_a_key_that_got_lost_is_asked_for_and_the_envelope_waits() -> None:
+    rig = three()
+    lost = []
+
+    def lose_the_first(message: object) -> bool:
+        if message.kind == "KeyAnnounce" and message.target == "math" and not lost:  # type: ignore[attr-defined]
+            lost.append(message)
+            return True
+        return False
+
+    rig.lost = lose_the_first
+    assert call(rig)[0] == "result"
+    assert lost
+
+
+def test_an_envelope_whose_key_never_comes_is_refused_in_time() -> None:
+    rig = three()
+    rig.lost = lambda message: message.kind == "KeyAnnounce" and message.target == "math"
+    key = rig.call("client", MATH)
+    rig.advance(7.0)
+    assert [outcome.code for outcome in rig.outcomes("client", key)] == ["KEY_UNKNOWN"]
+
+
+def tampering(rig: SecureRig, source: str, target: str, change: dict[str, object]) -> None:
+    """Have the payloads of Data envelopes between two nodes changed on the way."""
+    deliver = rig[target].core.receive
+
+    def receive(link: object, data: bytes, now: float) -> object:
+        envelope = json.loads(data)
+        if envelope["frame"]["type"] == "Data" and rig[target].ends[link][0].label == source:  # type: ignore[index]
+            envelope["frame"]["payload"] |= change
+        return deliver(link, json.dumps(envelope).encode(), now)  # type: ignore[arg-type]
+
+    rig[target].core.receive = receive  # type: ignore[method-assign,assignment]
+
+
+def test_a_request_that_a_sentinel_between_has_changed_is_refused() -> None:
+    rig = three()
+    tampering(rig, "s2", "s3", {"params": {"x": 1000}})
+    kind, code, _ = call(rig)
+    assert (kind, code) == ("nack", "SIGNATURE_INVALID")
+    assert rig["math"].requests() == []
+
+
+def test_an_answer_that_a_sentinel_between_has_changed_ends_the_call_at_once() -> None:
+    rig = three()
+    tampering(rig, "s1", "client", {"result": 666})
+    kind, code, _ = call(rig)
+    assert (kind, code) == ("nack", "SIGNATURE_INVALID")
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+def test_an_agent_binds_what_its_grant_allows_and_nothing_else(profile: str) -> None:
+    rig = SecureRig("s1", profile=profile)
+    rig.allow("a", addresses=("math1@fame.fabric",))
+    rig.leaf("a", "s1", MATH, "math2@fame.fabric")
+    assert [str(way) for way in rig["s1"].core.table.ways(MATH)]
+    assert not rig["s1"].core.table.ways("math2@fame.fabric")
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+def test_an_agent_that_may_only_answer_can_not_call(profile: str) -> None:
+    rig = SecureRig("s1", profile=profile)
+    rig.leaf("math", "s1", MATH)
+    rig.allow("client", roles=frozenset({AGENT}))
+    rig.leaf("client", "s1")
+    key = rig.call("client", MATH)
+    assert [outcome.code for outcome in rig.outcomes("client", key)] == ["UNAUTHORIZED"]
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+def test_who_is_no_peer_can_not_peer(profile: str) -> None:
+    rig = SecureRig("s1", profile=profile)
+    rig.allow("s2", roles=frozenset({AGENT, CLIENT}))
+    rig.add("s2")
+    rig.join("s2", "s1", PEER)
+    rig.run()
+    assert [e.code for e in rig["s2"].log if isinstance(e, LinkRefused)] == ["UNAUTHORIZED"]
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+def test_a_credential_for_one_id_does_not_do_for_another(profile: str) -> None:
+    rig = SecureRig("s1", profile=profile)
+    rig.allow("mallory", node="mallory")
+    rig.add("mallory", "math", routes=False)
+    rig.join("mallory", "s1", PARENT)
+    rig.run()
+    assert [e.code for e in rig["mallory"].log if isinstance(e, LinkRefused)] == ["UNAUTHORIZED"]
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+def test_a_taken_address_stays_with_its_owner(profile: str) -> None:
+    rig = three(profile)
+    rig.leaf("thief", "s3", MATH)
+    assert call(rig)[0] == "result"
+    assert rig["thief"].requests() == []
+
+
+def test_a_live_id_is_not_for_another_key() -> None:
+    rig = SecureRig("s1", bare=("math", "thief"))
+    rig.leaf("math", "s1", MATH)
+    rig.allow("thief", node="math")
+    rig.add("thief", "math", instance="instance-of-math", routes=False)
+    rig.join("thief", "s1", PARENT)
+    rig.run()
+    assert [e.code for e in rig["thief"].log if isinstance(e, LinkRefused)] == ["ID_TAKEN"]
+    assert rig["s1"].core.table.ways(MATH)
+
+
+def test_a_sentinel_announces_only_what_its_grant_lets_it() -> None:
+    rig = SecureRig("s1")
+    rig.allow("s2", roles=frozenset({PEER_ROLE}), prefixes=("math*@fame.fabric",))
+    rig.add("s2")
+    rig.chain("s1", "s2")
+    rig.leaf("math", "s2", MATH, "bank@fame.fabric")
+    assert rig["s1"].core.table.ways(MATH)
+    assert not rig["s1"].core.table.ways("bank@fame.fabric")
+
+
+def test_a_credential_that_expires_ends_its_link() -> None:
+    rig = three()
+    link = rig["s1"].link_to("client")
+    link.expires_at = rig.now + 20.0
+    rig["s1"].core.state.look_at(rig["s1"].core.state.sessions[link], rig.now)
+    rig.advance(25.0)
+    assert [(e.code, e.reason) for e in rig["s1"].log if isinstance(e, CloseLink)][-1][0] == 4401
+
+
+def test_a_request_that_comes_again_runs_once() -> None:
+    rig = three()
+    seen: list[bytes] = []
+    receive = rig["s1"].core.receive
+
+    def listen(link: object, data: bytes, now: float) -> object:
+        if b'"Data"' in data and rig["s1"].ends[link][0].label == "client":  # type: ignore[index]
+            seen.append(data)
+        return receive(link, data, now)  # type: ignore[arg-type]
+
+    rig["s1"].core.receive = listen  # type: ignore[method-assign,assignment]
+    assert call(rig)[0] == "result"
+    rig.feed("client", "s1", seen[0])
+    rig.run()
+    assert len(rig["math"].requests()) == 1
+    denied = [e for e in rig["s1"].log if isinstance(e, Note) and e.event == "envelope_denied"]
+    assert [note.facts["code"] for note in denied] == ["REPLAY_DETECTED"]
+    rig.advance(400.0)
+    rig.feed("client", "s1", seen[0])
+    rig.run()
+    assert len(rig["math"].requests()) == 1
+
+
+def say(rig: SecureRig, source: str, target: str, *records: MeshRecord) -> None:
+    """Have a sentinel tell another one records, under its own good signature."""
+    state = rig[source].core.state
+    send(state, state.sessions[rig[source].link_to(target)], MeshUpdate(records=list(records)))
+    effects, state.effects = state.effects, []
+    rig.do(rig[source], effects)
+    rig.run()
+
+
+def test_a_life_of_another_sentinel_can_not_be_made_up() -> None:
+    rig = SecureRig("s1", "s2", "s3").chain("s1", "s2", "s3")
+    say(rig, "s2", "s1", MeshRecord("s3", "x", 9, kid=rig.keys["s2"].kid, sig="AAAA"))
+    say(rig, "s2", "s1", MeshRecord("s3", "x", 9, kid=rig.keys["s3"].kid, sig="AAAA"))
+    say(rig, "s2", "s1", MeshRecord("s3", "x", 9))
+    say(rig, "s2", "s1", MeshRecord("s1", "x", 9, kid=rig.keys["s2"].kid, sig="AAAA"))
+    assert rig["s1"].record("s3").incarnation == 1
+    assert rig["s1"].mesh.own.incarnation == 1
+    assert len(rig["s1"].noted("record_refused")) == 3
+
+
+def test_an_offer_can_not_be_added_to_the_record_of_another_sentinel() -> None:
+    rig = SecureRig("s1", "s2", "s3").chain("s1", "s2", "s3")
+    record = rig["s2"].record("s3")
+    version = record.offers.version
+    added = MeshDelta(version, version + 1, put={MATH: 1}, sig=record.offers.signature)
+    say(rig, "s2", "s1", MeshRecord("s3", record.instance, 1, offers=added, kid=record.kid, sig=record.signature))
+    assert not rig["s1"].core.table.ways(MATH)
+    assert rig["s1"].record("s3").offers.version == version
+    assert rig["s1"].noted("record_refused")
+
+
+def test_signed_records_spread_in_pieces_around_a_ring_and_to_late_comers() -> None:
+    rig = SecureRig("s1", "s2", "s3", "s4").ring("s1", "s2", "s3", "s4")
+    rig.bind("s1", *(f"a{number}@very-long-name-of-a-host-{number}.fame.fabric" for number in range(2000)))
+    rig.run()
+    rig.add("late")
+    rig.join("late", "s3")
+    rig.run()
+    assert rig.agree()
+    assert len(rig["late"].record("s1").offers) == 2001
+    rig.unbind("s1", *(f"a{number}@very-long-name-of-a-host-{number}.fame.fabric" for number in range(1900)))
+    rig.run()
+    assert rig.agree()
+    assert len(rig["late"].record("s1").offers) == 101
+    assert not [note for node in rig.nodes.values() for note in node.noted("record_refused")]
+
+
+def test_a_sentinel_that_comes_back_with_the_same_key_is_believed_at_once() -> None:
+    rig = SecureRig("s1", "s2", "s3").chain("s1", "s2", "s3")
+    rig.crash("s3")
+    rig.run()
+    rig.add("s3", instance="another", incarnation=2)
+    rig.join("s3", "s2")
+    rig.bind("s3", MATH)
+    rig.run()
+    assert rig["s1"].record("s3").life == (2, "another")
+    assert rig["s1"].core.table.ways(MATH)
