@@ -14,11 +14,12 @@ from fame_cli.core.envelope import Envelope
 from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW, FlowControl
 from fame_cli.core.frames import Meta, NodeAttach, NodeAttachAck, NodeHeartbeat
 from fame_cli.core.gate import Refusal
+from fame_cli.core.limits import Meter
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.mesh import join, leave, set_cost
 from fame_cli.core.publish import publish
 from fame_cli.core.reach import settle
-from fame_cli.core.session import ACCEPT_DEADLINE_S, ATTACH_DEADLINE_S, HEARTBEAT_S, Event, Session, State, fire
+from fame_cli.core.session import ATTACH_DEADLINE_S, HEARTBEAT_S, Event, Session, State, fire
 from fame_cli.core.stacking import stack_prefix
 from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import DEFAULT_ROUTE
@@ -40,7 +41,8 @@ def open_link(state: NodeState, link: Link, now: float) -> Session:
     """Start the life of a link: attach when we dialled it, wait for the attach when we didn't (spec 5.2)."""
     flow = FlowControl(budget=state.budget)
     if not link.dialed:
-        session = Session(link, State.AWAITING, now + ACCEPT_DEADLINE_S, now, flow=flow)
+        limits = state.settings.limits
+        session = Session(link, State.AWAITING, now + limits.attach_s, now, flow=flow, meter=Meter(limits))
         state.look_at(session, session.deadline)
         return session
     session = Session(link, State.ATTACHING, now + ATTACH_DEADLINE_S, now, flow=flow)

@@ -83,6 +83,7 @@ class CallTable:
 
     def __init__(self) -> None:
         self._calls: dict[CallKey, Call] = {}
+        self._from: dict[Link, int] = {}
         self._deadlines: dict[float, dict[CallKey, float]] = {}
 
     def __len__(self) -> int:
@@ -104,6 +105,7 @@ class CallTable:
         if known is not None:
             self.end(key)
         self._calls[key] = call
+        self._from[call.ingress] = self._from.get(call.ingress, 0) + 1
         if call.timeout_s:
             self._deadlines.setdefault(call.timeout_s, {})[key] = call.touched + call.timeout_s
         return True
@@ -120,7 +122,14 @@ class CallTable:
     def end(self, key: CallKey) -> Call | None:
         """Remove a call; the first to remove it ends it, everybody after gets None."""
         call = self._calls.pop(key, None)
-        if call is not None and call.timeout_s:
+        if call is None:
+            return None
+        left = self._from[call.ingress] - 1
+        if left:
+            self._from[call.ingress] = left
+        else:
+            del self._from[call.ingress]
+        if call.timeout_s:
             waiting = self._deadlines[call.timeout_s]
             del waiting[key]
             if not waiting:
@@ -130,6 +139,10 @@ class CallTable:
     def over(self, link: Link) -> list[tuple[CallKey, Call]]:
         """List the calls that came in or went out by `link`, the longest silent first."""
         return [(key, call) for key, call in self._calls.items() if call.ingress is link or call.egress is link]
+
+    def count_from(self, link: Link) -> int:
+        """Return how many calls that came in by a link are in flight."""
+        return self._from.get(link, 0)
 
     def next_deadline(self) -> float | None:
         """Return when the next call times out, None when none can."""

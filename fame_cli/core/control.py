@@ -93,6 +93,8 @@ def _bind(state: NodeState, session: Session, address: str, path: str, now: floa
     link = session.link
     if _is_mute(link) or not is_announceable(address):
         return Refusal("INVALID_ADDRESS", f"{address[:80]} can't be bound here")
+    if _is_full(state, link):
+        return Refusal("RATE_LIMITED", f"{link.remote_id} has bound as much as it may")
     refusal = state.gate.may("bind" if link.kind is LinkKind.CHILD else "announce", link, address)
     if refusal is not None:
         return refusal
@@ -115,6 +117,11 @@ def _bind(state: NodeState, session: Session, address: str, path: str, now: floa
     return None
 
 
+def _is_full(state: NodeState, link: Link) -> bool:
+    most = state.settings.limits.routes
+    return bool(most) and state.table.count_of(link) >= most
+
+
 def _is_mute(link: Link) -> bool:
     """Tell whether names don't come over a link frame by frame: never from above, and not where records travel."""
     return link.kind is LinkKind.PARENT or link.meshes
@@ -133,6 +140,8 @@ def _offer_changed(state: NodeState, session: Session, envelope: Envelope, now: 
         change = state.table.advertise
         asked = [state.gate.may("advertise", link, wire_name((each, frame.address))) for each in capabilities]
         refusal = next((each for each in asked if each is not None), None)
+        if refusal is None and _is_full(state, link):
+            refusal = Refusal("RATE_LIMITED", f"{link.remote_id} has bound as much as it may")
         capabilities = [] if refusal is not None else capabilities
     changed = [(capability, frame.address) for capability in capabilities if change(capability, frame.address, link)]
     publish(state, changed, now)

@@ -22,7 +22,7 @@ def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now:
     """Enter a request into the table of calls; a call of our own is there already and learns where it went.
 
     Returns:
-        None when another link uses the same names for a call of its own.
+        None when another link uses the same names for a call of its own, or the link has too many calls in flight.
     """
     key = (envelope.reply_to or "", envelope.corr_id or "")
     known = state.calls.get(key)
@@ -32,6 +32,9 @@ def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now:
     streaming = bool((envelope.rtype or 0) & STREAM)
     limit_s = 0.0 if streaming else _time_limit(envelope)  # a stream's time stands still while its reader takes his
     call = Call(origin, target, envelope.id or "", streaming, now, limit_s, envelope.trace_id)
+    most = state.settings.limits.calls_in_flight
+    if most and state.calls.count_from(origin) >= most and not origin.meshes:
+        return None
     return call if state.calls.open(key, call) else None
 
 
@@ -53,7 +56,10 @@ def clash(state: NodeState, origin: Link, envelope: Envelope) -> None:
     """Refuse a request whose names are in use: by itself, when it has gone in a circle, or by somebody else's."""
     key = (envelope.reply_to or "", envelope.corr_id or "")
     known = state.calls.get(key)
-    if known is None or known.request_id != envelope.id:
+    if known is None:
+        refuse(state, origin, envelope, "RATE_LIMITED", "too many calls in flight from there")
+        return
+    if known.request_id != envelope.id:
         refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")
         return
     if known.ingress.remote_id == origin.remote_id:

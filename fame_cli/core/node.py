@@ -18,6 +18,7 @@ from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
 from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.mesh import flush
+from fame_cli.core.parking import Parking
 from fame_cli.core.publish import begin, farewell, publish
 from fame_cli.core.reach import settle
 from fame_cli.core.receiving import take
@@ -55,6 +56,7 @@ class NodeCore:
         self._state = NodeState(settings, new_id, stamp, flow_id=new_id(), table=table, now=now)
         self._state.budget.most_bytes = settings.max_held_bytes
         self._state.gate = gate or OpenGate()
+        self._state.parking = Parking(settings.limits.unknown_keys, settings.limits.waiting_envelopes)
         self._inbox = f"__rpc__{new_id()}"
         self._first_id = settings.node_id
         self._sweep_at = float("-inf")

@@ -33,6 +33,8 @@ from fame_cli.errors import RemoteProtocolError
 
 __all__ = ["take"]
 
+CLOSE_VIOLATION = 1008
+
 CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
 """Frames that are on their way to somebody; all others are between two neighbours."""
 
@@ -46,7 +48,11 @@ def take(state: NodeState, session: Session, data: bytes, now: float) -> None:
     try:
         if len(data) > limit:
             raise RemoteProtocolError(f"{len(data)} bytes; the limit is {limit}")
-        if session.state is not State.CLOSED:
+        if session.state is State.CLOSED:
+            return
+        if session.meter is not None and not session.meter.takes(len(data), now):
+            _too_much(state, session, data, now)
+        else:
             _sort(state, session, decode(data), one_line(data) if b"\n" in data else data, now)
     except RemoteProtocolError as error:
         _reject(state, session, data, error)
@@ -63,6 +69,7 @@ def _sort(state: NodeState, session: Session, envelope: Envelope, data: bytes, n
         if verdict is not None:
             deny(state, session, envelope, verdict)
             _count(state, session, envelope, len(data))
+            _charge(state, session, now)
             return
     if not _act(state, session, envelope, data, now):
         _count(state, session, envelope, len(data))
@@ -91,6 +98,21 @@ def _act(state: NodeState, session: Session, envelope: Envelope, data: bytes, no
     else:
         control.on_control(state, session, envelope, now)
     return False
+
+
+def _too_much(state: NodeState, session: Session, data: bytes, now: float) -> None:
+    """Refuse what comes faster than a neighbour may send; whoever doesn't mind that is cut off."""
+    header = peek(data)
+    if header is not None and session.is_open:
+        ending.refuse(state, session.link, header, "RATE_LIMITED", "more a second than this node takes from there")
+    _charge(state, session, now)
+
+
+def _charge(state: NodeState, session: Session, now: float) -> None:
+    """Count an error of a neighbour's; one too many ends its link."""
+    if session.meter is not None and session.is_open and not session.meter.bears(now):
+        state.note("link_cut", "warning", link=session.link.number, node=session.link.remote_id)
+        attach.end(state, session, CLOSE_VIOLATION, "too many envelopes were denied")
 
 
 def _again(state: NodeState, parked: Parked, now: float) -> None:

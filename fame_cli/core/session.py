@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from fame_cli.core.flow import FlowControl
+from fame_cli.core.limits import Meter
 from fame_cli.core.link import Link
 from fame_cli.core.table import Name
 from fame_cli.errors import LocalProtocolError
@@ -20,9 +21,6 @@ __all__ = ["Event", "Session", "State", "fire"]
 
 ATTACH_DEADLINE_S = 10.0
 """Seconds a dialled link waits for its NodeAttachAck (spec 5.2)."""
-
-ACCEPT_DEADLINE_S = 5.0
-"""Seconds an accepted link may take to attach; the original waits 30 and then leaks the socket."""
 
 HEARTBEAT_S = 15.0
 """Seconds between heartbeats of the connecting side (spec 5.3)."""
@@ -89,6 +87,7 @@ class Session:
         told: ids of the keys the neighbour has been told of.
         unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
         flow: credit windows.
+        meter: counts what the neighbour sends; None where nobody counts.
         is_open: True while envelopes may travel; follows from `state`.
     """
 
@@ -111,6 +110,7 @@ class Session:
     told: set[str] = field(default_factory=set)
     unanswered: dict[str, Name] = field(default_factory=dict)
     flow: FlowControl = field(default_factory=FlowControl)
+    meter: Meter | None = None
     is_open: bool = False
 
 

@@ -1,11 +1,12 @@
 """What a node is told at its birth. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.batch import BATCH
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.flow import MAX_HELD_BYTES
+from fame_cli.core.limits import Limits
 
 __all__ = ["EXTENSIONS", "MAX_HELD_BYTES", "MAX_HOPS", "Settings"]
 
@@ -32,6 +33,7 @@ class Settings:
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
         max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
         incarnation: of the sentinel's record; greater than in any earlier life of its id, if that can be had.
+        limits: bounds of each link.
     """
 
     node_id: str
@@ -44,6 +46,7 @@ class Settings:
     batch: bool = True
     max_held_bytes: int = MAX_HELD_BYTES
     incarnation: int = 1
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def extensions(self) -> tuple[str, ...]:

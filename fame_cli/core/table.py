@@ -124,6 +124,10 @@ class RouteTable:
             self.parent = link
         self.changed()
 
+    def count_of(self, link: Link) -> int:
+        """Return how many names lead to a link."""
+        return len(self._names.get(link, ()))
+
     def detach(self, link: Link) -> list[Name]:
         """Undo `attach` and drop every name of the link; return those names."""
         if self.children.get(link.segment) is link:

@@ -14,6 +14,7 @@ from hypothesis import settings
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import CallEnded, CloseLink, Dispatch, Effect, ItemArrived, Note, Outcome, Request, Send
+from fame_cli.core.limits import Limits
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.session import Session
@@ -74,6 +75,7 @@ class Rig:
         max_message_bytes: int = 262_144,
         max_hops: int = MAX_HOPS,
         balance: Balance = NEAREST,
+        limits: Limits | None = None,
     ) -> None:
         ids = counted_ids()
         own = Settings(
@@ -83,6 +85,7 @@ class Rig:
             max_message_bytes=max_message_bytes,
             max_hops=max_hops,
             balance=balance,
+            limits=limits or Limits(),
         )
         self.core = NodeCore(own, lambda: next(ids), lambda: STAMP)
         self.now = 0.0

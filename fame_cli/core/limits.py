@@ -1,0 +1,72 @@
+"""What one neighbour can make this node do and hold: bounds of a link, and the count of what it sends.
+
+Pure. The defaults stop nobody who means well: one link of a client under load carries 40,000 messages and 600 MB a
+second (benchmarks/README.md). A grant may set lower ones.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["Limits", "Meter"]
+
+
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """Hold the bounds of each link; 0 means none.
+
+    Args:
+        attach_s: seconds a connection may take to attach, > 0.
+        messages_per_s: envelopes a second.
+        bytes_per_s: bytes a second.
+        calls_in_flight: calls a neighbour may have open at a time.
+        routes: addresses and capabilities a neighbour may have bound here.
+        unknown_keys: keys nobody has told us of that its envelopes may wait for.
+        waiting_envelopes: envelopes that may wait for such keys.
+        errors: envelopes that may be denied in ten seconds before the link is closed.
+        links_per_address: links from one IP address.
+    """
+
+    attach_s: float = 5.0
+    messages_per_s: int = 200_000
+    bytes_per_s: int = 2_147_483_648
+    calls_in_flight: int = 65_536
+    routes: int = 131_072
+    unknown_keys: int = 64
+    waiting_envelopes: int = 256
+    errors: int = 100
+    links_per_address: int = 0
+
+
+ERRORS_S = 10.0
+"""Seconds over which a neighbour's errors are counted."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """Count what one neighbour sends, second by second; times are the core's.
+
+    Args:
+        limits: the bounds.
+    """
+
+    limits: Limits
+    _second: int = 0
+    _messages: int = 0
+    _bytes: int = 0
+    _errors: int = 0
+    _errors_since: float = float("-inf")
+
+    def takes(self, size: int, now: float) -> bool:
+        """Count one envelope; False when it is one too many for this second."""
+        if int(now) != self._second:
+            self._second, self._messages, self._bytes = int(now), 0, 0
+        self._messages += 1
+        self._bytes += size
+        limits = self.limits
+        return not (0 < limits.messages_per_s < self._messages or 0 < limits.bytes_per_s < self._bytes)
+
+    def bears(self, now: float) -> bool:
+        """Count one denied envelope; False when the neighbour has used its budget up."""
+        if now - self._errors_since >= ERRORS_S:
+            self._errors, self._errors_since = 0, now
+        self._errors += 1
+        return not 0 < self.limits.errors < self._errors
