@@ -3,14 +3,16 @@
 Pure functions over `NodeState`.
 """
 
+from fame_cli.core.address import parse
 from fame_cli.core.calls import CallKey, error_payload
 from fame_cli.core.carry import carry
 from fame_cli.core.deliver import deliver
 from fame_cli.core.effects import FlowOpen, Send
 from fame_cli.core.ending import end_call
-from fame_cli.core.envelope import ITEMS, SYN, TRACE, Envelope, data_frame, encode
+from fame_cli.core.envelope import ITEMS, LAST, SYN, TRACE, Envelope, data_frame, encode
 from fame_cli.core.flow import Held
 from fame_cli.core.frames import Meta
+from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL
 from fame_cli.core.session import Session
 from fame_cli.core.state import NodeState, credit_back
@@ -34,6 +36,8 @@ def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: 
         meta = {TRACE: extended(state.settings.node_id, call.trace, LOCAL, now)}
     if items > 1:
         meta = {**(meta or {}), ITEMS: items}
+    if call.sealed and call.streaming and last:
+        meta = {**(meta or {}), LAST: True}
     sequence = call.sent if call.streaming else state.next_sequence()
     call.sent += 1
     envelope = Envelope(
@@ -53,6 +57,14 @@ def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: 
     )
     if state.gate.signs:
         envelope = state.gate.sign(envelope)
+    if call.sealed:
+        sealed = state.gate.seal(envelope, parse(key[0]).path)
+        if isinstance(sealed, Refusal):
+            call.sealed = False  # what is said of it needn't be secret
+            failure = error_payload(call.rpc_id, -32603, f"the answer can't be sealed: {sealed.reason}")
+            answer(state, key, failure, now, last=True)
+            return
+        envelope = sealed
     data = encode(envelope)
     limit = state.settings.max_message_bytes
     if len(data) > limit:

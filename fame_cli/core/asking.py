@@ -12,6 +12,7 @@ from fame_cli.core.ending import refuse
 from fame_cli.core.entering import MAX_TIMEOUT_MS
 from fame_cli.core.envelope import PACK, REPLY, SESSION, STREAM, SYN, TIMEOUT, TRACE, Envelope, data_frame, encode
 from fame_cli.core.frames import Meta
+from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL
 from fame_cli.core.state import NodeState
 
@@ -30,6 +31,7 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
     trace: bool
     session: str | None
     packs: bool
+    seal_to: str
 
 
 def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
@@ -65,10 +67,16 @@ def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
         ttl=state.settings.max_hops - 1,
     )
     call = Call(LOCAL, LOCAL, envelope.id or "", wish.streaming, now, wish.timeout_s, envelope.trace_id)
-    call.packs = wish.packs
+    call.packs, call.sealed = wish.packs, bool(wish.seal_to)
     state.calls.open(key, call)
     if state.gate.signs and state.sid is not None:
         envelope = state.gate.sign(envelope)
+    if wish.seal_to:
+        sealed = state.gate.seal(envelope, wish.seal_to)
+        if isinstance(sealed, Refusal):
+            refuse(state, LOCAL, envelope, sealed.code, sealed.reason)
+            return key
+        envelope = sealed
     data = encode(envelope)
     limit = state.settings.max_message_bytes
     if len(data) > limit:

@@ -19,7 +19,7 @@ from fame_cli.core.deliver import deliver, is_paced
 from fame_cli.core.effects import Send
 from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, stop_downstream, tell_caller
 from fame_cli.core.entering import clash, enter
-from fame_cli.core.envelope import REPLY, SESSION, STREAM, TRACE, VIA, Envelope, encode, with_ttl
+from fame_cli.core.envelope import LAST, REPLY, SESSION, STREAM, TRACE, VIA, Envelope, encode, with_ttl
 from fame_cli.core.frames import Data, DeliveryAck
 from fame_cli.core.keysharing import tell_key
 from fame_cli.core.link import LOCAL, Link
@@ -208,7 +208,8 @@ def _answer_passed(state: NodeState, envelope: Envelope, call: Call, now: float)
     key = (envelope.to or "", envelope.corr_id or "")
     frame = envelope.frame
     if isinstance(frame, Data):
-        if call.streaming and not ends_stream(frame.payload):
+        is_last = envelope.meta is not None and LAST in envelope.meta
+        if call.streaming and not is_last and not ends_stream(frame.payload):
             state.calls.touch(key, call, now)
             return
     elif isinstance(frame, DeliveryAck) and frame.accepted:

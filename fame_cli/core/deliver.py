@@ -7,10 +7,11 @@ import msgspec
 
 from fame_cli.core.calls import Call, CallKey, read_request, read_response
 from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Request
-from fame_cli.core.ending import end_call, send_routed
+from fame_cli.core.ending import deny, end_call, send_routed
 from fame_cli.core.entering import clash, enter
 from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope
 from fame_cli.core.frames import EMPTY, Data, DeliveryAck
+from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.state import NodeState
 from fame_cli.core.trace import extended, trace_of
@@ -45,7 +46,16 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
         return False
     key = (envelope.to or "", envelope.corr_id or "")
     call = state.calls.get(key)
-    if call is not None and call.ingress is LOCAL:
+    ours = call is not None and call.ingress is LOCAL
+    was_sealed = False
+    if state.gate.signs and origin is not LOCAL and isinstance(envelope.frame, Data):
+        wanted = call.sealed if call is not None and ours else not (envelope.to or "").startswith("__sys__@")
+        opened = state.gate.open(envelope, sealed=wanted)
+        if isinstance(opened, Refusal):
+            deny(state, state.sessions[origin], envelope, opened)
+            return False
+        was_sealed, envelope = opened is not envelope, opened
+    if call is not None and ours:
         return _answered(state, key, call, origin, envelope, size, now)
     frame = envelope.frame
     if not isinstance(frame, Data):
@@ -53,33 +63,37 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
     address = envelope.to or next(
         (address for address, way in state.table.providers(envelope.capabilities or ()) if way is LOCAL), ""
     )
-    _dispatch(state, origin, envelope, frame, address, now)
+    running = _dispatch(state, origin, envelope, frame, address, now)
+    if running is not None:
+        running.sealed = was_sealed
     return False
 
 
-def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, address: str, now: float) -> None:
+def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, address: str, now: float) -> Call | None:
+    """Have a request answered here; returns its call, None when nobody waits for an answer, or has before."""
     request = read_request(frame.payload)
     if request is None and address.startswith("__rpc__"):
         state.note("late_answer_ignored", "debug", link=origin.number)
-        return
+        return None
     if request is None:
         signer = state.gate.signer(envelope)
         message = Request(None, address, "", frame.payload, sender=envelope.sid or "", signer=signer)
         state.effects.append(Dispatch(message))
-        return
+        return None
     key = None
     trace = None
+    call: Call | None = None
     if envelope.meta is not None and TRACE in envelope.meta:
         trace = extended(state.settings.node_id, trace_of(envelope.meta) or [], origin, now)
     if envelope.reply_to and envelope.corr_id:
         key = (envelope.reply_to, envelope.corr_id)
         running = state.calls.get(key)
         if running is not None and running.ingress is origin is not LOCAL and running.request_id == envelope.id:
-            return  # sent again because our acknowledgement was slow (spec 6.4)
+            return None  # sent again because our acknowledgement was slow (spec 6.4)
         call = enter(state, origin, LOCAL, envelope, now)
         if call is None:
             clash(state, origin, envelope)
-            return
+            return None
         call.rpc_id, call.trace = bytes(request.id), trace
     state.effects.append(
         Dispatch(
@@ -96,6 +110,7 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
             )
         )
     )
+    return call
 
 
 def _answered(

@@ -13,6 +13,7 @@ __all__ = [
     "ACK",
     "FLOW_ACK",
     "ITEMS",
+    "LAST",
     "MAX_MESSAGE_BYTES",
     "PACK",
     "REPLY",
@@ -60,6 +61,9 @@ PACK = "fame.pack"
 
 ITEMS = "fame.items"
 """Key of `meta` of such an answer: how many items its result, an array, holds."""
+
+LAST = "fame.last"
+"""Key of `meta` of the answer that ends a stream whose payloads routers can't read."""
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

@@ -100,6 +100,18 @@ class Gate(Protocol):
         """Sign an envelope of ours."""
         ...
 
+    def seal(self, envelope: Envelope, path: str) -> Envelope | Refusal:
+        """Encrypt the payload of a signed envelope of ours for the node at a path; never returned as it is."""
+        ...
+
+    def open(self, envelope: Envelope, *, sealed: bool) -> Envelope | Refusal:
+        """Decrypt the payload of a verified envelope that ends here.
+
+        Args:
+            sealed: True when a payload in the clear isn't good enough, where this node's profile seals at all.
+        """
+        ...
+
     def signer(self, envelope: Envelope) -> str:
         """Say for people who signed a verified envelope, and how that is known; "" where nothing is signed."""
         ...
@@ -190,6 +202,14 @@ class OpenGate:
         return None
 
     def sign(self, envelope: Envelope) -> Envelope:
+        """Leave an envelope as it is."""
+        return envelope
+
+    def seal(self, envelope: Envelope, path: str) -> Envelope | Refusal:
+        """Refuse: a payload that was to be sealed never travels in the clear."""
+        return Refusal("CRYPTO_LEVEL", "this node's security profile doesn't seal")
+
+    def open(self, envelope: Envelope, *, sealed: bool) -> Envelope | Refusal:
         """Leave an envelope as it is."""
         return envelope
 

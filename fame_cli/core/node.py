@@ -207,6 +207,7 @@ class NodeCore:
         trace: bool = False,
         session: str | None = None,
         packs: bool = False,
+        seal_to: str = "",
     ) -> tuple[CallKey, list[Effect]]:
         """Ask an operation; exactly one `CallEnded` with the key follows, for a stream after its items.
 
@@ -218,11 +219,12 @@ class NodeCore:
             trace: True to have the nodes on the way write themselves into the envelope.
             session: key by which sentinels that keep sessions together choose the provider; None for the node itself.
             packs: True to take several items of a stream at once (`ItemArrived.is_pack`).
+            seal_to: physical path of the node that alone may read the request; "" to send it in the clear.
 
         Raises:
             RemoteProtocolError: `to` isn't an address.
         """
-        wish = Wish(to, method, params, capabilities, streaming, timeout_s, trace, session, packs)
+        wish = Wish(to, method, params, capabilities, streaming, timeout_s, trace, session, packs, seal_to)
         key = ask(self._state, physical(self._inbox, self.table.path), wish, now)
         return key, self._effects()
 
