@@ -56,6 +56,8 @@ COMMANDS = {
     "ps": CommandEntry("fame_cli.cli.up:ps", "List the nodes that `fame up` started.", "Fabric"),
     "logs": CommandEntry("fame_cli.cli.up:logs", "Show what the nodes of a fabric say.", "Fabric"),
     "down": CommandEntry("fame_cli.cli.up:down", "Stop the nodes that `fame up -d` started.", "Fabric"),
+    "keys": CommandEntry("fame_cli.cli.keys:app", "Make, show and change keys.", "Security"),
+    "token": CommandEntry("fame_cli.cli.token:app", "Issue, show and take back tokens.", "Security"),
     "config": CommandEntry("fame_cli.cli.config_cmd:app", "Check and show config files.", "Files"),
     "render": CommandEntry("fame_cli.cli.render:app", "Write files for other tools.", "Files"),
 }

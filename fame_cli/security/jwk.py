@@ -13,7 +13,24 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fame_cli.core.ids import ID_LENGTH, digits_of
 
-__all__ = ["NodeKeys", "from_base64", "generate", "kid_of", "load", "thumbprint", "to_base64"]
+__all__ = [
+    "Jwk",
+    "NodeKeys",
+    "from_base64",
+    "generate",
+    "kid_of",
+    "load",
+    "load_signing",
+    "private_signing_jwk",
+    "signing_jwk",
+    "thumbprint",
+    "to_base64",
+]
+
+Jwk = dict[str, Any]
+"""A JSON Web Key (RFC 7517)."""
+
+PRIVATE_BYTES = 32
 
 
 def to_base64(data: bytes) -> str:
@@ -34,8 +51,15 @@ def from_base64(text: str) -> bytes:
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:
-    """Return the thumbprint of an OKP key (RFC 7638, SHA-256, base64url)."""
-    members = json.dumps({"crv": jwk["crv"], "kty": jwk["kty"], "x": jwk["x"]}, separators=(",", ":"))
+    """Return the thumbprint of an OKP key (RFC 7638, SHA-256, base64url).
+
+    Raises:
+        ValueError: it isn't such a key.
+    """
+    named = {member: jwk.get(member) for member in ("crv", "kty", "x")}
+    if named["kty"] != "OKP" or not all(isinstance(value, str) for value in named.values()):
+        raise ValueError("not an OKP key")
+    members = json.dumps(named, separators=(",", ":"))
     return to_base64(sha256(members.encode()).digest())
 
 
@@ -73,17 +97,34 @@ class NodeKeys:
             grant: token that says whose key it is, "" for none.
             chain: certificates, DER in base64, leaf first (`x5c`).
         """
-        signing = self.signing.public_key().public_bytes_raw()
+        sign = signing_jwk(self.signing)
         sealing = self.encryption.public_key().public_bytes_raw()
-        sign = {"kty": "OKP", "crv": "Ed25519", "x": to_base64(signing), "kid": self.kid, "alg": "EdDSA", "use": "sig"}
         seal = {"kty": "OKP", "crv": "X25519", "x": to_base64(sealing), "kid": self.encryption_kid}
         extra: dict[str, Any] = ({"fame.grant": grant} if grant else {}) | ({"x5c": list(chain)} if chain else {})
         return [sign | extra, seal | {"alg": "ECDH-ES", "use": "enc"}]
 
     def private_jwks(self) -> list[dict[str, Any]]:
-        """Return the keys as the file of a node holds them."""
-        private = self.signing.private_bytes_raw(), self.encryption.private_bytes_raw()
-        return [jwk | {"d": to_base64(d)} for jwk, d in zip(self.public_jwks(), private, strict=True)]
+        """Return the keys as the file of a node holds them, and nothing else ever does."""
+        seal = self.public_jwks()[1] | {"d": to_base64(self.encryption.private_bytes_raw())}
+        return [private_signing_jwk(self.signing), seal]
+
+
+def signing_jwk(key: Ed25519PrivateKey) -> Jwk:
+    """Return the public part of a signing key."""
+    public = key.public_key().public_bytes_raw()
+    return {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": to_base64(public),
+        "kid": kid_of(public),
+        "alg": "EdDSA",
+        "use": "sig",
+    }
+
+
+def private_signing_jwk(key: Ed25519PrivateKey) -> Jwk:
+    """Return a signing key as a file holds it, and nothing else ever does."""
+    return signing_jwk(key) | {"d": to_base64(key.private_bytes_raw())}
 
 
 def generate() -> NodeKeys:
@@ -95,13 +136,24 @@ def load(jwks: Sequence[Mapping[str, Any]]) -> NodeKeys:
     """Read what `NodeKeys.private_jwks` returned.
 
     Raises:
-        ValueError: it isn't that.
+        ValueError: it isn't that; the text shows nothing of it.
     """
-    try:
-        private = {jwk["crv"]: from_base64(jwk["d"]) for jwk in jwks}
-        return NodeKeys(
-            Ed25519PrivateKey.from_private_bytes(private["Ed25519"]),
-            X25519PrivateKey.from_private_bytes(private["X25519"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError("not the keys of a node") from error
+    by_curve = {jwk.get("crv"): jwk for jwk in jwks}
+    sealing = _private(by_curve.get("X25519"))
+    return NodeKeys(load_signing(by_curve.get("Ed25519")), X25519PrivateKey.from_private_bytes(sealing))
+
+
+def load_signing(jwk: Mapping[str, Any] | None) -> Ed25519PrivateKey:
+    """Read what `private_signing_jwk` returned.
+
+    Raises:
+        ValueError: it isn't that; the text shows nothing of it.
+    """
+    return Ed25519PrivateKey.from_private_bytes(_private(jwk))
+
+
+def _private(jwk: Mapping[str, Any] | None) -> bytes:
+    text = None if jwk is None else jwk.get("d")
+    if not isinstance(text, str) or len(found := from_base64(text)) != PRIVATE_BYTES:
+        raise ValueError("not a private key")
+    return found
