@@ -10,7 +10,7 @@ from fame_cli.core.address import is_node_id, is_node_path
 from fame_cli.core.announce import PLAIN_PEER_DELAY_S, tell_all
 from fame_cli.core.effects import CloseLink, LinkAttached, LinkRefused
 from fame_cli.core.ending import link_lost
-from fame_cli.core.envelope import Envelope
+from fame_cli.core.envelope import Envelope, encode
 from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW, FlowControl
 from fame_cli.core.frames import Meta, NodeAttach, NodeAttachAck, NodeHeartbeat
 from fame_cli.core.gate import Refusal
@@ -25,7 +25,7 @@ from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import DEFAULT_ROUTE
 from fame_cli.core.topology import MAX_COST
 
-__all__ = ["close", "end", "on_attach", "on_attach_ack", "open_link", "retired"]
+__all__ = ["attach_refusal", "close", "end", "on_attach", "on_attach_ack", "open_link", "retired"]
 
 CLOSE_NORMAL = 1000
 CLOSE_REFUSED = 1008
@@ -120,6 +120,12 @@ def on_attach(state: NodeState, session: Session, envelope: Envelope, now: float
     meta = _offer(state, link) if link.is_ours else None
     send(state, session, ack, corr_id=envelope.corr_id, trace_id=envelope.trace_id, meta=meta, anonymous=True)
     _opened(state, session, Event.ATTACHED, now)
+
+
+def attach_refusal(reason: str) -> bytes:
+    """Return the message that refuses a connection before it has attached, as the original words it."""
+    frame = NodeAttachAck(ok=False, code="UNAUTHORIZED", reason=reason)
+    return encode(Envelope(version="1.0", frame=frame))
 
 
 def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None:

@@ -7,7 +7,7 @@ past `NodeCore.receive`: RemoteProtocolError is turned into a refusal there.
 from fame_cli.core.address import is_node_path
 from fame_cli.core.announce import plain_peer, tell_all
 from fame_cli.core.effects import BindAnswered
-from fame_cli.core.envelope import Envelope
+from fame_cli.core.envelope import GRANT, Envelope
 from fame_cli.core.frames import (
     AddressBind,
     AddressBindAck,
@@ -44,6 +44,7 @@ def on_control(state: NodeState, session: Session, envelope: Envelope, now: floa
             ack = NodeHeartbeatAck(ok=True, ref_id=envelope.id, routing_epoch=session.epoch or None)
             meta = digest_meta(state, session.link, now)
             send(state, session, ack, corr_id=envelope.corr_id, trace_id=envelope.trace_id, meta=meta)
+            _renew(state, session, envelope, now)
             compare(state, session.link, envelope, now)
         case NodeHeartbeatAck(routing_epoch=epoch):
             compare(state, session.link, envelope, now)
@@ -115,6 +116,20 @@ def _bind(state: NodeState, session: Session, address: str, path: str, now: floa
     if state.table.bind(address, link):
         publish(state, [address], now)
     return None
+
+
+def _renew(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:
+    """Take the new credential a heartbeat brings, so that the link outlives the old one."""
+    token = envelope.meta.get(GRANT) if envelope.meta else None
+    link = session.link
+    if not isinstance(token, str) or link.grant is None:
+        return
+    found = state.gate.renewed(link, token)
+    if found is None:
+        state.note("grant_refused", "warning", link=link.number, node=link.remote_id)
+        return
+    link.grant, link.expires_at = found[0], now + found[1]
+    state.note("grant_renewed", link=link.number, node=link.remote_id, subject=link.grant.subject)
 
 
 def _is_full(state: NodeState, link: Link) -> bool:

@@ -12,6 +12,7 @@ from fame_cli.errors import LocalProtocolError, RemoteProtocolError
 __all__ = [
     "ACK",
     "FLOW_ACK",
+    "GRANT",
     "ITEMS",
     "LAST",
     "MAX_MESSAGE_BYTES",
@@ -61,6 +62,9 @@ PACK = "fame.pack"
 
 ITEMS = "fame.items"
 """Key of `meta` of such an answer: how many items its result, an array, holds."""
+
+GRANT = "fame.grant"
+"""Key of `meta` of a heartbeat by which a neighbour renews its credential: a token."""
 
 LAST = "fame.last"
 """Key of `meta` of the answer that ends a stream whose payloads routers can't read."""

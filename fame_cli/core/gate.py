@@ -12,6 +12,7 @@ import msgspec
 from fame_cli.core.address import is_node_id
 from fame_cli.core.envelope import Envelope
 from fame_cli.core.frames import EMPTY, KeyAnnounce, NodeAttach
+from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
 
@@ -76,6 +77,14 @@ class Gate(Protocol):
 
     def is_same(self, one: Link, other: Link) -> bool:
         """Tell whether two links lead to the same holder of a credential, so that one may take the other's place."""
+        ...
+
+    def renewed(self, link: Link, token: str) -> tuple[Grant, float] | None:
+        """Take a new credential of an attached neighbour: what it allows, and for how many seconds; None for no."""
+        ...
+
+    def renew(self, token: str) -> None:
+        """Take a new credential of this node's own."""
         ...
 
     def may(self, action: Action, link: Link, name: str) -> Refusal | None:
@@ -184,6 +193,13 @@ class OpenGate:
     def is_same(self, one: Link, other: Link) -> bool:
         """Believe everybody."""
         return True
+
+    def renewed(self, link: Link, token: str) -> tuple[Grant, float] | None:
+        """Need none."""
+        return None
+
+    def renew(self, token: str) -> None:
+        """Need none."""
 
     def may(self, action: Action, link: Link, name: str) -> Refusal | None:
         """Allow everything."""

@@ -6,7 +6,7 @@ these rules; what we accept is bounded in ``address.py``.
 
 from hashlib import sha256
 
-__all__ = ["ALPHABET", "ID_LENGTH", "digits_from_bytes", "digits_of", "sid_of"]
+__all__ = ["ALPHABET", "ID_LENGTH", "TIME_DIGITS", "digits_from_bytes", "digits_of", "id_time", "sid_of", "time_digits"]
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Base-62 digits in digit order (spec 3)."""
@@ -52,3 +52,31 @@ def sid_of(physical_path: str) -> str:
     Base-62 of the first 16 bytes of SHA-256 over the UTF-8 path, without padding.
     """
     return digits_of(int.from_bytes(sha256(physical_path.encode()).digest()[:16]))
+
+
+TIME_DIGITS = 7
+"""Digits of an id that tell its time, in milliseconds of the epoch: enough until the year 2081."""
+
+_VALUES = {digit: value for value, digit in enumerate(ALPHABET)}
+
+
+def time_digits(milliseconds: int) -> str:
+    """Return the first digits of an id made at a time."""
+    digits = ""
+    for _ in range(TIME_DIGITS):
+        milliseconds, digit = divmod(milliseconds, 62)
+        digits = ALPHABET[digit] + digits
+    return digits
+
+
+def id_time(envelope_id: str) -> float | None:
+    """Return when an id was made; None if it doesn't say."""
+    if len(envelope_id) != ID_LENGTH:
+        return None
+    milliseconds = 0
+    for digit in envelope_id[:TIME_DIGITS]:
+        value = _VALUES.get(digit)
+        if value is None:
+            return None
+        milliseconds = milliseconds * 62 + value
+    return milliseconds / 1000

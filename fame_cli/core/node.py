@@ -15,6 +15,8 @@ from fame_cli.core.asking import Wish, ask
 from fame_cli.core.batch import BATCH, parted
 from fame_cli.core.calls import CallKey, error_payload, result_payload
 from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
+from fame_cli.core.envelope import GRANT
+from fame_cli.core.frames import NodeHeartbeat
 from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.mesh import flush
@@ -24,7 +26,7 @@ from fame_cli.core.reach import settle
 from fame_cli.core.receiving import take
 from fame_cli.core.session import Event, Session, State, fire
 from fame_cli.core.settings import Settings
-from fame_cli.core.state import NodeState, credit_back
+from fame_cli.core.state import NodeState, credit_back, send
 from fame_cli.core.table import Name, RouteTable
 from fame_cli.core.upkeep import SWEEP_S, sweep
 
@@ -294,6 +296,15 @@ class NodeCore:
         self.table.node_id = node_id
         if state.settings.routes:
             begin(state)
+        return self._effects()
+
+    def renew(self, token: str) -> list[Effect]:
+        """Show the neighbours we dialled a new credential, before the old one expires."""
+        self._state.gate.renew(token)
+        for session in self.sessions():
+            session.told.discard(self._state.gate.own_kid)
+            if session.is_open and session.link.dialed and session.link.is_ours:
+                send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id(), meta={GRANT: token})
         return self._effects()
 
     def drain(self) -> list[Effect]:

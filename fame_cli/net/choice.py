@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fame_cli.errors import ConfigError
-from fame_cli.net.answer import Listen
+from fame_cli.net.answer import Listen, Shown
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
 
@@ -27,7 +27,7 @@ class Network:
     """
 
     name: str
-    dial: Callable[[str, Turn], Awaitable[Transport]]
+    dial: Callable[[str, Turn, Shown], Awaitable[Transport]]
     listen: Listen
 
 

@@ -31,7 +31,7 @@ from picows import (
 
 from fame_cli.core.batch import joined
 from fame_cli.net import failures
-from fame_cli.net.answer import BACKLOG, Accept, Answer, Page, Route, Server
+from fame_cli.net.answer import BACKLOG, Accept, Answer, Asked, Page, Route, Server, Shown, bearer
 from fame_cli.net.failures import OPEN_TIMEOUT_S
 from fame_cli.net.framing import frames
 from fame_cli.net.pump import EARLY_FLUSH_BYTES, EARLY_FLUSH_MESSAGES, Turn
@@ -281,11 +281,12 @@ def _number(code: WSCloseCode) -> int:
     return code.value
 
 
-async def dial(url: str, turn: Turn) -> Transport:
+async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> Transport:  # noqa: B008  # it is frozen
     """Open a WebSocket connection; what may go through a proxy, or names a user, is left to ``websocket.py``.
 
     Args:
         url: complete ``ws://`` or ``wss://`` URL.
+        shown: goes into the handshake.
 
     Raises:
         ConnectError: nobody listens, or it isn't a WebSocket.
@@ -296,7 +297,7 @@ async def dial(url: str, turn: Turn) -> Transport:
         from fame_cli.net import websocket  # on demand: most links need one library
 
         if "@" in url or websocket.proxied(name):
-            return await websocket.dial(url, turn)
+            return await websocket.dial(url, turn, shown)
     transport = PicowsTransport(turn)
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -307,6 +308,7 @@ async def dial(url: str, turn: Turn) -> Transport:
                 max_frame_size=MAX_TRANSPORT_BYTES,
                 read_buffer_init_size=READ_BUFFER_BYTES,
                 logger_name=LOGGER,
+                extra_headers=shown.headers,
                 use_aiofastnet=not url.startswith("wss:"),  # its TLS reports a failed handshake as a fault of ours
             )
     except BaseException as error:
@@ -337,12 +339,15 @@ async def listen(
     """Listen for WebSocket links and plain HTTP requests on one port; see `answer.Listen`."""
 
     def request_received(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        said = answer(request.path.decode("ascii", "surrogateescape"))
+        headers = request.headers
+        offered = ",".join(headers.getall("sec-websocket-protocol", []))
+        token = bearer(offered, ",".join(headers.getall("authorization", [])))
+        path = request.path.decode("ascii", "surrogateescape")
+        said = answer(Asked(path, token, ",".join(headers.getall("dpop", []))))
         if isinstance(said, Route) and not _asks_for_upgrade(request):
             said = Page(426, b'{"error": "this path is for WebSocket links"}\n')
         if isinstance(said, Page):
             return WSUpgradeResponseWithListener(_response(said), None)
-        offered = ",".join(request.headers.getall("sec-websocket-protocol", []))
         chosen = {"Sec-WebSocket-Protocol": "bearer"} if offered.partition(",")[0].strip() == "bearer" else {}
         transport = PicowsTransport(turn, lambda transport: accept(transport, said))
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), transport)

@@ -23,7 +23,7 @@ from websockets.protocol import OPEN, Event
 
 from fame_cli.core.batch import joined
 from fame_cli.net import failures
-from fame_cli.net.answer import BACKLOG, Accept, Answer, Page, Route
+from fame_cli.net.answer import BACKLOG, Accept, Answer, Asked, Page, Route, Shown, bearer
 from fame_cli.net.failures import OPEN_TIMEOUT_S
 from fame_cli.net.pump import EARLY_FLUSH_BYTES, EARLY_FLUSH_MESSAGES, Turn
 from fame_cli.net.transport import HARD_LIMIT_BYTES, HIGH_WATER_BYTES, MAX_TRANSPORT_BYTES, Receiver, short_reason
@@ -229,11 +229,12 @@ def proxied(name: str) -> bool:
     return not failures.is_loopback(name) and bool(getproxies()) and not proxy_bypass(name)
 
 
-async def dial(url: str, turn: Turn) -> WebSocketTransport:
+async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> WebSocketTransport:  # noqa: B008  # it is frozen
     """Open a WebSocket connection.
 
     Args:
         url: complete ``ws://`` or ``wss://`` URL.
+        shown: goes into the handshake.
 
     Raises:
         ConnectError: nobody listens, or it isn't a WebSocket.
@@ -250,6 +251,7 @@ async def dial(url: str, turn: Turn) -> WebSocketTransport:
             ping_interval=KEEPALIVE_S,
             ping_timeout=KEEPALIVE_S,
             write_limit=HIGH_WATER_BYTES,
+            additional_headers=shown.headers,
             proxy=None if failures.is_loopback(failures.name_of(failures.host_of(url))) else True,
         )
     except InvalidStatus as error:
@@ -295,7 +297,11 @@ async def listen(
         assert isinstance(connection, _AcceptedLink)
         if not request.headers.get("Sec-WebSocket-Protocol", "x").strip():
             del request.headers["Sec-WebSocket-Protocol"]  # a real peer sends it blank (spec 2.2)
-        said = answer(request.path)
+        headers = request.headers
+        protocols = ",".join(headers.get_all("Sec-WebSocket-Protocol"))
+        authorization = ",".join(headers.get_all("Authorization"))
+        token, proof = bearer(protocols, authorization), ",".join(headers.get_all("DPoP"))
+        said = answer(Asked(request.path, token, proof, _host(connection)))
         if isinstance(said, Page):
             return _response(said)
         connection.route = said
@@ -320,6 +326,11 @@ async def listen(
             select_subprotocol=lambda _, offered: "bearer" if offered and offered[0] == "bearer" else None,  # type: ignore[arg-type,return-value]  # Subprotocol is a NewType of str
         )
     )
+
+
+def _host(connection: ServerConnection) -> str:
+    address = connection.remote_address
+    return str(address[0]) if isinstance(address, tuple) else ""
 
 
 def _response(page: Page) -> Response:

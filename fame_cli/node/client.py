@@ -18,6 +18,7 @@ import msgspec
 
 from fame_cli.core.effects import ItemArrived, Outcome
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES, encode_json
+from fame_cli.core.grant import CLIENT, Grant
 from fame_cli.core.link import LinkKind
 from fame_cli.errors import (
     CallCancelled,
@@ -34,8 +35,11 @@ from fame_cli.errors import (
 )
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import attach, keep_attached
+from fame_cli.node.options import Options
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
+from fame_cli.node.secured import secured
+from fame_cli.security.settings import SecuritySettings
 
 __all__ = ["DEFAULT_URL", "Client"]
 
@@ -104,6 +108,7 @@ class Client:
         max_message_bytes: largest envelope.
         transport: library that carries the link: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, where the sentinel takes it.
+        security: how it is trusted, and whom it trusts; None for the open profile.
 
     Attributes:
         last_trace: the way the last answer took, when `trace` is on (docs/wire-extensions.md).
@@ -124,27 +129,25 @@ class Client:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         transport: str = "auto",
         batch: bool = True,
+        security: SecuritySettings | None = None,
     ) -> None:
         self.url = url
         self.timeout_s = timeout_s
         self.last_trace: list[str] = []
         self._node_id = node_id or random_id("client")
+        self._named = node_id is not None
         self._trace = trace
         self._observer = observer
-        self._max_message_bytes = max_message_bytes
-        self._transport = transport
-        self._batch = batch
+        self._options = Options(
+            max_message_bytes=max_message_bytes, transport=transport, batch=batch, security=security
+        )
         self._node: Node | None = None
         self._plain_slots = asyncio.Semaphore(PLAIN_CALLS)
 
     async def __aenter__(self) -> Self:
-        node = Node(
-            self._node_id,
-            observer=self._observer,
-            max_message_bytes=self._max_message_bytes,
-            transport=self._transport,
-            batch=self._batch,
-        )
+        wanted = Grant(self._node_id, self._node_id, roles=frozenset({CLIENT}))
+        security = await secured(self._options.security, wanted, named=self._named)
+        node = Node(self._node_id, options=self._options, observer=self._observer, security=security)
         await node.__aenter__()
         try:
             async with asyncio.timeout(self.timeout_s):

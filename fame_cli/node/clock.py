@@ -3,9 +3,9 @@
 import os
 import time
 
-from fame_cli.core.ids import ID_LENGTH, digits_from_bytes
+from fame_cli.core.ids import ID_LENGTH, TIME_DIGITS, digits_from_bytes, time_digits
 
-__all__ = ["incarnation", "new_id", "random_id", "stamp"]
+__all__ = ["incarnation", "new_id", "random_id", "stamp", "timed_id"]
 
 _ids: list[str] = []
 
@@ -16,6 +16,18 @@ def new_id() -> str:
         digits = digits_from_bytes(os.urandom(17_000))
         _ids.extend(digits[at : at + ID_LENGTH] for at in range(0, len(digits) - ID_LENGTH, ID_LENGTH))
     return _ids.pop()
+
+
+def timed_id() -> str:
+    """Return a fresh id that tells its time, for nodes that sign (``security/replay.py``)."""
+    global _timed
+    millisecond = time.time_ns() // 1_000_000
+    if millisecond != _timed[0]:
+        _timed = (millisecond, time_digits(millisecond))
+    return _timed[1] + new_id()[TIME_DIGITS:]
+
+
+_timed = (0, "")
 
 
 def random_id(prefix: str) -> str:

@@ -12,6 +12,7 @@ import time
 from fame_cli.core.effects import LinkRefused
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.errors import AdmissionRefused, ConnectError, FameError
+from fame_cli.net.answer import Shown
 from fame_cli.net.backoff import delays
 from fame_cli.net.transport import Transport
 from fame_cli.node.log import log_event
@@ -40,7 +41,9 @@ async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[L
         ConnectError: nobody listens there, or the link broke before the answer.
         AdmissionRefused: the other side said no.
     """
-    transport = await node.network.dial(f"{url}/{node.node_id}", node.turn)
+    whole = f"{url}/{node.node_id}"
+    shown = await node.security.show(whole) if node.security is not None else ("", "")
+    transport = await node.network.dial(whole, node.turn, Shown(*shown))
     link = node.open_link(transport, kind, "", dialed=True, cost=cost)
     try:
         refusal = await node.attach_answer(link)

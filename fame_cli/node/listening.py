@@ -12,10 +12,14 @@ import time
 from collections.abc import Callable
 
 from fame_cli.core.address import is_node_id
+from fame_cli.core.attach import attach_refusal
+from fame_cli.core.gate import Refusal, Unknown
+from fame_cli.core.grant import Grant
 from fame_cli.core.link import LinkKind
 from fame_cli.errors import ConfigError
-from fame_cli.net.answer import Page, Route, Server
+from fame_cli.net.answer import Asked, Page, Route, Server
 from fame_cli.net.transport import Transport
+from fame_cli.node.log import log_event
 from fame_cli.node.runner import Node
 
 __all__ = ["Listener"]
@@ -75,10 +79,10 @@ class Listener:
 
     # HTTP
 
-    def _answer(self, target: str) -> Page | Route:
-        path = target.partition("?")[0]
+    def _answer(self, asked: Asked) -> Page | Route:
+        path = asked.path.partition("?")[0]
         if path.startswith(ATTACH):
-            return self._route(path[len(ATTACH) :])
+            return self._route(path[len(ATTACH) :], asked)
         if path == "/healthz":
             return _json(200, {"status": "ok", "uptime_s": round(time.monotonic() - self._node.started, 1)})
         if path == "/readyz":
@@ -90,7 +94,7 @@ class Listener:
             return _json(200, {"status": "healthy", **facts})
         return _json(404, {"error": f"nothing here; attach at {ATTACH}downstream/<id>"})
 
-    def _route(self, rest: str) -> Page | Route:
+    def _route(self, rest: str, asked: Asked) -> Page | Route:
         kind, _, remote_id = rest.partition("/")
         kind = kind.lower()
         if kind not in KINDS or not is_node_id(remote_id):
@@ -99,10 +103,39 @@ class Listener:
             return _json(403, {"error": f"{remote_id} is this sentinel's own id; give every node its own"})
         if self._node.link_count() >= self._max_links:
             return _json(503, {"error": f"{self._max_links} links are open; no room for more"})
-        return Route(kind, remote_id)
+        security = self._node.security
+        if security is None:
+            return Route(kind, remote_id, asked)
+        grant = security.admit(asked.path, asked.token, asked.proof)
+        if isinstance(grant, Unknown):
+            return Route(kind, remote_id, asked, unsettled=grant.kid)
+        if isinstance(grant, Refusal):
+            log_event("credential_refused", "warning", node=remote_id, host=asked.host, reason=grant.reason)
+            return _json(401, {"error": f"authentication failed: {grant.reason}"})
+        return Route(kind, remote_id, asked, grant)
 
     def _accept(self, transport: Transport, route: Route) -> None:
-        self._node.open_link(transport, KINDS[route.kind], route.remote_id, dialed=False)
+        if route.unsettled:
+            self._node.spawn(self._settle(transport, route))
+            return
+        self._open(transport, route, route.grant)
+
+    def _open(self, transport: Transport, route: Route, grant: Grant | None) -> None:
+        self._node.open_link(transport, KINDS[route.kind], route.remote_id, dialed=False, grant=grant)
+
+    async def _settle(self, transport: Transport, route: Route) -> None:
+        """Fetch the keys of a token's issuer, then let the link begin, or refuse it as the original does."""
+        security, asked = self._node.security, route.asked
+        assert security is not None
+        await security.fetch(route.unsettled)
+        grant = security.admit(asked.path, asked.token, asked.proof)
+        if grant is None or isinstance(grant, Grant):
+            self._open(transport, route, grant)
+            return
+        reason = grant.reason if isinstance(grant, Refusal) else "the keys of its issuer can't be had"
+        log_event("credential_refused", "warning", node=route.remote_id, host=asked.host, reason=reason)
+        transport.send(attach_refusal("Authentication failed"))
+        transport.close(1008, "Authentication failed")
 
 
 def _json(status: int, body: dict[str, object]) -> Page:

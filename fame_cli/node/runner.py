@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.batch import BATCH, parted
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import (
@@ -27,19 +26,25 @@ from fame_cli.core.effects import (
     Note,
     Send,
 )
-from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
-from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, Settings
+from fame_cli.core.settings import Settings
 from fame_cli.net.choice import network
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
-from fame_cli.node.clock import incarnation, new_id, stamp
+from fame_cli.node.binds import Binds
+from fame_cli.node.clock import incarnation, new_id, stamp, timed_id
 from fame_cli.node.inbound import Inbound
 from fame_cli.node.log import log_event
 from fame_cli.node.loop import keep_freed_memory
+from fame_cli.node.options import Options
+from fame_cli.node.renewal import keep_renewed
 from fame_cli.node.roles import Caller, Observer, Service
 from fame_cli.node.services import Services
+
+if TYPE_CHECKING:
+    from fame_cli.security.setup import Security  # its libraries are slow to import, and the open profile needs none
 
 __all__ = ["Node"]
 
@@ -54,13 +59,9 @@ class Node:
         node_id: one path segment, unique in the fabric.
         routes: True for a sentinel.
         logicals: host patterns the node may bind.
-        max_message_bytes: largest envelope, in bytes of JSON.
-        max_hops: links an envelope may pass.
-        balance: how a sentinel spreads calls over several providers.
-        transport: what carries its links: auto, websockets or picows, see ``net/choice.py``.
-        batch: join the envelopes of one turn in one message, towards neighbours that take it.
-        max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
+        options: limits and wire; of its security `security` is what has been made.
         observer: sees every envelope that comes and goes.
+        security: what the node has of it; None for the open profile.
 
     Attributes:
         core: the decisions; its verbs go through `perform`.
@@ -77,21 +78,19 @@ class Node:
         *,
         routes: bool = False,
         logicals: tuple[str, ...] = ("*",),
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        max_hops: int = MAX_HOPS,
-        balance: Balance = NEAREST,
-        transport: str = "auto",
-        batch: bool = True,
-        max_held_bytes: int = MAX_HELD_BYTES,
+        options: Options | None = None,
         observer: Observer | None = None,
+        security: "Security | None" = None,
     ) -> None:
-        life = incarnation() if routes else 1
-        settings = Settings(
-            node_id, new_id(), routes, logicals, max_message_bytes, max_hops, balance, batch, max_held_bytes, life
-        )
+        told, life = options or Options(), incarnation() if routes else 1
+        bounds = told.max_message_bytes, told.max_hops, told.balance, told.batch, told.max_held_bytes, life, told.limits
+        settings = Settings(node_id, new_id(), routes, logicals, *bounds)
         self.started = time.monotonic()
-        self.core = NodeCore(settings, new_id, stamp, now=self.started)
-        self.network = network(transport)
+        self.security = security
+        gate = security.gate if security is not None else None
+        ids = timed_id if gate is not None and gate.signs else new_id
+        self.core = NodeCore(settings, ids, stamp, gate, now=self.started)
+        self.network = network(told.transport)
         self.turn = Turn()
         self.attached = asyncio.Event()
         self.dialing: dict[str, tuple[LinkKind, str]] = {}
@@ -105,8 +104,7 @@ class Node:
         self._services = Services()
         self._serving: dict[CallKey, Service] = {}
         self._callers: dict[CallKey, Caller] = {}
-        self._binds: dict[str, asyncio.Future[BindAnswered]] = {}
-        self._answers: dict[str, BindAnswered] = {}
+        self._binds = Binds(self.loop)
         self._changed = asyncio.Event()
         self._links = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -120,13 +118,15 @@ class Node:
             CloseLink: self._close_link,
             LinkAttached: self._link_attached,
             LinkRefused: self._link_refused,
-            BindAnswered: self._bind_answered,
+            BindAnswered: self._binds.answered,
             Note: self._note,
         }
 
     async def __aenter__(self) -> Self:
         keep_freed_memory()
         await self._tasks.__aenter__()
+        if self.security is not None:
+            self.spawn(keep_renewed(self, self.security))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -232,15 +232,7 @@ class Node:
             self.attached.set()
         else:
             self.attached.clear()
-            self._answers.clear()
-
-    def _bind_answered(self, effect: BindAnswered) -> None:
-        self._answers[effect.address] = effect
-        waiting = self._binds.pop(effect.address, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(effect)
-        elif effect.code:
-            log_event("address_refused", "error", address=effect.address, code=effect.code, reason=effect.reason)
+            self._binds.forget()
 
     def _dispatch(self, effect: Dispatch) -> None:
         request = effect.request
@@ -279,10 +271,21 @@ class Node:
 
     # Links
 
-    def open_link(self, transport: Transport, kind: LinkKind, remote_id: str, *, dialed: bool, cost: int = 1) -> Link:
+    def open_link(
+        self,
+        transport: Transport,
+        kind: LinkKind,
+        remote_id: str,
+        *,
+        dialed: bool,
+        cost: int = 1,
+        grant: Grant | None = None,
+    ) -> Link:
         """Give a new transport to the core."""
         self._links += 1
-        link = Link(self._links, kind, dialed, remote_id, cost=cost)
+        link = Link(self._links, kind, dialed, remote_id, cost=cost, grant=grant)
+        if grant is not None and grant.expires_at is not None:
+            link.expires_at = time.monotonic() + grant.expires_at - time.time()
         self._transports[link] = transport
         if dialed:
             self._openings[link] = self.loop.create_future()
@@ -320,7 +323,7 @@ class Node:
     def unserve(self, name: str) -> None:
         """Undo `serve`."""
         self._services.remove(name)
-        self._answers.pop(name, None)
+        self._binds.forget(name)
         if "@" in name:
             self.perform(self.core.unbind(name))
         else:
@@ -328,12 +331,7 @@ class Node:
 
     async def bound(self, address: str) -> BindAnswered:
         """Wait until the upstream sentinel has answered to an address that is bound or about to be."""
-        if address in self._answers:
-            return self._answers[address]
-        waiting = self._binds.get(address)
-        if waiting is None or waiting.done():
-            waiting = self._binds[address] = self.loop.create_future()
-        return await waiting
+        return await self._binds.answer(address)
 
     # Answers, for services
 

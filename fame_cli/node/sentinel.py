@@ -6,12 +6,14 @@ or, inside a program, ``async with Sentinel(...) as sentinel:``.
 """
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Self
 
 from fame_cli.core.address import is_node_id
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.glob import ANYTHING
+from fame_cli.core.grant import PEER, Grant
+from fame_cli.core.limits import Limits
 from fame_cli.core.link import LinkKind
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
 from fame_cli.errors import ConfigError, LocalProtocolError
@@ -21,10 +23,13 @@ from fame_cli.node.host import AgentHost
 from fame_cli.node.listening import Listener
 from fame_cli.node.log import log_event
 from fame_cli.node.loop import open_files, run_program, until_signalled
+from fame_cli.node.options import Options
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
+from fame_cli.node.secured import secured
 from fame_cli.node.siblings import Siblings
 from fame_cli.node.system import SystemAgent
+from fame_cli.security.settings import SecuritySettings
 
 __all__ = ["Sentinel"]
 
@@ -48,6 +53,8 @@ class Sentinel:
         balance: how calls are spread over several providers of a pool or a capability, see ``core/balance.py``.
         transport: library that carries the links: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
+        limits: bounds of each link.
+        security: whom it trusts, and how it is trusted; None for the open profile.
         observer: sees every envelope, see `Observer`.
         siblings: the other workers that share the port with this one, which then speak of themselves as one node.
 
@@ -72,6 +79,8 @@ class Sentinel:
         balance: Balance = NEAREST,
         transport: str = "auto",
         batch: bool = True,
+        limits: Limits | None = None,
+        security: SecuritySettings | None = None,
         observer: Observer | None = None,
         siblings: Siblings | None = None,
     ) -> None:
@@ -85,17 +94,17 @@ class Sentinel:
         self._dials += [(upstream, LinkKind.PARENT, 1)] if upstream else []
         self._max_links = max_links
         self._siblings = siblings
-        self._make_node = partial(
-            Node,
-            self._id,
-            routes=True,
+        self._named = id is not None
+        self._observer = observer
+        self._options = Options(
             max_message_bytes=max_message_bytes,
             max_hops=max_hops,
             max_held_bytes=max_held_bytes,
+            limits=limits or Limits(),
             balance=balance,
             transport=transport,
             batch=batch,
-            observer=observer,
+            security=security,
         )
         self._node: Node | None = None
         self._listener: Listener | None = None
@@ -122,7 +131,9 @@ class Sentinel:
         return f"ws://{self.address}/fame/v1/attach/ws/peer"
 
     async def __aenter__(self) -> Self:
-        node = self._make_node()
+        wanted = Grant(self._id, self._id, roles=frozenset({PEER}), prefixes=(ANYTHING,))
+        security = await secured(self._options.security, wanted, named=self._named, listens=True)
+        node = Node(self._id, routes=True, options=self._options, observer=self._observer, security=security)
         parent = any(kind is LinkKind.PARENT for _, kind, _ in self._dials)
         siblings = self._siblings
         waits_for = _nothing if siblings is None else siblings.waits_for

@@ -5,6 +5,8 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.glob import ANYTHING
+from fame_cli.core.grant import AGENT, CLIENT, Grant
 from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
@@ -16,8 +18,11 @@ from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
 from fame_cli.node.log import log_event
 from fame_cli.node.loop import run_program, until_signalled
+from fame_cli.node.options import Options
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
+from fame_cli.node.secured import secured
+from fame_cli.security.settings import SecuritySettings
 
 __all__ = ["offers_of", "run_agent", "serve_agent"]
 
@@ -42,6 +47,7 @@ async def serve_agent(
     transport: str = "auto",
     batch: bool = True,
     max_held_bytes: int = MAX_HELD_BYTES,
+    security: SecuritySettings | None = None,
     observer: Observer | None = None,
 ) -> None:
     """Serve an agent at an address until SIGINT or SIGTERM, whatever becomes of its sentinel meanwhile.
@@ -54,6 +60,7 @@ async def serve_agent(
         transport: library that carries the link: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, where the sentinel takes it.
         max_held_bytes: bytes that may wait for neighbours that don't keep up, over all links.
+        security: how it is trusted, and whom it trusts; None for the open profile.
 
     Raises:
         AdmissionRefused: the sentinel doesn't let it have the address.
@@ -63,15 +70,18 @@ async def serve_agent(
     offers = offers_of(agent, capabilities)
     await agent.on_start()
     try:
+        options = Options(
+            max_message_bytes, max_hops, max_held_bytes, transport=transport, batch=batch, security=security
+        )
+        name = node_id or random_id("agent")
+        roles = frozenset({AGENT, CLIENT})
+        wanted = Grant(name, name, roles=roles, addresses=(address,), capabilities=(ANYTHING,))
         async with Node(
-            node_id or random_id("agent"),
+            name,
             logicals=tuple(logicals),
-            max_message_bytes=max_message_bytes,
-            max_hops=max_hops,
-            transport=transport,
-            batch=batch,
-            max_held_bytes=max_held_bytes,
+            options=options,
             observer=observer,
+            security=await secured(security, wanted, named=node_id is not None),
         ) as node:
             node.serve(address, AgentHost(node, agent, max_concurrent))
             for offer in offers:

@@ -24,12 +24,12 @@ from fame_cli.core.frames import (
 )
 from fame_cli.core.gate import Action, KnownKey, OpenGate, Refusal, Unknown, Verdict
 from fame_cli.core.grant import ADMIN, CLIENT, PEER, Grant
-from fame_cli.core.ids import sid_of
+from fame_cli.core.ids import id_time, sid_of
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
 from fame_cli.security.jwk import NodeKeys
 from fame_cli.security.keyring import Key, Keyring
-from fame_cli.security.replay import Replays, id_time
+from fame_cli.security.replay import Replays
 from fame_cli.security.signing import Signer, check, security_of, verify_bytes
 
 __all__ = ["GrantGate", "KeyGate", "Rules"]
@@ -50,12 +50,14 @@ class GrantGate(OpenGate):
 
     Args:
         clock: the time.
+        granted: returns what a token allows, None when it isn't to be believed.
     """
 
     checks = True
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], granted: Callable[[str], Grant | None]) -> None:
         self._clock = clock
+        self._granted = granted
 
     def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
         """Check that a credential allows the id and the kind of link."""
@@ -78,6 +80,15 @@ class GrantGate(OpenGate):
         if one.grant is None or other.grant is None:
             return one.instance_id == other.instance_id
         return _holder(one.grant) == _holder(other.grant)
+
+    def renewed(self, link: Link, token: str) -> tuple[Grant, float] | None:
+        """Take a later credential of the same holder, that still allows the link to be what it is."""
+        grant, old = self._granted(token), link.grant
+        if grant is None or old is None or _holder(grant) != _holder(old):
+            return None
+        if not grant.may_attach_as(link.remote_id) or (link.kind is LinkKind.PEER and not grant.may_be(PEER)):
+            return None
+        return grant, float("inf") if grant.expires_at is None else grant.expires_at - self._clock()
 
     def may(self, action: Action, link: Link, name: str) -> Refusal | None:
         """Ask the grant; what a sentinel that we dialled says of its own is taken."""
@@ -131,7 +142,7 @@ class KeyGate(GrantGate):
         clock: the time.
         keys: of this node.
         token: the grant of this node's key, "" when it has none.
-        prove: returns the grant a token stands for, None when it isn't to be believed.
+        granted: returns what a token allows, None when it isn't to be believed.
         skew_s: seconds that clocks may differ.
     """
 
@@ -142,13 +153,15 @@ class KeyGate(GrantGate):
         clock: Callable[[], float],
         keys: NodeKeys,
         token: str,
-        prove: Callable[[str], Grant | None],
+        granted: Callable[[str], Grant | None],
         skew_s: float,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, granted)
+        self._keys = keys
         self._own = msgspec.Raw(msgspec.json.encode(keys.public_jwks(token)))
+        self._path = ""
         self._signer = Signer(keys.signing, keys.kid)
-        self._ring = Keyring(prove, clock)
+        self._ring = Keyring(granted, clock)
         self._replays = Replays(skew_s)
         self._joined: dict[Link, Key] = {}
         self.own_kid = keys.kid
@@ -193,8 +206,16 @@ class KeyGate(GrantGate):
 
     def moved(self, path: str) -> None:
         """Have our own key at our path, to tell those who ask."""
+        self._path = path
         if path:
             self._ring.learn(self._own, path, None, beyond=True)
+
+    def renew(self, token: str) -> None:
+        """Have the new credential travel with our key, if it names it."""
+        grant = self._granted(token)
+        if grant is not None and grant.thumbprint == self._keys.thumbprint:
+            self._own = msgspec.Raw(msgspec.json.encode(self._keys.public_jwks(token)))
+            self.moved(self._path)
 
     # Envelopes
 
@@ -256,6 +277,12 @@ class KeyGate(GrantGate):
     def sign(self, envelope: Envelope) -> Envelope:
         """Sign an envelope of ours."""
         return self._signer.sign(envelope)
+
+    def open(self, envelope: Envelope, *, sealed: bool) -> Envelope | Refusal:
+        """Open nothing: this profile doesn't seal."""
+        if bytes(security_of(envelope).enc):
+            return Refusal("CRYPTO_LEVEL", "this node opens nothing that is sealed")
+        return envelope
 
     def signer(self, envelope: Envelope) -> str:
         """Name the signer of a verified envelope."""

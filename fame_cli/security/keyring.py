@@ -22,10 +22,7 @@ from fame_cli.core.ids import sid_of
 from fame_cli.core.link import Link
 from fame_cli.security.jwk import from_base64, thumbprint
 
-__all__ = ["GRANT", "Key", "Keyring"]
-
-GRANT = "fame.grant"
-"""Member of a JWK: the token that says whose key it is."""
+__all__ = ["Key", "Keyring"]
 
 MAX_KEYS = 16_384
 MAX_TOLD = 1_024
@@ -143,7 +140,7 @@ class Keyring:
             public = Ed25519PublicKey.from_public_bytes(from_base64(jwk.x))
         except ValueError:
             return None
-        token: Any = raw.get(GRANT)
+        token: Any = raw.get("fame.grant")
         grant = self._prove(token) if isinstance(token, str) else None
         if grant is not None and not (grant.thumbprint == thumbprint(raw) and _is_of(grant, path)):
             grant = None

@@ -4,39 +4,10 @@ The original's signature doesn't cover `ts`, so an old envelope can be made to l
 time into the id, which is signed: its first seven digits are milliseconds in base 62. Seconds here are of the epoch.
 """
 
-from fame_cli.core.ids import ALPHABET, ID_LENGTH
-
-__all__ = ["TIME_DIGITS", "Replays", "id_time", "time_digits"]
-
-TIME_DIGITS = 7
-"""Enough until the year 2081."""
+__all__ = ["Replays"]
 
 MAX_REMEMBERED = 262_144
 """Ids in each of two generations: about 60 MB if both are full."""
-
-_VALUES = {digit: value for value, digit in enumerate(ALPHABET)}
-
-
-def time_digits(milliseconds: int) -> str:
-    """Return the first digits of an id made at a time."""
-    digits = ""
-    for _ in range(TIME_DIGITS):
-        milliseconds, digit = divmod(milliseconds, 62)
-        digits = ALPHABET[digit] + digits
-    return digits
-
-
-def id_time(envelope_id: str) -> float | None:
-    """Return when an id was made; None if it doesn't say."""
-    if len(envelope_id) != ID_LENGTH:
-        return None
-    milliseconds = 0
-    for digit in envelope_id[:TIME_DIGITS]:
-        value = _VALUES.get(digit)
-        if value is None:
-            return None
-        milliseconds = milliseconds * 62 + value
-    return milliseconds / 1000
 
 
 class Replays:

@@ -103,3 +103,9 @@ class SecuritySettings:
     audit: Path | None = None
     skew_s: float = 60.0
     encryption: str = "sealed"
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether there is nothing to do: everybody is believed, and nothing is shown to anybody."""
+        told = self.admission
+        return self.profile == "open" and not (told.token or told.token_file or told.token_url) and self.tls == Tls()

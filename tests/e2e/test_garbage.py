@@ -13,6 +13,7 @@ from fame_cli import Agent, Client, Sentinel, operation
 from fame_cli.core.link import LinkKind
 from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
+from fame_cli.node.options import Options
 from fame_cli.node.runner import Node
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +34,7 @@ async def fabric(transport: str) -> AsyncIterator[tuple[Sentinel, Sentinel, Clie
     async with (
         Sentinel(id="s1", listen="127.0.0.1:0", transport=transport) as s1,
         Sentinel(id="s2", listen="127.0.0.1:0", peers=[s1.peer_url], transport=transport) as s2,
-        Node("a2", transport=transport) as agent,
+        Node("a2", options=Options(transport=transport)) as agent,
     ):
         agent.serve("sums@fame.fabric", AgentHost(agent, Sums()))
         agent.spawn(keep_attached(agent, s2.url, LinkKind.PARENT))

@@ -8,6 +8,7 @@ import pytest
 
 from fame_cli.errors import ConfigError
 from fame_cli.net.choice import network
+from fame_cli.node.options import Options
 from fame_cli.node.runner import Node
 
 
@@ -50,7 +51,7 @@ def test_only_the_library_that_is_used_is_imported(name: str, other: str) -> Non
 @pytest.mark.parametrize("name", ["websockets", "picows"])
 def test_a_node_uses_the_library_it_is_given(name: str) -> None:
     async def main() -> None:
-        async with Node("n", transport=name) as node:
+        async with Node("n", options=Options(transport=name)) as node:
             assert node.network.name == name
 
     asyncio.run(main())

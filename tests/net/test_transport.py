@@ -17,7 +17,7 @@ from websockets.asyncio.server import serve
 from fame_cli.core.batch import BATCH_BYTES
 from fame_cli.errors import AdmissionRefused, ConnectError
 from fame_cli.net import picows, websocket
-from fame_cli.net.answer import Page, Route, Server
+from fame_cli.net.answer import Asked, Page, Route, Server
 from fame_cli.net.choice import Network, network
 from fame_cli.net.failures import is_loopback
 from fame_cli.net.memory import memory_pair
@@ -473,7 +473,8 @@ def serve_and(net: Network, body: Callable[[int, list[Inbox]], Awaitable[None]],
             inboxes[0].changed.set()
             transport.start(inboxes[0])
 
-        def answer(path: str) -> Page | Route:
+        def answer(asked: Asked) -> Page | Route:
+            path = asked.path
             status = int(path.partition("?")[0].strip("/")) if path.strip("/")[:1].isdigit() else 0
             return Page(status, b'{"path":"%s"}' % path.encode()) if status else ROUTE
 

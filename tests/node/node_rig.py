@@ -16,6 +16,7 @@ from fame_cli.net.memory import MemoryTransport, memory_pair
 from fame_cli.node.agent import Agent
 from fame_cli.node.dialing import keep_attached
 from fame_cli.node.host import AgentHost
+from fame_cli.node.options import Options
 from fame_cli.node.runner import Node
 from fame_cli.node.sentinel import Sentinel
 from fame_cli.node.serving import offers_of
@@ -135,8 +136,8 @@ async def pair(agent: Agent, max_concurrent: int = 64, max_message_bytes: int = 
     """Serve an agent at `MATH` on one node and attach another to it."""
     near, far = memory_pair()
     async with (
-        Node("serving", routes=True, max_message_bytes=max_message_bytes) as serving,
-        Node("calling", max_message_bytes=max_message_bytes) as calling,
+        Node("serving", routes=True, options=Options(max_message_bytes)) as serving,
+        Node("calling", options=Options(max_message_bytes)) as calling,
     ):
         serving.serve(MATH, AgentHost(serving, agent, max_concurrent))
         serving.open_link(far, LinkKind.CHILD, "calling", dialed=False)

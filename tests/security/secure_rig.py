@@ -11,11 +11,11 @@ from mesh_rig import MeshRig
 from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
+from fame_cli.core.ids import time_digits
 from fame_cli.core.node import NodeCore
 from fame_cli.core.settings import Settings
 from fame_cli.security.gates import GrantGate, KeyGate
 from fame_cli.security.jwk import NodeKeys, generate
-from fame_cli.security.replay import time_digits
 
 BIRTH = 1_767_225_600.0
 """Seconds since the epoch at which `STAMP` says that a rig begins."""
@@ -66,7 +66,7 @@ class SecureRig(MeshRig):
         if self.profile == "open":
             return OpenGate()
         if self.profile == "gated":
-            return GrantGate(lambda: self.clock)
+            return GrantGate(lambda: self.clock, self.prove)
         token = "" if label in self.bare else f"token-of-{label}"
         return KeyGate(lambda: self.clock, self.keys[label], token, self.prove, 60.0)
 

@@ -1,0 +1,36 @@
+"""What every kind of node can be told beside who it is: limits, wire and security, as plain values."""
+
+from dataclasses import dataclass, field
+
+from fame_cli.core.balance import NEAREST, Balance
+from fame_cli.core.envelope import MAX_MESSAGE_BYTES
+from fame_cli.core.limits import Limits
+from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
+from fame_cli.security.settings import SecuritySettings
+
+__all__ = ["Options"]
+
+
+@dataclass(slots=True, frozen=True)
+class Options:
+    """Hold what a node can be told.
+
+    Args:
+        max_message_bytes: largest envelope, in bytes of JSON.
+        max_hops: links an envelope may pass.
+        max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
+        limits: bounds of each link.
+        balance: how a sentinel spreads calls over several providers.
+        transport: what carries its links: auto, websockets or picows, see ``net/choice.py``.
+        batch: join the envelopes of one turn in one message, towards neighbours that take it.
+        security: whom it trusts, and how it is trusted; None is the open profile.
+    """
+
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    max_hops: int = MAX_HOPS
+    max_held_bytes: int = MAX_HELD_BYTES
+    limits: Limits = field(default_factory=Limits)
+    balance: Balance = NEAREST
+    transport: str = "auto"
+    batch: bool = True
+    security: SecuritySettings | None = None

@@ -1,0 +1,185 @@
+"""What one node has of security, made of its settings: its gate, what it shows where it dials, whom it lets in.
+
+This is the one place where the parts come together; ``node/`` holds a `Security` and knows none of them. Times are
+seconds since the epoch.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from fame_cli.core.gate import Gate, OpenGate, Refusal, Unknown
+from fame_cli.core.grant import Grant
+from fame_cli.errors import AdmissionRefused, ConfigError
+from fame_cli.security.dpop import ProofChecker, proof
+from fame_cli.security.gates import GrantGate, KeyGate
+from fame_cli.security.jose import TokenRefused, open_compact
+from fame_cli.security.jwk import NodeKeys, generate
+from fame_cli.security.keystore import Home
+from fame_cli.security.oauth import Credential, CredentialSource, SelfIssued, source_of
+from fame_cli.security.settings import SecuritySettings
+from fame_cli.security.tokens import KeysMissing, TokenVerifier
+
+__all__ = ["Security"]
+
+SIGNING = ("overlay", "strict-overlay")
+"""Profiles in which envelopes are signed."""
+
+
+class Security:
+    """Hold what one node has of security.
+
+    Args:
+        settings: of the node.
+        wanted: who it is and what it does, for the grant it issues itself where the authority is at hand.
+        named: True when its id comes from a config: then its keys are kept.
+        clock: the time.
+
+    Attributes:
+        gate: for the core.
+    """
+
+    def __init__(
+        self, settings: SecuritySettings, wanted: Grant, *, named: bool, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._home = Home(settings.home, clock) if settings.home is not None else None
+        self._keys = self._own_keys(wanted, named)
+        self._source = self._own_source(wanted)
+        self._credential = Credential("", None)
+        self._verifier = self._whom_to_believe()
+        self._proofs = ProofChecker(settings.skew_s)
+        self.gate: Gate = OpenGate()
+
+    def _own_keys(self, wanted: Grant, named: bool) -> NodeKeys:
+        if named and self._home is not None and self.settings.profile != "open":
+            return self._home.node_keys(wanted.node)
+        return generate()
+
+    def _own_source(self, wanted: Grant) -> CredentialSource | None:
+        source = source_of(self.settings.admission, self.settings.plain_hosts)
+        if source is not None or self.settings.profile == "open" or self._home is None:
+            return source
+        authority = self._home.authority()
+        if authority is None:
+            return None
+        return SelfIssued(authority, replace(wanted, thumbprint=self._keys.thumbprint))
+
+    def _whom_to_believe(self) -> TokenVerifier:
+        settings, home = self.settings, self._home
+        return TokenVerifier(
+            settings.issuers,
+            home.authority_keys if home is not None else [],
+            (home.fabric() if home is not None else "") or settings.fabric,
+            settings.skew_s,
+            settings.grants,
+            home.revoked if home is not None else lambda token_id: False,
+            plain_hosts=settings.plain_hosts,
+        )
+
+    async def start(self, *, listens: bool) -> None:
+        """Get this node's credential and make its gate.
+
+        Raises:
+            ConfigError: it is to listen, and there is nobody whose credentials could be believed.
+            AdmissionRefused: its credential is for another key, or it gets none.
+            ConnectError: the token server isn't there.
+        """
+        settings = self.settings
+        if self._source is not None:
+            self._credential = await self._source.get(self._clock())
+            self._check_binding(self._credential.token)
+        if settings.profile == "open":
+            return
+        if listens and not settings.issuers and not (self._home is not None and self._home.authority_keys()):
+            hint = "run fame keys init, or name security.issuers"
+            raise ConfigError(f"profile {settings.profile}: nobody's credentials are believed", hint=hint)
+        if settings.profile == "gated":
+            self.gate = GrantGate(self._clock, self.granted)
+        else:
+            token = self._credential.token if self._is_bound(self._credential.token) else ""
+            self.gate = KeyGate(self._clock, self._keys, token, self.granted, settings.skew_s)
+
+    def _check_binding(self, token: str) -> None:
+        if self._is_bound(token) and _binding(token) != self._keys.thumbprint:
+            hint = "use the id and the home folder it was issued for, or issue another: fame token issue --node NAME"
+            raise AdmissionRefused("the token is for another key than this node's", hint=hint)
+
+    def _is_bound(self, token: str) -> bool:
+        return bool(token) and bool(_binding(token))
+
+    def granted(self, token: str) -> Grant | None:
+        """Return what a token allows, None if it isn't to be believed now."""
+        try:
+            return self._verifier.verify(token, self._clock())
+        except (TokenRefused, KeysMissing):
+            return None
+
+    # Where we dial
+
+    async def show(self, url: str) -> tuple[str, str]:
+        """Return the token to show at a URL and the proof that it is ours; "" for none.
+
+        Raises:
+            AdmissionRefused, ConnectError, ConfigError: there is no token that is good now.
+        """
+        if self._source is None:
+            return "", ""
+        now = self._clock()
+        token = (await self._source.get(now)).token
+        return token, proof(self._keys, url, token, now) if self._is_bound(token) else ""
+
+    async def renewed(self) -> str:
+        """Return a new token if the last one has been replaced since, "" if not; ask before it expires."""
+        if self._source is None:
+            return ""
+        credential = await self._source.get(self._clock())
+        if credential.token == self._credential.token:
+            return ""
+        self._check_binding(credential.token)
+        self._credential = credential
+        return credential.token
+
+    # Where others dial
+
+    def admit(self, path: str, token: str, shown: str) -> Grant | Refusal | Unknown | None:
+        """Return what whoever asks for a link may do.
+
+        Args:
+            path: that was asked for.
+            token: that was shown, "" for none.
+            shown: the proof that came with it.
+
+        Returns:
+            None where this profile doesn't ask. `Unknown` with the name of an issuer whose keys have to be fetched
+            first, see `fetch`. A refusal's reason may be told.
+        """
+        if self.settings.profile == "open":
+            return None
+        if not token:
+            return Refusal("UNAUTHORIZED", "no token")
+        now = self._clock()
+        try:
+            grant = self._verifier.verify(token, now)
+            if grant.thumbprint:
+                self._proofs.check(shown, path, token, grant.thumbprint, now)
+        except KeysMissing as missing:
+            return Unknown(missing.issuer)
+        except TokenRefused as refused:
+            return Refusal("UNAUTHORIZED", str(refused))
+        return grant
+
+    async def fetch(self, issuer: str) -> None:
+        """Fetch the keys of an issuer."""
+        await self._verifier.refresh(issuer, self._clock())
+
+
+def _binding(token: str) -> str:
+    """Return the thumbprint of the key a token is bound to, "" for none; nothing of it is verified."""
+    try:
+        bound = open_compact(token).claims.get("cnf")
+    except TokenRefused:
+        return ""
+    found = bound.get("jkt") if isinstance(bound, dict) else None
+    return found if isinstance(found, str) else ""
