@@ -153,19 +153,20 @@ class Table:
 Node = Leaf | Items | Table
 
 
-def read(text: str, source: str) -> Table:
+def read(text: str, source: str, *, begin: str = "begin with kind: sentinel, agent, client or fabric") -> Table:
     """Parse the one mapping that a configuration file holds.
 
     Args:
         text: the file's text, without a byte order mark.
         source: file name for errors.
+        begin: what to do about a file that holds nothing of the kind.
 
     Raises:
         ConfigError: not YAML, not a mapping, a duplicate key, or past one of the limits.
     """
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(f"the file is larger than {MAX_CHARACTERS} characters", source=source, hint="split it")
-    return _Builder(text, source).document()
+    return _Builder(text, source, begin).document()
 
 
 def resolve(node: Node, env: Mapping[str, str]) -> Node:
@@ -215,9 +216,10 @@ def _mark(source: str, mark: _Place | None) -> Mark:
 class _Builder:
     """Turn the parser's events into a tree, counting as it goes."""
 
-    def __init__(self, text: str, source: str) -> None:
+    def __init__(self, text: str, source: str, begin: str) -> None:
         self._text = text
         self._source = source
+        self._begin = begin
         self._last: Mark = Mark(source, 1, 1)
         self._count = 0
         self._deepest = 0
@@ -251,7 +253,7 @@ class _Builder:
         mark = root.mark if root else Mark(self._source, 1, 1)
         is_empty = root is None or not isinstance(root, Leaf) or root.is_null
         what = "the file has no settings" if is_empty else "the file isn't a mapping"
-        raise mark.error(what, "begin with kind: sentinel, agent, client or fabric")
+        raise mark.error(what, self._begin)
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
         mark = self._last = _mark(self._source, event.start_mark)

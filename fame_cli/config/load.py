@@ -26,6 +26,7 @@ __all__ = [
     "load",
     "load_any",
     "load_fabric",
+    "read_text",
 ]
 
 Kind = Literal["sentinel", "agent", "client"]
@@ -96,16 +97,16 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def read_tree(path: Path, env: Mapping[str, str]) -> Table:
-    """Return the resolved tree of a file.
+def read_text(path: Path) -> str:
+    """Return the text of a file, as much of it as `document.read` may take and a little more.
 
     Raises:
-        ConfigError: unreadable, not UTF-8, not YAML, too large, or a variable isn't set.
+        ConfigError: unreadable, or not UTF-8.
     """
     try:
         with path.open("rb") as stream:
             data = stream.read(document.MAX_CHARACTERS * 4 + 1)
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         if isinstance(error, UnicodeDecodeError):
             before = data[: error.start]
@@ -113,7 +114,15 @@ def read_tree(path: Path, env: Mapping[str, str]) -> Table:
             raise place.error("not UTF-8 text", "save the file as UTF-8") from error
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"can't be read: {reason}", source=str(path), hint="check the file") from error
-    tree = document.resolve(document.read(text, str(path)), env)
+
+
+def read_tree(path: Path, env: Mapping[str, str]) -> Table:
+    """Return the resolved tree of a file.
+
+    Raises:
+        ConfigError: unreadable, not UTF-8, not YAML, too large, or a variable isn't set.
+    """
+    tree = document.resolve(document.read(read_text(path), str(path)), env)
     if not isinstance(tree, Table):
         raise AssertionError("document.read returns a mapping")
     return tree
