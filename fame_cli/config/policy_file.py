@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self, get_args
 
-from pydantic import BeforeValidator, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from fame_cli.config import document, load
@@ -35,9 +35,11 @@ from fame_cli.security.policy import (
     any_of,
     none_of,
     scope_matching,
+    word_among,
 )
 
 __all__ = [
+    "FRAME_TYPES",
     "MAX_RULES",
     "MAX_SCOPE_DEPTH",
     "POLICY_VARIABLE",
@@ -54,7 +56,7 @@ MAX_SCOPE_DEPTH = 5
 POLICY_VARIABLE = "FAME_AUTH_POLICY_PATH"
 """Names the policy file, over what the config says."""
 
-_FRAMES = {kind.__name__.lower(): kind.__name__ for kind in get_args(Frame)}
+FRAME_TYPES = tuple(kind.__name__ for kind in get_args(Frame))
 _JOINS = {"any_of": any_of, "all_of": all_of, "none_of": none_of}
 _VERSIONS = ("1", "1.0", "1.0.0")
 _BEGIN = "begin with version: '1' and rules:"
@@ -113,24 +115,20 @@ def _patterns(value: object) -> object:
     return tuple(pattern for _, pattern in found)
 
 
-def _fold(word: str) -> str:
-    return word.lower().replace("_", "").replace("-", "").replace(" ", "")
-
-
 def _words(*known: str) -> BeforeValidator:
     """Return what reads one or several of a few words, however they are written: ``ForwardPeer`` is `forward_peer`."""
-    folded = {_fold(word): word for word in known}
 
     def read(value: object) -> object:
         if value is None:
             return None
         found: set[str] = set()
         for place, word in _each(value):
-            if _fold(word) not in folded:
+            meant = word_among(word, known)
+            if not meant:
                 near = nearest(word, list(known))
                 hint = f'did you mean "{near}"' if near else f"use {', '.join(known)}"
                 raise bad(f"unknown {quoted(word)}", hint, at=place)
-            found.add(folded[_fold(word)])
+            found.add(meant)
         return frozenset(found)
 
     return BeforeValidator(read)
@@ -181,6 +179,7 @@ def _version(value: object) -> object:
 
 
 _Plain = Annotated[str, BeforeValidator(to_text)]
+_Type = Annotated[Literal["BasicAuthorizationPolicy", "AdvancedAuthorizationPolicy"], BeforeValidator(to_text)]
 _Effect = Annotated[Literal["allow", "deny"], BeforeValidator(to_text)]
 _Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 _Set = frozenset[str]
@@ -196,7 +195,7 @@ class RuleConfig(Section):
     address: _Patterns = ()
     origin_type: Annotated[_Set, _words(*ORIGINS)] = frozenset()
     scope: Annotated[_Scope | None, PlainValidator(_scope)] = None
-    frame_type: Annotated[_Set, _words(*_FRAMES.values())] = frozenset()
+    frame_type: Annotated[_Set, _words(*FRAME_TYPES)] = frozenset()
     when: Annotated[Expression | None, PlainValidator(_when)] = None
     role: Annotated[_Set, _words(*ROLES)] = frozenset()
     subject: _Patterns = ()
@@ -230,11 +229,9 @@ class PolicyConfig(Section):
     """A policy file."""
 
     version: Annotated[str, PlainValidator(_version)] = _VERSIONS[0]
-    type: Annotated[
-        Literal["BasicAuthorizationPolicy", "AdvancedAuthorizationPolicy", ""], BeforeValidator(to_text)
-    ] = ""
+    type: _Type = "AdvancedAuthorizationPolicy"
     default_effect: _Effect = "deny"
-    rules: tuple[RuleConfig, ...] = ()
+    rules: list[RuleConfig] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check_ids(self) -> Self:

@@ -6,7 +6,7 @@ the time: a sentinel meets the same few neighbours and addresses for ever. A `wh
 whatever its rule or the rules after it say.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ __all__ = [
     "any_of",
     "none_of",
     "scope_matching",
+    "word_among",
 ]
 
 ROUTED = ("forward_upstream", "forward_downstream", "forward_peer", "deliver_local")
@@ -49,6 +50,16 @@ _REMEMBERED = 4096
 _KEY_FIELDS = Facts._fields.index("claims")
 _FLEETING = ("envelope", "time.")
 """How the names begin of what is another for each envelope."""
+
+
+def word_among(word: str, known: Iterable[str]) -> str:
+    """Return which of some words is meant: case, ``_``, ``-`` and blanks make no difference; "" for none of them."""
+    return next((each for each in known if _folded(each) == _folded(word)), "")
+
+
+def _folded(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "").replace(" ", "")
+
 
 ScopeRequirement = Callable[[frozenset[str]], bool]
 """Tells whether the scopes of a token are enough."""

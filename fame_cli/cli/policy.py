@@ -1,0 +1,268 @@
+"""``fame policy``: check a policy file, and ask it what it makes of somebody's wish, without a node.
+
+The deciding is done by `security.policy`, exactly as a sentinel does it; here words become facts and the answer becomes
+text. Findings are one line each, ``FILE:LINE:COLUMN: what; what to do``.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fame_cli.cli import output
+from fame_cli.cli.options import ConfigOption, DebugOption, FormatOption, NodeOption, invocation_of
+from fame_cli.cli.output import OutputFormat
+from fame_cli.core.envelope import Envelope
+from fame_cli.core.frames import Data
+from fame_cli.errors import ConfigError, PolicyDenied, UsageError
+from fame_cli.security.policy import ACTIONS, ALLOW, DENY, ROUTED, Facts, Policy, word_among
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False, help="Check policy files, and ask them why.", no_args_is_help=True)
+
+_FRAMES = {"connect": "NodeAttach", "attach_peer": "NodeAttach", "bind": "AddressBind", "key": "KeyRequest"}
+"""What comes with an action that isn't about an envelope on its way."""
+
+
+class Origin(StrEnum):
+    """Name where something comes from (``--origin``)."""
+
+    downstream = "downstream"
+    upstream = "upstream"
+    peer = "peer"
+    local = "local"
+
+
+class Level(StrEnum):
+    """Name how a payload is hidden (``--encrypted``)."""
+
+    plaintext = "plaintext"
+    channel = "channel"
+    sealed = "sealed"
+
+
+class Role(StrEnum):
+    """Name what a grant lets a node be (``--role``)."""
+
+    agent = "agent"
+    client = "client"
+    peer = "peer"
+    admin = "admin"
+
+
+FileArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="FILE",
+        show_default=False,
+        help="A policy file; else $FAME_AUTH_POLICY_PATH, or what --config says.",
+    ),
+]
+
+
+@app.command()
+def check(
+    ctx: typer.Context,
+    file: FileArgument = None,
+    form: FormatOption = OutputFormat.text,
+    config: ConfigOption = None,
+    node: NodeOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Check a policy file; list what is wrong and exit 3 if anything is.
+
+    A rule that never matches because one before it takes everything, and
+    actions that nobody may do, are worth a warning and no more.
+    """
+    from fame_cli.config.policy_file import load_policy  # pulls in pydantic
+    from fame_cli.config.validate import findings
+
+    path = _path(ctx, file, config, node)
+    try:
+        policy = load_policy(path)
+    except ConfigError as failure:
+        if debug:
+            raise
+        _show_findings(path, findings(failure), form)
+        raise typer.Exit(failure.exit_code) from failure
+    if form is OutputFormat.text:
+        for warning in _warnings(policy, path):
+            output.diagnostic([(warning, "")])
+        output.data(f"{path}: ok, {_counts(policy)}")
+    else:
+        output.result(_summary(policy, path), form)
+
+
+def _path(ctx: typer.Context, file: str | None, config: str | None, node: str | None) -> Path:
+    from fame_cli.config.policy_file import policy_path  # pulls in pydantic
+
+    found = policy_path(file, config, invocation_of(ctx).environment(), node)
+    if found is None:
+        raise UsageError("no policy file", hint="name one, set FAME_AUTH_POLICY_PATH, or give a --config with one")
+    return found
+
+
+def _show_findings(path: Path, lines: list[str], form: OutputFormat) -> None:
+    if form is OutputFormat.text:
+        for line in lines:
+            output.diagnostic([(line, "")])
+    else:
+        output.result({"file": str(path), "ok": False, "errors": lines}, form)
+
+
+def _counts(policy: Policy) -> str:
+    count = len(policy.rules)
+    allowing = sum(rule.effect == ALLOW for rule in policy.rules)
+    default = ALLOW if policy.default_allows else DENY
+    return f"{count} rule{'' if count == 1 else 's'} ({allowing} allow, {count - allowing} deny), default {default}"
+
+
+def _warnings(policy: Policy, path: Path) -> list[str]:
+    found = [
+        f"{path}:{lost.line}: warning: rule {lost.id} never matches, because {first.id} (line {first.line}) takes "
+        "everything it would; move it up, or remove it"
+        for lost, first in policy.unreachable()
+    ]
+    never = policy.never_allowed()
+    if never:
+        found.append(f"{path}: warning: nobody may {', '.join(never)}; add rules that allow what is needed")
+    return found
+
+
+def _summary(policy: Policy, path: Path) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "ok": True,
+        "rules": len(policy.rules),
+        "allow": sum(rule.effect == ALLOW for rule in policy.rules),
+        "deny": sum(rule.effect == DENY for rule in policy.rules),
+        "default_effect": ALLOW if policy.default_allows else DENY,
+        "unreachable": [
+            {"rule": lost.id, "line": lost.line, "because_of": first.id} for lost, first in policy.unreachable()
+        ],
+        "never_allowed": policy.never_allowed(),
+    }
+
+
+@app.command()
+def why(
+    ctx: typer.Context,
+    file: FileArgument = None,
+    sender: Annotated[str, typer.Option("--from", metavar="NODE", help="Id of the neighbour that wants it.")] = "",
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Address it is about.")] = "",
+    action: Annotated[str, typer.Option("--action", help=f"One of {', '.join(ACTIONS)}.")] = "deliver_local",
+    role: Annotated[list[Role] | None, typer.Option("--role", show_default=False, help="Role of its grant.")] = None,
+    scope: Annotated[list[str] | None, typer.Option("--scope", show_default=False, help="Scope of its token.")] = None,
+    claims: Annotated[str, typer.Option("--claims", metavar="OBJECT", help="Claims of its token, as JSON.")] = "{}",
+    subject: Annotated[str | None, typer.Option("--subject", show_default=False, help="Else `sub`, or --from.")] = None,
+    origin: Annotated[Origin, typer.Option("--origin", help="Where it comes from.")] = Origin.downstream,
+    frame: Annotated[str | None, typer.Option("--frame", show_default=False, help="Type of its frame.")] = None,
+    signed: Annotated[bool, typer.Option("--signed", help="Its signature has been verified.")] = False,
+    encrypted: Annotated[Level, typer.Option("--encrypted", help="How its payload is hidden.")] = Level.plaintext,
+    at: Annotated[str, typer.Option("--at", metavar="NODE", help="Id of the node that decides.")] = "",
+    form: FormatOption = OutputFormat.text,
+    config: ConfigOption = None,
+    node: NodeOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Say which rule decides about somebody's wish, and why; exit 0 if it may be, 4 if not.
+
+    fame policy why policy.yaml --from client1 --to math2@fame.fabric
+    fame policy why policy.yaml --from math1 --to math1@fame.fabric --action bind --role agent
+    """
+    from fame_cli.config.policy_file import load_policy  # pulls in pydantic
+
+    path = _path(ctx, file, config, node)
+    policy = load_policy(path)
+    meant = word_among(action, ACTIONS)
+    if not meant:
+        raise UsageError(f"--action {action}: unknown", hint=f"use {', '.join(ACTIONS)}")
+    held = _claims(claims)
+    facts = Facts(
+        meant,
+        address=to,
+        origin_type=origin.value,
+        frame_type=_frame(frame, meant),
+        node=sender,
+        subject=str(held.get("sub", sender)) if subject is None else subject,
+        roles=frozenset(each.value for each in role or ()),
+        scopes=frozenset([*_scopes(held), *(scope or ())]),
+        claims=held,
+        envelope=Envelope(to=to or None, frame=Data()),
+        signed=signed,
+        encrypted=encrypted.value,
+        own_id=at,
+        own_path=f"/{at}" if at else "",
+        now=time.time(),
+    )
+    if not _answer(policy, facts, path, form):
+        raise typer.Exit(PolicyDenied.exit_code)
+
+
+def _claims(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("--claims isn't JSON", hint="""write it like --claims '{"team": "a"}'""") from error
+    if not isinstance(found, dict):
+        raise UsageError("--claims isn't a JSON object", hint="""write it like --claims '{"team": "a"}'""")
+    return found
+
+
+def _scopes(claims: Mapping[str, Any]) -> list[str]:
+    """Return the scopes that claims hold, as texts or lists of them (security.md 1.2)."""
+    found: list[str] = []
+    for name in ("scope", "scopes", "scp"):
+        value = claims.get(name, [])
+        found += value.split() if isinstance(value, str) else [str(each) for each in value] if value else []
+    return found
+
+
+def _frame(given: str | None, action: str) -> str:
+    from fame_cli.config.policy_file import FRAME_TYPES  # as above
+
+    if given is None:
+        return _FRAMES.get(action, "Data" if action in ROUTED else "")
+    found = word_among(given, FRAME_TYPES)
+    if not found:
+        raise UsageError(f"--frame {given}: unknown", hint=f"use {', '.join(FRAME_TYPES)}")
+    return found
+
+
+def _answer(policy: Policy, facts: Facts, path: Path, form: OutputFormat) -> bool:
+    """Show what was decided and how; returns whether it may be."""
+    decision, steps = policy.decide(facts), policy.explain(facts)
+    lines = {rule.id: rule.line for rule in policy.rules}
+    known = {
+        "action": facts.action,
+        "address": facts.address,
+        "origin_type": facts.origin_type,
+        "frame_type": facts.frame_type,
+        "node": facts.node,
+        "subject": facts.subject,
+        "roles": sorted(facts.roles),
+        "scopes": sorted(facts.scopes),
+        "claims": dict(facts.claims),
+        "signed": facts.signed,
+        "encrypted": facts.encrypted,
+        "at": facts.own_id,
+    }
+    if form is not OutputFormat.text:
+        told = [{"rule": step.rule, "line": lines[step.rule], "missed": step.missed} for step in steps]
+        head = {"allowed": decision.allowed, "rule": decision.rule, "why": decision.why}
+        output.result({**head, "file": str(path), "facts": known, "steps": told}, form)
+        return decision.allowed
+    place = f" ({path}:{lines[decision.rule]})" if decision.rule else f" ({path})"
+    output.data(f"{'allowed' if decision.allowed else 'denied'}: {decision.why}{place}")
+    for step in steps:
+        clause = step.missed or "matches"
+        missed = clause if clause == "matches" or ":" in clause else f"{clause} doesn't match"
+        output.data(f"  {path.name}:{lines[step.rule]}: {step.rule}: {missed}")
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items() if value}
+    output.data(f"  facts: {' '.join(f'{name}={text}' for name, text in texts.items())}")
+    return decision.allowed
