@@ -17,8 +17,7 @@ ANYTHING = "**"
 MAX_GLOB_LENGTH = 256
 """Characters (security.md 8)."""
 
-_PARTS = {"**": ".*", "*": "[^./@]*", "?": "[^./@]"}
-_SPLIT = re.compile(r"(\*\*|\*|\?)")
+_ONE = "[^./@]"
 
 
 def check_glob(pattern: str) -> None:
@@ -35,7 +34,26 @@ def check_glob(pattern: str) -> None:
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile("".join(_PARTS.get(part, re.escape(part)) for part in _SPLIT.split(pattern)), re.DOTALL)
+    """Compile a pattern into an expression that never tries all ways to share a text among its stars.
+
+    What stands between two ``**`` may be taken where it first fits, for the second ``**`` takes all that is left; and
+    so may what stands between two ``*``, which can't run past the first separator anyway. Both are atomic groups: the
+    work is quadratic in the text at worst, not a power of it for each star.
+    """
+    *firsts, last = [_between(part) for part in re.split(r"\*\*", pattern)]
+    if not firsts:
+        return re.compile(last, re.DOTALL)
+    head, *middles = firsts
+    return re.compile(f"(?>{head})" + "".join(f"(?>.*?{middle})" for middle in middles) + f".*?{last}", re.DOTALL)
+
+
+def _between(part: str) -> str:
+    """Return the expression of what stands between two ``**``."""
+    head, *pieces = ["".join(_ONE if c == "?" else re.escape(c) for c in piece) for piece in part.split("*")]
+    if not pieces:
+        return head
+    *middles, last = pieces
+    return head + "".join(f"(?>{_ONE}*?{middle})" for middle in middles) + f"{_ONE}*?{last}"
 
 
 def glob_matches(pattern: str, text: str) -> bool:
