@@ -61,11 +61,10 @@ class Expression(NamedTuple):
 
     Args:
         text: as it was written.
-        reads: what of the facts it looks at: names of `PATHS` and ``claims``, ``scopes``, ``envelope``.
+        run: works it out.
     """
 
     text: str
-    reads: frozenset[str]
     run: _Run
 
     def holds(self, facts: Facts) -> bool:
@@ -92,9 +91,7 @@ def parse(text: str, compile_regex: CompileRegex) -> Expression:
     """
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(f"an expression of more than {MAX_CHARACTERS} characters", hint="split the rule")
-    reader = _Reader(tokens(text), compile_regex)
-    part = reader.whole()
-    return Expression(text, frozenset(reader.reads), part.run)
+    return Expression(text, _Reader(tokens(text), compile_regex).whole().run)
 
 
 class _Reader:
@@ -106,7 +103,6 @@ class _Reader:
         self._nodes = 0
         self._depth = 0
         self._compile_regex = compile_regex
-        self.reads: set[str] = set()
 
     # Tokens
 
@@ -285,7 +281,6 @@ class _Reader:
             raise name.error(f"{name.text} takes {wanted} arguments, not {len(parts)}", "correct the call")
         if function is None:
             return self._regex(name, parts)
-        self.reads |= {function.reads} - {""}
         return self._part(_called(function, tuple(part.run for part in parts)))
 
     def _regex(self, name: Token, parts: list[_Part]) -> _Part:
@@ -306,7 +301,6 @@ class _Reader:
             value = _WORDS[name.text]
             return self._part(lambda facts: value, is_null=value is None)
         if name.text in OPEN_ROOTS:
-            self.reads.add(name.text)
             return self._part(lambda facts: facts.claims)
         path = snake(name.text)
         known = {known for path in PATHS for known in _prefixes(path)}
@@ -321,7 +315,6 @@ class _Reader:
                 raise unknown(
                     member, f"member of {path.rpartition('.')[0]}", [each.rpartition(".")[2] for each in below]
                 )
-        self.reads.add(path)
         read = PATHS[path]
         return self._part(lambda facts: bounded(read(facts)))
 

@@ -41,13 +41,11 @@ class Function(NamedTuple):
         run: takes the facts and the arguments.
         least: arguments at least.
         most: arguments at most.
-        reads: what of the facts it looks at besides its arguments: "", ``scopes`` or ``envelope``.
     """
 
     run: Callable[..., object]
     least: int
     most: int
-    reads: str = ""
 
 
 def bounded(value: object) -> object:
@@ -215,12 +213,12 @@ FUNCTIONS = {
     "coalesce": Function(_coalesce, 1, MAX_ARGUMENTS),
     "secure_hash": Function(_secure_hash, 1, 2),
     "glob_match": Function(_glob_match, 2, 2),
-    "has_scope": Function(_has_scope, 1, 1, "scopes"),
-    "has_any_scope": Function(_has_any_scope, 1, MAX_ARGUMENTS, "scopes"),
-    "has_all_scopes": Function(_has_all_scopes, 1, MAX_ARGUMENTS, "scopes"),
-    "is_signed": Function(lambda facts: facts.signed, 0, 0, "envelope"),
-    "is_encrypted": Function(lambda facts: facts.encrypted != LEVELS[0], 0, 0, "envelope"),
-    "encryption_level": Function(lambda facts: facts.encrypted, 0, 0, "envelope"),
-    "is_encrypted_at_least": Function(_is_encrypted_at_least, 1, 1, "envelope"),
+    "has_scope": Function(_has_scope, 1, 1),
+    "has_any_scope": Function(_has_any_scope, 1, MAX_ARGUMENTS),
+    "has_all_scopes": Function(_has_all_scopes, 1, MAX_ARGUMENTS),
+    "is_signed": Function(lambda facts: facts.signed, 0, 0),
+    "is_encrypted": Function(lambda facts: facts.encrypted != LEVELS[0], 0, 0),
+    "encryption_level": Function(lambda facts: facts.encrypted, 0, 0),
+    "is_encrypted_at_least": Function(_is_encrypted_at_least, 1, 1),
 }
 """By name; ``regex_match`` is `expression`'s, because its pattern is compiled when it is read."""

@@ -1,9 +1,9 @@
 """Rules on top of grants: the first rule that matches decides, and where none does, the default (security.md 8).
 
 Pure. `config.policy_file` reads files into rules; gates ask `Policy.decide` with `Facts`. The rules are sorted by
-action when the policy is made, and decisions are remembered where none of an action's rules looks at the envelope or
-the time: a sentinel meets the same few neighbours and addresses for ever. A `when` that can't be evaluated denies,
-whatever its rule or the rules after it say.
+action when the policy is made, and which of them are left for some facts, but for their `when`, is remembered: a
+sentinel meets the same few neighbours and addresses for ever. A `when` that can't be evaluated denies, whatever its
+rule or the rules after it say.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,8 +48,6 @@ ORIGINS = ("downstream", "upstream", "peer", "local")
 
 _REMEMBERED = 4096
 _KEY_FIELDS = Facts._fields.index("claims")
-_FLEETING = ("envelope", "time.")
-"""How the names begin of what is another for each envelope."""
 
 
 def word_among(word: str, known: Iterable[str]) -> str:
@@ -168,16 +166,28 @@ class Rule:
         """Tell whether it says something about an action."""
         return action in self.actions or ANY_ACTION in self.actions
 
+    @property
+    def decision(self) -> Decision:
+        """Return what is to happen where it matches."""
+        verb = "allows" if self.effect == ALLOW else "denies"
+        told = f": {self.description}" if self.description else ""
+        return Decision(self.effect == ALLOW, self.id, f"rule {self.id} {verb}{told}")
+
+    def missed_clause(self, facts: Facts) -> str:
+        """Return the first clause besides `when` that doesn't match, "" when all do."""
+        for name, misses in self._misses:  # measured: a third faster than a generator
+            if misses(facts):
+                return name
+        return ""
+
     def missed(self, facts: Facts) -> str:
         """Return the first clause that doesn't match, "" when all do.
 
         Raises:
             EvaluationFailed: all others match, and `when` has no value.
         """
-        for name, misses in self._misses:
-            if misses(facts):
-                return name
-        return "" if self.when is None or self.when.holds(facts) else "when"
+        missed = self.missed_clause(facts)
+        return missed or ("" if self.when is None or self.when.holds(facts) else "when")
 
     def covers(self, other: "Rule") -> bool:
         """Tell whether it surely matches whatever another rule matches."""
@@ -220,35 +230,36 @@ class Policy:
         self._by_action = {
             action: tuple(rule for rule in self.rules if rule.is_about(action)) for action in (*ACTIONS, ANY_ACTION)
         }
-        whens = {action: [rule.when for rule in rules if rule.when] for action, rules in self._by_action.items()}
-        self._plain = frozenset(action for action, found in whens.items() if not found)
-        self._steady = frozenset(action for action, found in whens.items() if not any(map(_is_fleeting, found)))
-        self._remembered = lru_cache(_REMEMBERED)(self._first_match_of)
+        effect = ALLOW if default_allows else DENY
+        self._default = Decision(default_allows, "", f"no rule matches, and default_effect is {effect}")
+        self._remembered = lru_cache(_REMEMBERED)(self._candidates)
 
     def decide(self, facts: Facts) -> Decision:
         """Return what is to happen; never raises, whatever the facts hold."""
-        if len(facts.address) <= MAX_ADDRESS_LENGTH:
-            if facts.action in self._plain:
-                return self._remembered(facts[:_KEY_FIELDS], _NO_CLAIMS, "", "")
-            if facts.action in self._steady:
-                return self._remembered(facts[:_KEY_FIELDS], _Claims(facts.claims), facts.own_id, facts.own_path)
-        return self._first_match(facts)
-
-    def _first_match_of(self, key: tuple[Any, ...], claims: "_Claims", own_id: str, own_path: str) -> Decision:
-        return self._first_match(Facts(*key)._replace(claims=claims.values, own_id=own_id, own_path=own_path))
-
-    def _first_match(self, facts: Facts) -> Decision:
-        for rule in self._by_action.get(facts.action, ()):
+        candidates = self._remembered if len(facts.address) <= MAX_ADDRESS_LENGTH else self._candidates
+        for when, decision in candidates(facts[:_KEY_FIELDS]):
+            if when is None:
+                return decision
             try:
-                if not rule.missed(facts):
-                    told = f": {rule.description}" if rule.description else ""
-                    return Decision(rule.effect == ALLOW, rule.id, f"rule {rule.id} {_VERBS[rule.effect]}{told}")
+                if when.holds(facts):
+                    return decision
             except EvaluationFailed as failure:
-                return Decision(False, rule.id, f"rule {rule.id} denies: its when can't be evaluated: {failure}")
+                why = f"rule {decision.rule} denies: its when can't be evaluated: {failure}"
+                return Decision(False, decision.rule, why)
+        return self._default
+
+    def _candidates(self, key: tuple[Any, ...]) -> tuple[tuple[Expression | None, Decision], ...]:
+        """Return what is to happen by the rules that match but for their `when`, up to the first without one."""
+        facts = Facts(*key)
+        found: list[tuple[Expression | None, Decision]] = []
         if facts.action not in self._by_action:
-            return Decision(False, "", f"unknown action {facts.action[:40]!r}")
-        effect = ALLOW if self.default_allows else DENY
-        return Decision(self.default_allows, "", f"no rule matches, and default_effect is {effect}")
+            return ((None, Decision(False, "", f"unknown action {facts.action[:40]!r}")),)
+        for rule in self._by_action[facts.action]:
+            if not rule.missed_clause(facts):
+                found.append((rule.when, rule.decision))
+                if rule.when is None:
+                    break
+        return tuple(found)
 
     def explain(self, facts: Facts) -> list[Step]:
         """Return how the rules for an action took the facts, up to the one that decided."""
@@ -275,26 +286,3 @@ class Policy:
         if self.default_allows:
             return []
         return [action for action in ACTIONS if all(rule.effect == DENY for rule in self._by_action[action])]
-
-
-class _Claims:
-    """Hold claims as the key of a decision: the same object or others, since a mapping has no hash."""
-
-    __slots__ = ("values",)
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Claims) and self.values is other.values
-
-    def __hash__(self) -> int:
-        return id(self.values)
-
-
-def _is_fleeting(when: Expression) -> bool:
-    return any(name.startswith(_FLEETING) for name in when.reads)
-
-
-_NO_CLAIMS = _Claims({})
-_VERBS = {ALLOW: "allows", DENY: "denies"}

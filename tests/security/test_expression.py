@@ -226,14 +226,6 @@ def test_what_is_just_within_the_limits_is_read() -> None:
     assert holds(f"len([{','.join(['1'] * 64)}]) == 64")
 
 
-def test_it_says_what_it_looks_at() -> None:
-    assert parse("has_scope('a') && claims.x == node.id", compile_regex).reads == {"scopes", "claims", "node.id"}
-    assert parse("is_signed() || envelope.frame.type == 'Data'", compile_regex).reads == {
-        "envelope",
-        "envelope.frame.type",
-    }
-
-
 @pytest.mark.parametrize(
     "pattern", ["(a+)+$", "(a|a)*b", "(a*)*(a*)*(a*)*b", "^(([a-z])+.)+[A-Z]([a-z])+$", ".*.*.*.*=x"]
 )
