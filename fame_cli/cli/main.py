@@ -58,6 +58,7 @@ COMMANDS = {
     "down": CommandEntry("fame_cli.cli.up:down", "Stop the nodes that `fame up -d` started.", "Fabric"),
     "keys": CommandEntry("fame_cli.cli.keys:app", "Make, show and change keys.", "Security"),
     "token": CommandEntry("fame_cli.cli.token:app", "Issue, show and take back tokens.", "Security"),
+    "ca": CommandEntry("fame_cli.cli.ca:app", "Issue certificates of nodes.", "Security"),
     "config": CommandEntry("fame_cli.cli.config_cmd:app", "Check and show config files.", "Files"),
     "policy": CommandEntry("fame_cli.cli.policy:app", "Check policy files, and ask them why.", "Files"),
     "render": CommandEntry("fame_cli.cli.render:app", "Write files for other tools.", "Files"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from fame_cli.errors import ConfigError
 
-__all__ = ["PRIVATE", "PUBLIC", "locked", "make_folder", "read_json", "write_json"]
+__all__ = ["PRIVATE", "PUBLIC", "locked", "make_folder", "read_file", "read_json", "write_file", "write_json"]
 
 PRIVATE, PUBLIC = 0o600, 0o644
 """Modes of files."""
@@ -37,8 +37,8 @@ def make_folder(folder: Path) -> None:
         raise ConfigError("others may write in this folder", source=str(folder), hint=f"chmod 700 {folder}")
 
 
-def read_json(path: Path, mode: int) -> Any:
-    """Return what a JSON file holds; None if it isn't there.
+def read_file(path: Path, mode: int) -> bytes | None:
+    """Return what a file holds; None if it isn't there.
 
     Args:
         mode: `PRIVATE` if nobody else may read it, `PUBLIC` if nobody else may write it.
@@ -52,17 +52,28 @@ def read_json(path: Path, mode: int) -> Any:
             if actual & 0o066 & ~mode:
                 what = "read" if mode == PRIVATE else "change"
                 raise ConfigError(f"others can {what} this file", source=str(path), hint=f"chmod {mode:o} {path}")
-            return json.loads(stream.read(MAX_FILE_BYTES))
+            return stream.read(MAX_FILE_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigError(f"can't be read: {_why(error)}", source=str(path)) from error
+
+
+def read_json(path: Path, mode: int) -> Any:
+    """Return what a JSON file holds; None if it isn't there.
+
+    Raises:
+        ConfigError: as `read_file`, or it isn't JSON.
+    """
+    content = read_file(path, mode)
+    try:
+        return None if content is None else json.loads(content)
     except (ValueError, RecursionError):
         raise ConfigError("not JSON", source=str(path)) from None  # what is wrong with it may quote it
 
 
-def write_json(path: Path, value: Any, mode: int) -> None:
-    """Write a JSON file so that a reader sees the old one or the new one.
+def write_file(path: Path, content: bytes, mode: int) -> None:
+    """Write a file so that a reader sees the old one or the new one; its folder must be there.
 
     Raises:
         ConfigError: it can't be written.
@@ -72,9 +83,8 @@ def write_json(path: Path, value: Any, mode: int) -> None:
     except OSError as error:
         raise ConfigError(f"can't be written: {_why(error)}", source=str(path)) from error
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=2)
-            stream.write("\n")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
@@ -83,6 +93,11 @@ def write_json(path: Path, value: Any, mode: int) -> None:
         with contextlib.suppress(OSError):
             Path(fresh).unlink()
         raise ConfigError(f"can't be written: {_why(error)}", source=str(path)) from error
+
+
+def write_json(path: Path, value: Any, mode: int) -> None:
+    """Write a JSON file as `write_file` does."""
+    write_file(path, json.dumps(value, indent=2).encode() + b"\n", mode)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -94,6 +95,16 @@ class CertificateAuthority:
         if not isinstance(key, Ed25519PrivateKey) or public != key.public_key():
             raise CertificateRefused("the authority's key isn't the one of its certificate")
         return cls(certificate, key)
+
+    @property
+    def name(self) -> str:
+        """The name in its certificate."""
+        return self.certificate.subject.rfc4514_string()
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of its certificate, as others print it: hexadecimal, in pairs."""
+        return self.certificate.fingerprint(SHA256()).hex(":").upper()
 
     @property
     def certificate_pem(self) -> str:

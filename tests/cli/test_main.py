@@ -47,9 +47,9 @@ def test_every_listed_command_can_be_loaded(name: str) -> None:
 
 
 def test_a_mistyped_command_gets_the_nearest(fame: Fame) -> None:
-    result = fame("cal")
+    result = fame("agnt")
     assert (result.exit_code, result.stderr) == (
-        2, "fame: No such command 'cal'. Did you mean 'call'? try: fame --help\n",
+        2, "fame: No such command 'agnt'. Did you mean 'agent'? try: fame --help\n",
     )  # fmt: skip
 
 
