@@ -147,9 +147,11 @@ def encryption_of(envelope: Envelope) -> Encryption | None:
     Raises:
         SealingFailed: its security header is malformed.
     """
-    encoded = bytes(_sec_of(envelope).get("enc", b"null"))
+    encoded = _sec_of(envelope).get("enc")
+    if encoded is None:
+        return None
     try:
-        return None if encoded == b"null" else _encryption_decoder.decode(encoded)
+        return _encryption_decoder.decode(encoded)  # null is malformed: other readers take the member for encryption
     except (msgspec.DecodeError, RecursionError) as error:
         raise SealingFailed("the security header is malformed") from error
 

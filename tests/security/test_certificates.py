@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fame_cli.core.ids import sid_of
 from fame_cli.security.certificates import (
@@ -47,6 +49,9 @@ def jwk_of(key: Ed25519PrivateKey) -> dict[str, Any]:
 def issued(**changes: Any) -> list[str]:
     given = {"node_id": "math1", "path": PATH, "public": KEY.public_key(), "now": NOW} | changes
     return chain_to_x5c(AUTHORITY.issue(**given))
+
+
+GOOD = issued()
 
 
 def check(x5c: Any, key: Ed25519PrivateKey = KEY, path: str = PATH, now: float = NOW, anchors: Any = ANCHORS) -> None:
@@ -390,6 +395,19 @@ def test_a_chain_with_a_gap_is_refused() -> None:
 )
 def test_what_is_no_chain_is_refused(x5c: Any) -> None:
     refused(x5c)
+
+
+@given(data=st.data())
+def test_whatever_comes_is_refused_with_one_error(data: st.DataObject) -> None:
+    """Certificates with anything changed anywhere, and bytes that never were one."""
+    der = bytearray(base64.b64decode(GOOD[0]))
+    begin = der.index(x509.load_der_x509_certificate(bytes(der)).tbs_certificate_bytes)
+    at = data.draw(st.integers(0, len(der) - 80))  # the signature's own padding may differ harmlessly
+    new = data.draw(st.binary(min_size=1, max_size=8))
+    if at >= begin and new != der[at : at + len(new)]:
+        der[at : at + len(new)] = new
+        refused([base64.b64encode(der).decode()])
+    refused([base64.b64encode(data.draw(st.binary(max_size=200))).decode()])
 
 
 def test_a_certificate_with_more_behind_it_is_refused() -> None:

@@ -1,18 +1,22 @@
 """Sealing: only the destination reads it, only as it was sent, and nothing ever travels in clear instead."""
 
 import base64
+import json
 from typing import Any
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from fame_cli.core.envelope import Envelope, decode, encode
 from fame_cli.core.frames import Data, NodeHeartbeat
 from fame_cli.core.ids import sid_of
 from fame_cli.security.sealing import (
     LEVELS,
+    ORIGINAL,
     SEALED,
     Encryption,
     SealingFailed,
@@ -55,6 +59,12 @@ def altered(envelope: Envelope, **changes: Any) -> Envelope:
 def with_frame(envelope: Envelope, **changes: Any) -> Envelope:
     return altered(envelope, frame=msgspec.structs.replace(envelope.frame, **changes))
 
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=9) | st.sampled_from([SEALED, ORIGINAL]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["alg", "kid", "val"]), inner),
+    max_leaves=8,
+)
 
 SENT = seal(PAYLOAD, signed(), jwk_of())
 
@@ -208,7 +218,7 @@ def test_no_error_says_what_is_in_a_payload() -> None:
     [
         (b"", "plaintext"),
         (b"{}", "plaintext"),
-        (b'{"enc":null}', "plaintext"),
+        (b'{"enc":null}', "sealed"),
         (b'{"enc":{"alg":"chacha20-poly1305-channel"}}', "channel"),
         (b'{"enc":{"alg":"fame-sealed-1"}}', "sealed"),
         (b'{"enc":{"alg":"what is this"}}', "sealed"),
@@ -225,6 +235,20 @@ def test_what_is_not_plainly_plaintext_never_counts_as_it(sec: bytes, level: str
 def test_the_header_says_which_key_opens_it() -> None:
     assert encryption_of(SENT) == Encryption(SEALED, "enc1", "")
     assert encryption_of(signed()) is None
+
+
+@given(
+    sec=st.binary(max_size=80) | st.dictionaries(st.just("enc"), JSON).map(json.dumps).map(str.encode),
+    payload=st.binary(max_size=120),
+)
+@example(sec=b'{"enc":{"alg":"ECDH-ES+A256GCM","val":"\xc3\xa9"}}', payload=b'"AAAA"')
+@example(sec=b'{"enc":{"alg":"ECDH-ES+A256GCM","val":"AAAA"}}', payload=b"[[")
+@example(sec=b"[" * 5000, payload=b"")
+def test_whatever_comes_is_opened_or_refused_with_one_error(sec: bytes, payload: bytes) -> None:
+    envelope = with_frame(altered(SENT, sec=msgspec.Raw(sec)), payload=msgspec.Raw(payload))
+    assert level_of(envelope) in LEVELS
+    with pytest.raises(SealingFailed):
+        open_sealed(envelope, PRIVATE)
 
 
 def test_it_is_hpke_as_the_library_has_it() -> None:
