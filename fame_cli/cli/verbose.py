@@ -13,6 +13,7 @@ from typing import Any
 
 from fame_cli.cli.output import Span
 from fame_cli.cli.trace_path import Path, links_passed, read_path
+from fame_cli.core.envelope import ITEMS
 from fame_cli.core.ids import sid_of
 
 __all__ = ["HIDDEN", "EnvelopeLog", "redact"]
@@ -62,7 +63,7 @@ def _is_secret(name: str, held: object) -> bool:
 
 @dataclass(slots=True)
 class _Exchange:
-    """Remember one request and what came back for it."""
+    """Remember one request and what came back for it; of a stream, `replies` are its items."""
 
     to: str
     sent_s: float
@@ -141,7 +142,8 @@ class EnvelopeLog:
         exchange = self._exchanges.get(key)
         if exchange is not None and not _is_receipt(frame):
             exchange.last_s = at_s
-            exchange.replies += not (exchange.replies and _is_end_mark(frame))
+            if not (exchange.replies and _is_end_mark(frame)):
+                exchange.replies += _items_in(envelope)
             if not exchange.first_s:
                 exchange.first_s = at_s
                 exchange.trace = _trace_of(envelope)
@@ -285,6 +287,14 @@ def _is_end_mark(frame: Mapping[str, Any]) -> bool:
     return frame.get("type") == "Data" and "result" not in payload and "error" not in payload
 
 
+def _items_in(envelope: Mapping[str, Any]) -> int:
+    """Return how many items an answer holds: one, unless it is a pack of them (docs/wire-extensions.md)."""
+    if ITEMS not in _part(envelope, "meta"):
+        return 1
+    result = _part(_part(envelope, "frame"), "payload").get("result")
+    return len(result) if isinstance(result, list) else 1
+
+
 def _refusal(frame: Mapping[str, Any]) -> str:
     return (_text(frame, "code") or "no code") if frame.get("ok") is False else ""
 
@@ -308,7 +318,8 @@ def _total(exchange: _Exchange) -> str:
         return _milliseconds(first)
     whole = exchange.last_s - exchange.sent_s
     rate = f", {exchange.replies / whole:.0f}/s" if whole > 0 else ""
-    return f"{_milliseconds(_microseconds(whole))}, {exchange.replies} items{rate}, first after {_milliseconds(first)}"
+    items = "1 item" if exchange.replies == 1 else f"{exchange.replies} items"
+    return f"{_milliseconds(_microseconds(whole))}, {items}{rate}, first after {_milliseconds(first)}"
 
 
 def _labelled(label: str, text: str) -> list[Span]:

@@ -163,6 +163,30 @@ def test_a_stream_is_summed_up_by_items_and_its_end_mark_is_none() -> None:
     assert "total  4.000 ms, 2 items, 500/s, first after 2.000 ms" in summary
 
 
+def pack(*items: object) -> dict[str, Any]:
+    payload = {"jsonrpc": "2.0", "id": "K1", "result": list(items)}
+    return reply(meta={"fame.trace": TRACE, "fame.items": len(items)}, frame={"type": "Data", "payload": payload})
+
+
+def test_the_items_of_a_pack_count_one_by_one() -> None:
+    end = reply(frame={"type": "Data", "payload": {"jsonrpc": "2.0", "id": "K1"}})
+    _, summary = replay(
+        ("out", request(rtype=4), 5.0), ("in", pack(*range(8)), 5.002), ("in", pack(8, 9), 5.003), ("in", end, 5.004)
+    )
+    assert "total  4.000 ms, 10 items, 2500/s, first after 2.000 ms" in summary
+
+
+def test_an_empty_pack_holds_no_item() -> None:
+    _, summary = replay(("out", request(rtype=4), 5.0), ("in", reply(), 5.002), ("in", pack(), 5.004))
+    assert "total  4.000 ms, 1 item, 250/s, first after 2.000 ms" in summary
+
+
+def test_a_list_that_is_no_pack_is_one_item() -> None:
+    whole = reply(frame={"type": "Data", "payload": {"jsonrpc": "2.0", "id": "K1", "result": [1, 2, 3]}})
+    _, summary = replay(("out", request(rtype=4), 5.0), ("in", whole, 5.002))
+    assert "total  2.000 ms, 1 item, 500/s, first after 2.000 ms" in summary
+
+
 def test_a_receipt_is_not_taken_for_the_answer() -> None:
     receipt = {"corrId": "K1", "frame": {"type": "DeliveryAck", "ok": True}}
     _, summary = replay(("out", request(), 5.0), ("in", receipt, 5.001), ("in", reply(), 5.0015))
