@@ -1,13 +1,13 @@
 """The short way to the one-shot commands: plain command lines, read without typer.
 
-Importing typer, and pydantic with which it reads values, takes 60 ms; all the rest of a ``fame call`` takes 80
-(benchmarks/README.md, whole processes). So the commands that stand in scripts and loops are read here, if every word
+Importing typer, and pydantic with which it reads values, takes 60 ms; all of a ``fame call`` takes 85
+(benchmarks/results/startup.json). So the commands that stand in scripts and loops are read here, if every word
 of their command line is beyond doubt. Anything else (help, a short option with its value glued on, a wrong value, any
 other command) is left to the parser: nothing is refused here. ``tests/cli/test_quick.py`` holds that both agree.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from importlib import import_module
 from typing import NamedTuple
 
@@ -22,60 +22,9 @@ _COMPLETING = "_FAME_COMPLETE"
 """The shell sets it to ask the parser for completions."""
 
 
-def _text(given: Given, name: str, value: str) -> bool:
-    setattr(given, name, value)
-    return True
-
-
-def _texts(given: Given, name: str, value: str) -> bool:
-    given.capability = [*(given.capability or ()), value]
-    return True
-
-
-def _form(given: Given, name: str, value: str) -> bool:
-    if value not in OutputFormat.__members__:
-        return False
-    given.form = OutputFormat(value)
-    return True
-
-
-def _seconds(given: Given, name: str, value: str) -> bool:
-    if len(value) > 9 or not value.isascii() or not value.replace(".", "", 1).isdigit():
-        return False
-    setattr(given, name, float(value))
-    return float(value) > 0
-
-
-def _count(given: Given, name: str, value: str) -> bool:
-    if len(value) > 9 or not value.isascii() or not value.isdigit():
-        return False
-    given.count = int(value)
-    return given.count >= 1
-
-
-Take = Callable[[Given, str, str], bool]
-"""Puts the value of an option under its name in what was given; False if that needs the parser."""
-
-_SHARED: dict[str, tuple[str, Take]] = {
-    "--timeout": ("timeout", _seconds),
-    "--output": ("form", _form),
-    "-o": ("form", _form),
-    "--url": ("url", _text),
-    "--config": ("config", _text),
-}
-_CALLING: dict[str, tuple[str, Take]] = {
-    **_SHARED,
-    "--json": ("json_text", _text),
-    "--capability": ("capability", _texts),
-    "--session": ("session", _text),
-}
-_PINGING: dict[str, tuple[str, Take]] = {
-    **_SHARED,
-    "--count": ("count", _count),
-    "-c": ("count", _count),
-    "--interval": ("interval", _seconds),
-    "-i": ("interval", _seconds),
-}
+_SHARED = frozenset({"--timeout", "--output", "-o", "--url", "--config"})
+_CALLING = _SHARED | {"--json", "--capability", "--session"}
+_PINGING = _SHARED | {"--count", "-c", "--interval", "-i"}
 
 
 class QuickCommand(NamedTuple):
@@ -83,14 +32,14 @@ class QuickCommand(NamedTuple):
 
     Args:
         module: of the work.
-        options: option → its name in `Given`, and what takes its value.
+        options: those that have a value.
         fewest: words it needs.
         most: words it takes.
         has_verbose: whether ``-v`` is one of its options.
     """
 
     module: str
-    options: Mapping[str, tuple[str, Take]]
+    options: Set[str]
     fewest: int
     most: int
     has_verbose: bool = False
@@ -145,12 +94,42 @@ def read(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[QuickCommand
 def _take(command: QuickCommand, given: Given, word: str, rest: Iterator[str]) -> bool:
     """Take an option with its value; False if that needs the parser."""
     option, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
-    known = command.options.get(option)
-    if known is None:
+    if option not in command.options:
         return False
     if not equals:
         value = next(rest, "--")
         if value[:1] == "-" and value != "-":
             return False
-    name, take = known
-    return take(given, name, value)
+    return _put(given, option, value)
+
+
+def _put(given: Given, option: str, value: str) -> bool:
+    """Put the value of an option in its place; False if that needs the parser."""
+    match option:
+        case "--url":
+            given.url = value
+        case "--config":
+            given.config = value
+        case "--json":
+            given.json_text = value
+        case "--session":
+            given.session = value
+        case "--capability":
+            given.capability = [*(given.capability or ()), value]
+        case "--output" | "-o" if value in OutputFormat.__members__:
+            given.form = OutputFormat(value)
+        case "--timeout" if _is_above_zero(value):
+            given.timeout = float(value)
+        case "--interval" | "-i" if _is_above_zero(value):
+            given.interval = float(value)
+        case "--count" | "-c" if value.isdigit() and _is_above_zero(value):
+            given.count = int(value)
+        case _:
+            return False
+    return True
+
+
+def _is_above_zero(value: str) -> bool:
+    """Tell whether a text is beyond doubt a number above 0, such as ``3`` or ``2.5``."""
+    plain = len(value) <= 9 and value.isascii() and value.replace(".", "", 1).isdigit()
+    return plain and float(value) > 0
