@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fame_cli.core.batch import BATCH_BYTES, BATCH_LINES, joined, one_line, parted
 from fame_cli.core.effects import CloseLink, Dispatch, Note, Send
 from fame_cli.core.link import Link, LinkKind
-from fame_cli.core.settings import EXTENSIONS, Settings
+from fame_cli.core.settings import EXTENSIONS
 from fame_cli.errors import RemoteProtocolError
 
 LINES = st.lists(
@@ -142,8 +142,3 @@ def test_nothing_counts_behind_the_envelope_that_ended_the_link() -> None:
     effects = rig.core.receive(link, lines_of(make_envelope(attach, to=None), request(1)), 0.0)
     assert any(isinstance(e, CloseLink) for e in effects)
     assert not any(isinstance(e, Send) and b"NO_ROUTE" in e.data for e in effects)
-
-
-def test_a_node_told_not_to_batch_does_not_offer_it() -> None:
-    assert "batch" not in Settings("a", "i", batch=False).extensions
-    assert "batch" in Settings("a", "i").extensions

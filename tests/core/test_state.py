@@ -39,6 +39,28 @@ def test_a_node_that_is_told_not_to_batch_does_not_offer_it() -> None:
     assert Settings("s1", "i", True, batch=False).extensions == tuple(name for name in EXTENSIONS if name != "batch")
 
 
+def test_a_session_is_due_once_in_the_second_named_last() -> None:
+    state, session = make_state()
+    state.look_at(session, 3.7)
+    state.look_at(session, 5.2)
+    assert (state.due(4.9), state.due(5.0), state.due(9.0)) == ([], [session], [])
+
+
+def test_a_session_nobody_looks_at_any_more_is_never_due() -> None:
+    state, session = make_state()
+    state.look_at(session, 3.0)
+    state.look_away(session)
+    assert state.due(9.0) == []
+
+
+def test_what_is_due_comes_in_the_order_of_its_time() -> None:
+    state, late = make_state()
+    early = Session(Link(2, LinkKind.CHILD), State.OPEN, 0.0, 0.0)
+    state.look_at(late, 4.0)
+    state.look_at(early, 2.0)
+    assert state.due(9.0) == [early, late]
+
+
 def test_the_sender_digest_follows_the_path() -> None:
     state, _ = make_state()
     state.move("/s1")

@@ -1,6 +1,6 @@
 """What a node looks after now and then: only what it may be time for, and fair when it is itself behind."""
 
-from core_rig import Rig, attach_of
+from core_rig import Rig, attach_of, make_envelope, types
 
 from fame_cli.core.link import LinkKind
 
@@ -8,6 +8,78 @@ from fame_cli.core.link import LinkKind
 def waiting(rig: Rig) -> int:
     """Return how many sessions are to be looked at sometime."""
     return sum(len(sessions) for sessions in rig.core.state.looks.values())
+
+
+# What is due
+
+
+def test_an_accepted_link_that_does_not_attach_is_given_up_after_5_seconds() -> None:
+    rig = Rig()
+    link = rig.open(LinkKind.CHILD, "c")
+    rig.advance(4.9)
+    assert rig.closed() == []
+    rig.advance(0.2)
+    assert rig.closed() == [(link, 1001, "no attach in time")]
+
+
+def test_a_dialled_link_that_is_not_answered_is_given_up_after_10_seconds() -> None:
+    rig = Rig()
+    link = rig.open(LinkKind.PEER, dialed=True)
+    rig.advance(9.9)
+    assert rig.closed() == []
+    rig.advance(0.2)
+    assert rig.closed() == [(link, 1001, "no attach in time")]
+
+
+def test_a_link_that_is_silent_for_30_seconds_is_given_up() -> None:
+    rig = Rig()
+    silent, alive = rig.child("a1"), rig.child("a2")
+    rig.advance(20)
+    rig.feed(alive, b"even garbage is a sign of life")
+    rig.advance(10.1)
+    assert rig.closed() == [(silent, 1001, "nothing heard")]
+
+
+def test_the_connecting_side_beats_every_15_seconds_and_the_accepting_side_never() -> None:
+    rig = Rig()
+    dialed, accepted = rig.dialed_peer("s2"), rig.peer("s3")
+    rig.advance(14.9)
+    assert rig.said(dialed) == []
+    rig.advance(0.1)
+    [beat] = rig.said(dialed)
+    assert beat["frame"] == {"type": "NodeHeartbeat"}
+    assert {"corrId", "sid"} <= set(beat)
+    assert not {"to", "replyTo"} & set(beat)
+    rig.feed(dialed, make_envelope({"type": "NodeHeartbeatAck", "ok": True}))
+    rig.advance(14.9)
+    assert rig.said(dialed) == []
+    rig.advance(0.1)
+    assert types(rig.said(dialed)) == ["NodeHeartbeat"]
+    assert rig.said(accepted) == []
+
+
+def test_a_heartbeat_in_the_mesh_carries_our_digest() -> None:
+    rig = Rig()
+    dialed = rig.dialed_peer("s2", ours=True)
+    rig.said(dialed)
+    rig.advance(15)
+    [beat] = rig.said(dialed)
+    assert isinstance(beat["meta"], dict)
+    assert list(beat["meta"]) == ["fame.digest"]
+
+
+def test_a_replaced_link_is_looked_after_until_it_may_close() -> None:
+    rig = Rig("s2")
+    old = rig.dialed_peer("s1", ours=True)
+    rig.peer("s1", ours=True)
+    assert rig.core.dialed_links() == 1
+    rig.advance(1.5)
+    assert rig.closed() == []
+    rig.advance(2)
+    assert rig.closed() == [(old, 1000, "replaced by a newer link")]
+
+
+# Only what is due, and fairly
 
 
 def test_a_quiet_second_looks_at_none_of_many_children() -> None:
