@@ -3,7 +3,6 @@
 Pure functions over `NodeState`.
 """
 
-from functools import lru_cache
 from typing import Any
 
 from fame_cli.core.calls import Call
@@ -44,12 +43,9 @@ def _time_limit(envelope: Envelope) -> float:
     A power of two, up to twice the caller's time, so that there are few different ones (see `CallTable`).
     """
     limit: Any = envelope.meta.get(TIMEOUT) if envelope.meta else None
-    return _rounded(limit) if isinstance(limit, int) and 0 < limit < MAX_TIMEOUT_MS else 0.0
-
-
-@lru_cache(maxsize=1024)
-def _rounded(limit_ms: int) -> float:
-    return float(1 << (limit_ms // 1000 + 1).bit_length())
+    if not isinstance(limit, int) or not 0 < limit < MAX_TIMEOUT_MS:
+        return 0.0
+    return float(1 << (limit // 1000 + 1).bit_length())
 
 
 def clash(state: NodeState, origin: Link, envelope: Envelope) -> None:

@@ -60,6 +60,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 CARRYING = (State.OPEN, State.DRAINING)
+"""States in which envelopes may travel."""
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ class Session:
         unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
         flow: credit windows.
         meter: counts what the neighbour sends; None where nobody counts.
-        is_open: True while envelopes may travel; follows from `state`.
+        is_open: True while envelopes may travel; follows from `state`, and is kept because every message asks.
     """
 
     link: Link

@@ -16,7 +16,6 @@ __all__ = ["SWEEP_S", "sweep"]
 SWEEP_S = 1.0
 """Seconds between two looks at the sessions: handshakes, heartbeats and silence need no finer clock."""
 
-CLOSE_NORMAL = 1000
 CLOSE_SILENT = 1001
 
 CLOSE_EXPIRED = 4401
@@ -43,7 +42,11 @@ def sweep(state: NodeState, now: float, due: float) -> None:
 
 
 def _look(state: NodeState, session: Session, now: float, behind: bool) -> float | None:
-    """Do what it is time for in one session; return when to look again, None when it has ended."""
+    """Do what it is time for in one session.
+
+    Returns:
+        When to look again, in the core's seconds; None when it has ended.
+    """
     link = session.link
     if session.deadline and now >= session.deadline:
         if behind and not session.excused:  # what it has sent may be waiting for us to read it
@@ -61,7 +64,7 @@ def _look(state: NodeState, session: Session, now: float, behind: bool) -> float
         attach.end(state, session, CLOSE_SILENT, "nothing heard")
         return None
     if attach.retired(state, session, now):
-        attach.end(state, session, CLOSE_NORMAL, "replaced by a newer link")
+        attach.end(state, session, attach.CLOSE_NORMAL, "replaced by a newer link")
         return None
     if session.is_open:
         _beat(state, session, now)
