@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from io import FileIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,16 +26,16 @@ from fame_cli.node.workers import FIRST, worker_id
 if TYPE_CHECKING:
     from fame_cli.node.roles import Observer
 
-__all__ = ["Given", "config_of_worker", "receive", "run_worker", "run_workers"]
+__all__ = ["Assignment", "config_of_worker", "receive", "run_worker", "run_workers"]
 
 
 class _Hello(msgspec.Struct, frozen=True):
     number: int
-    config: dict[str, Any]  # a model as JSON; the model checks it
+    config: dict[str, object]  # a model as JSON; the model checks it
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Assignment:
     """Hold what a worker has been given: which one it is, its config, and the pipe that orders come from."""
 
     number: int
@@ -83,7 +83,7 @@ def _command(node_id: str, number: int) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "fame_cli", "sentinel", "--worker", worker_id(node_id, number))
 
 
-def receive() -> Given:
+def receive() -> Assignment:
     """Read what the supervisor gives a worker first.
 
     Raises:
@@ -94,10 +94,10 @@ def receive() -> Given:
         hello = msgspec.json.decode(orders.readline(), type=_Hello)
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError("--worker is for processes that fame starts", hint="use --workers N") from error
-    return Given(hello.number, SentinelConfig.model_validate(hello.config), orders)
+    return Assignment(hello.number, SentinelConfig.model_validate(hello.config), orders)
 
 
-def run_worker(given: Given, observer: "Observer | None" = None) -> None:
+def run_worker(given: Assignment, observer: "Observer | None" = None) -> None:
     """Run one worker until its supervisor ends, or until SIGINT or SIGTERM.
 
     Raises:
@@ -108,6 +108,6 @@ def run_worker(given: Given, observer: "Observer | None" = None) -> None:
     run(_work(given, observer))
 
 
-async def _work(given: Given, observer: "Observer | None") -> None:
+async def _work(given: Assignment, observer: "Observer | None") -> None:
     siblings = Siblings(given.number, given.orders, FileIO(1, "w"))
     await build_sentinel(given.config, observer, siblings).serve()
