@@ -52,14 +52,14 @@ __all__ = ["bench"]
 IN_FLIGHT = 64
 DURATION_S = 5.0
 SHOW_EVERY_S = 0.2
-"""Seconds between two looks of the progress: one costs 0.2 ms, measured, in which no call moves on."""
+"""Seconds between two looks of the progress: one costs 0.2 ms (timeit), in which no call moves on."""
 
 BUSY = 0.9
 """From which part of a core on the client itself is likely the limit."""
 
 
-def _seconds(value: float | None) -> float | None:
-    if value is not None and not 0 <= value <= 86_400:
+def _seconds(value: float) -> float:
+    if not 0 <= value <= 86_400:
         raise typer.BadParameter(f"{value:g} is not a time: give seconds, up to 86400")
     return value
 
@@ -211,15 +211,15 @@ def bench(
     fame bench add x=3 y=4 --rate 1000 --warm-up 1
     fame bench math2@fame.fabric fib_stream n=10000 --stream -n 5
     """
-    limits = concurrency or max(1 if stream else IN_FLIGHT, clients)
-    if limits < clients:
-        raise UsageError(f"{clients} clients share {limits} calls in flight", hint=f"say -c {clients}, or more")
+    in_flight = concurrency or max(1 if stream else IN_FLIGHT, clients)
+    if in_flight < clients:
+        raise UsageError(f"{clients} clients share {in_flight} calls in flight", hint=f"say -c {clients}, or more")
     if duration is None and calls is None:
         duration = DURATION_S
     order = _Order(
         _request(words or (), json_text, capability or ()),
         tuple(capability or ()),
-        Plan(limits, calls, duration, rate),
+        Plan(in_flight, calls, duration, rate),
         clients,
         warm_up,
         stream,
@@ -280,7 +280,8 @@ async def _loaded(
 ) -> Report:
     """Load the fabric until there was enough of it, or Ctrl-C."""
     clock = invocation.clock
-    load, before_bytes, before_s = Load(works, order.plan, clock=clock), 0, 0.0
+    load = Load(works, order.plan, clock=clock)
+    before_bytes, before_s = 0, 0.0  # as they stay when Ctrl-C ends the warm-up, and all of it with it
     quiet = nullcontext(None) if order.form is not OutputFormat.text else output.live_line()
     with quiet as say, until_interrupted() as interrupted:
         if order.warm_up_s:

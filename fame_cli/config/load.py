@@ -1,8 +1,8 @@
 """Load configurations: find a file, read it, lay variables and flags over it, and return a checked model.
 
-Precedence: flag, variable, file, default. The only module that opens a configuration file; the process's variables
-are `plain`'s to look at; everything else is told. A result is complete: whoever gets it never
-looks at the file, the flags or the environment again.
+Precedence: flag, variable, file, default. The only module that opens a configuration file; what the process's variables
+are it is told (`plain.environment`). A result is complete: whoever gets it never looks at the file, the flags or the
+environment again.
 """
 
 from collections.abc import Mapping

@@ -53,7 +53,7 @@ PLAIN_CALLS = 24
 """Calls without a first answer at a plain Naylence sentinel: its window of 32, less room for its grants (spec 7)."""
 
 MAX_UNREAD_ITEMS = 65_536
-"""Items of one stream that may wait for their reader."""
+"""Answers of one stream, of an item or several, that may wait for their reader."""
 
 
 class _Answer:
@@ -281,9 +281,10 @@ class Client:
                 if slots is not None:
                     slots.release()
                     slots = None
-                for value in msgspec.json.decode(item.value) if item.is_pack else (msgspec.json.decode(item.value),):
+                value = msgspec.json.decode(item.value)
+                for each in value if item.is_pack else (value,):
                     read += 1
-                    yield value
+                    yield each
         finally:
             if slots is not None:
                 slots.release()

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from math import ceil, inf
-from typing import Any, Protocol
+from typing import Protocol
 
 from fame_cli.errors import FameError
 from fame_cli.node.histogram import Histogram
@@ -36,7 +36,7 @@ PAUSE_S = 0.01
 class Items(Protocol):
     """Be a stream as it comes; `aclose` cancels the producer."""
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[object]:
         """Iterate over the items."""
         ...
 
