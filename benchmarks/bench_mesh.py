@@ -11,8 +11,6 @@ import argparse
 import gc
 import json
 import multiprocessing
-import platform
-import subprocess
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -20,6 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from provenance import machine
 
 from fame_cli.core.link import LinkKind
 from fame_cli.testing.measured import ROUND_S, Cost, MeasuredMesh
@@ -95,22 +95,6 @@ def resident_bytes() -> int:
     """Return the memory this process has in use now (Linux)."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096
-
-
-def machine() -> Row:
-    """Say what the figures were taken on."""
-    names = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
-    return {
-        "commit": git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else ""),
-        "cpu": names[0].partition(": ")[2] if names else platform.processor(),
-        "python": platform.python_version(),
-    }
-
-
-def git(*arguments: str) -> str:
-    """Return what git says; "" where there is none."""
-    done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 # The table

@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from chain import cpu_s, free_port
 from provenance import machine
-from scale_fabric import Fabric, Load, cpu_seconds, free_port, resident_bytes
+from scale_fabric import Fabric, Load, resident_bytes
 from scale_routes import growth
 
 HERE = Path(__file__).parent
@@ -119,14 +121,14 @@ def crowd(size: Size) -> tuple[Json, list[Figure]]:
         fabric.agent("adder", port)
         loads = [fabric.load(port) for _ in range(size.dialing_processes)]
         all_of(loads, "alive")
-        before, cpu = resident_bytes(sentinel), cpu_seconds(sentinel)
+        before, cpu = resident_bytes(sentinel), cpu_s(sentinel)
         storm = attach_all(loads, "a", size.agents, HOST)
-        storm["sentinel_cpu_s"] = round(cpu_seconds(sentinel) - cpu, 2)
-        cpu = cpu_seconds(sentinel)
+        storm["sentinel_cpu_s"] = round(cpu_s(sentinel) - cpu, 2)
+        cpu = cpu_s(sentinel)
         time.sleep(size.idle_s)
         idle = {
             "bytes_an_agent": round((resident_bytes(sentinel) - before) / size.agents),
-            "sentinel_cpu_percent": round(100 * (cpu_seconds(sentinel) - cpu) / size.idle_s, 1),
+            "sentinel_cpu_percent": round(100 * (cpu_s(sentinel) - cpu) / size.idle_s, 1),
             "alive": sum(each["alive"] for each in all_of(loads, "alive")),
         }
         called, figures = clients(fabric, port, size, f"{size.agents:,} agents idle")
@@ -320,8 +322,9 @@ def main() -> None:
 
 
 def libraries() -> Json:
-    """Say which versions of what a sentinel stands on."""
-    return {name: metadata.version(name) for name in ("msgspec", "uvloop", "websockets")}
+    """Say which versions of what a sentinel stands on; picows carries its links where it is there."""
+    names = ["msgspec", "uvloop", "websockets", *(["picows"] if find_spec("picows") else [])]
+    return {name: metadata.version(name) for name in names}
 
 
 if __name__ == "__main__":

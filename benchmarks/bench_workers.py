@@ -23,7 +23,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench_mesh import machine
+from chain import cpu_s
+from provenance import machine
 
 from fame_cli import Agent, Client, operation
 from fame_cli.errors import NoRoute
@@ -31,7 +32,6 @@ from fame_cli.node.client import DEFAULT_URL
 from fame_cli.node.serving import run_agent
 
 HERE = Path(__file__).parent
-TICKS = os.sysconf("SC_CLK_TCK")
 WARM_UP_S = 1.0
 
 
@@ -106,12 +106,6 @@ def events(process: "subprocess.Popen[str]", last: str) -> list[dict[str, Any]]:
     while not told or told[-1]["event"] != last:
         told.append(json.loads(process.stderr.readline()))
     return told
-
-
-def cpu_s(pid: int) -> float:
-    """Return the CPU time a process has used (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def measure(workers: int, asked: argparse.Namespace) -> dict[str, float]:

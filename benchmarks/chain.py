@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["Broken", "Chain", "Process", "busy_s", "free_port"]
+__all__ = ["Broken", "Chain", "Process", "busy_s", "cpu_s", "free_port"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -42,6 +42,12 @@ def busy_s() -> float:
     """Return the CPU time that all processors together have spent on anything, since the machine started."""
     user, nice, system, _, _, irq, softirq, steal = Path("/proc/stat").read_text(encoding="ascii").split()[1:9]
     return sum(int(ticks) for ticks in (user, nice, system, irq, softirq, steal)) / TICKS_A_SECOND
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU time a process has used so far, in 1/100 s."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
 
 class Process:
@@ -127,8 +133,7 @@ class Process:
 
     def cpu_s(self) -> float:
         """Return the CPU time it has used, in 1/100 s."""
-        fields = Path(f"/proc/{self._popen.pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+        return cpu_s(self._popen.pid)
 
     def peak_mib(self) -> float:
         """Return the most memory it has had in use."""

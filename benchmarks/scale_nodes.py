@@ -359,7 +359,7 @@ class Caller:
                 b'{"version":"1.0","id":"%b","traceId":"t","to":"%b","replyTo":"__rpc__x@%b","rtype":2,"corrId":"%b",'
                 b'"flowId":"%b","seqId":%d,"flowFlags":0,"frame":{"type":"Data","payload":{"jsonrpc":"2.0","id":"%b",'
                 b'"method":"add","params":{"kwargs":{"x":%d,"y":4}}}},"ts":"2026-01-01T00:00:00.000Z",'
-                b'"meta":{"fame.timeout_ms":30000}}'
+                b'"meta":{"fame.timeout":30000}}'
                 % (
                     *(text.encode() for text in (corr_id, to, node.path, corr_id, node.node_id)),
                     self._number,
