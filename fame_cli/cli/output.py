@@ -41,6 +41,10 @@ Span = tuple[str, str]
 """Some text and its rich style; "" for none."""
 
 
+_DRAWN = str.maketrans("→←↔─━│├└█▉▊▋▌▍▎▏µ", "><=--||`########u", "") | str.maketrans({"…": "...", "⋯": "..."})
+"""What stands for the signs we draw with where a stream can't carry them, most of them as wide as they are."""
+
+
 class OutputFormat(StrEnum):
     """Name the ways a result can be written (``-o``)."""
 
@@ -74,7 +78,7 @@ def styled(spans: Sequence[Span]) -> None:
     Raises:
         ReaderGone: the other end of the pipe is closed.
     """
-    shown = [(harmless(text), style) for text, style in spans]
+    shown = _for_people(sys.stdout, spans)
     if sys.stdout.isatty():
         _say_styled(shown, stderr=False)
     else:
@@ -173,8 +177,22 @@ def _write(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
     except UnicodeEncodeError:
-        encoding = stream.encoding or "ascii"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.write(_escaped(stream, text))
+
+
+def _escaped(stream: TextIO, text: str) -> str:
+    encoding = stream.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _for_people(stream: TextIO, spans: Sequence[Span]) -> list[Span]:
+    """Return spans made harmless, and as a stream can carry them: signs we draw with by others that look like them."""
+    shown = [(harmless(text), style) for text, style in spans]
+    try:
+        "".join(text for text, _ in shown).encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return [(_escaped(stream, text.translate(_DRAWN)), style) for text, style in shown]
+    return shown
 
 
 # --- words for people, on stderr -------------------------------------------------------------------------------------
@@ -202,7 +220,7 @@ def trace(failure: BaseException) -> None:
 
 def _say(spans: Sequence[Span]) -> None:
     """Write one line to stderr; a stderr nobody reads is no reason to fail."""
-    shown = [(harmless(text), style) for text, style in spans]
+    shown = _for_people(sys.stderr, spans)
     try:
         if sys.stderr.isatty() and any(style for _, style in shown):
             _say_styled(shown, stderr=True)
@@ -231,8 +249,7 @@ def live_line() -> Iterator[Callable[[Sequence[Span]], None] | None]:
     from rich.text import Text
 
     def show(spans: Sequence[Span]) -> None:
-        shown = [(harmless(text), style) for text, style in spans]
-        live.update(Text.assemble(*shown, no_wrap=True, overflow="ellipsis"), refresh=True)
+        live.update(Text.assemble(*_for_people(sys.stderr, spans), no_wrap=True, overflow="ellipsis"), refresh=True)
 
     console = Console(stderr=True, highlight=False)
     with Live(

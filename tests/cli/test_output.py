@@ -1,5 +1,10 @@
 """Rendering results, and keeping stdout for data and stderr for people."""
 
+import json
+import sys
+from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
+
 import pytest
 
 from fame_cli.cli import output
@@ -68,6 +73,31 @@ def test_a_lone_surrogate_does_not_stop_the_output(capsys: pytest.CaptureFixture
 def test_styled_data_is_plain_and_harmless_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     output.styled([("bar", "cyan"), (" \x1b[2J", "")])
     assert capsys.readouterr() == ("bar \\x1b[2J\n", "")
+
+
+def ascii_stream(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], str]:
+    """Put a stream that carries no more than ASCII in place of one; return what reads it."""
+    stream = TextIOWrapper(BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, name, stream)
+    return lambda: stream.buffer.getvalue().decode() if isinstance(stream.buffer, BytesIO) else ""
+
+
+def test_signs_we_draw_with_have_others_where_a_stream_can_not_carry_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = ascii_stream(monkeypatch, "stdout")
+    output.styled([("██▌ ", "cyan"), ("a → b …, é", "")])
+    assert shown() == "### a > b ..., \\xe9\n"
+
+
+def test_words_for_people_are_written_so_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = ascii_stream(monkeypatch, "stderr")
+    output.error("say a → b")
+    assert shown() == "fame: say a > b\n"
+
+
+def test_data_keeps_what_it_is_where_a_stream_can_not_carry_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = ascii_stream(monkeypatch, "stdout")
+    output.result("a → b", OutputFormat.json)
+    assert json.loads(shown()) == "a → b"
 
 
 def test_without_a_terminal_there_is_no_live_line(capsys: pytest.CaptureFixture[str]) -> None:
