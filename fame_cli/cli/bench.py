@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from fame_cli.cli import output
-from fame_cli.cli.answers import Name, asked_all
+from fame_cli.cli.answers import Described, Name, asked_all, asked_graph, read
 from fame_cli.cli.arguments import CallWords, parse_words
 from fame_cli.cli.bench_report import Progress, Report, document_of, lines_of
 from fame_cli.cli.interrupts import until_interrupted
@@ -32,6 +32,7 @@ from fame_cli.cli.options import (
 )
 from fame_cli.cli.output import OutputFormat, Span
 from fame_cli.cli.pinging import PING
+from fame_cli.cli.places import address_of
 from fame_cli.cli.session import (
     Callee,
     CallingClient,
@@ -43,9 +44,9 @@ from fame_cli.cli.session import (
     choose_callee,
     listed,
 )
-from fame_cli.errors import CallCancelled, UsageError
+from fame_cli.errors import CallCancelled, FameError, UsageError
 from fame_cli.node.load import Load, Plan, Work, calling, streaming
-from fame_cli.node.loop import run
+from fame_cli.node.loop import open_files, run
 
 __all__ = ["bench"]
 
@@ -54,19 +55,22 @@ DURATION_S = 5.0
 SHOW_EVERY_S = 0.2
 """Seconds between two looks of the progress: one costs 0.2 ms (timeit), in which no call moves on."""
 
+OTHER_FILES = 64
+"""Files this process has open for other things than links."""
+
 BUSY = 0.9
 """From which part of a core on the client itself is likely the limit."""
 
 
 def _seconds(value: float) -> float:
     if not 0 <= value <= 86_400:
-        raise typer.BadParameter(f"{value:g} is not a time: give seconds, up to 86400")
+        raise typer.BadParameter(f"{value:.12g} is not a time: give seconds, up to 86400")
     return value
 
 
 def _above_zero(value: float | None) -> float | None:
     if value is not None and not 0 < value <= 1e6:
-        raise typer.BadParameter(f"{value:g} is out of range: give a number above 0, up to 1000000")
+        raise typer.BadParameter(f"{value:.12g} is out of range: give a number above 0, up to 1000000")
     return value
 
 
@@ -75,7 +79,8 @@ BenchWordsArgument = Annotated[
     typer.Argument(
         metavar="WORDS",
         show_default=False,
-        help="As for `fame call`: an address, the operation, its arguments; an address alone means agent.ping.",
+        help="As for `fame call`: an address, the operation, its arguments; an address or a sentinel's id alone means "
+        "agent.ping.",
     ),
 ]
 ConcurrencyOption = Annotated[
@@ -243,14 +248,18 @@ def _request(words: Sequence[str], json_text: str | None, capabilities: Sequence
 
 async def _bench(invocation: Invocation, flags: Flags, order: _Order) -> int:
     """Attach, try, load and report; return the exit code."""
+    _make_room(order.clients)
     received = _Received() if order.stream else None
     async with attached_many(invocation, flags, order.clients, received) as clients:
         if order.request is None:
             raise await _nobody_named(clients[0])
-        callee = await choose_callee(clients[0], order.request, order.capabilities, verb="bench")
-        async with ask(clients[0], callee, order.request) as params:
-            aim = _Aim(callee, order.request.operation, params, flags.timeout_s)
+        request = await _meant(clients[0], order.request, order.capabilities)
+        callee = await choose_callee(clients[0], request, order.capabilities, verb="bench")
+        async with ask(clients[0], callee, request) as params:
+            aim = _Aim(callee, request.operation, params, flags.timeout_s)
             await (_first_item(aim.stream(clients[0])) if order.stream else aim.call(clients[0])())
+        if not order.stream:
+            await _say_if_stream(clients[0], callee, request.operation)
         works = [streaming(aim.stream(each)) if order.stream else calling(aim.call(each)) for each in clients]
         report = await _loaded(works, order, aim, received, invocation)
         _show(report, order.form)
@@ -258,6 +267,42 @@ async def _bench(invocation: Invocation, flags: Flags, order: _Order) -> int:
         return CallCancelled.exit_code
     failure = report.tally.commonest()
     return 0 if failure is None else failure.exit_code
+
+
+def _make_room(clients: int) -> None:
+    """Let this process have a socket for each client.
+
+    Raises:
+        UsageError: the system doesn't.
+    """
+    files = open_files(clients + OTHER_FILES)
+    if files < clients + OTHER_FILES:
+        raise UsageError(
+            f"{clients} clients need {clients + OTHER_FILES} open files, and the system lets this process have {files}",
+            hint=f"say --clients {max(files - OTHER_FILES, 1)}, or raise the limit (ulimit -Hn)",
+        )
+
+
+async def _meant(client: CallingClient, request: CallWords, capabilities: Sequence[str]) -> CallWords:
+    """Return what is to be called: a word alone that is no operation but the id of a sentinel is that one's ping."""
+    word = request.operation
+    if request.target or request.arguments or request.document or capabilities or await client.lookup(word):
+        return request
+    if word not in {each.node for each in (await asked_graph(client)).sentinels}:
+        return request
+    return replace(request, target=await address_of(client, word), operation=PING)
+
+
+async def _say_if_stream(client: CallingClient, callee: Callee, operation: str) -> None:
+    """Say of an operation that yields a stream how much of it a call takes."""
+    if callee.address is None or operation == PING:
+        return
+    try:
+        described = read(await client.describe(callee.address), Described, f"{callee} described itself")
+    except FameError:  # of another make
+        return
+    if any(each.name == operation and each.streaming for each in described.operations):
+        output.note(f"{operation} yields a stream, of which a call takes the first item; add --stream to read them all")
 
 
 async def _nobody_named(client: CallingClient) -> UsageError:
@@ -287,7 +332,7 @@ async def _loaded(
         if order.warm_up_s:
             plan = replace(order.plan, calls=None, duration_s=order.warm_up_s)
             first = Load(works, plan, clock=clock)
-            with _progress(say, Progress(first, plan, "warming up", streams=order.stream, clock=clock)):
+            with _progress(say, Progress(first, plan, "warm-up", streams=order.stream, clock=clock)):
                 await first.run()
         before_bytes, before_s = received.size_bytes if received else 0, invocation.cpu_clock()
         with _progress(say, Progress(load, order.plan, "", streams=order.stream, clock=clock)):

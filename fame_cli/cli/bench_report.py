@@ -20,6 +20,10 @@ PERCENTS = (50, 90, 99, 99.9)
 MOST_ROWS = 16
 BAR_WIDTH = 40
 PROGRESS_WIDTH = 20
+"""Characters of the bar in the line of progress, at most."""
+
+LINE_WIDTH = 79
+"""Characters that line has in all: the bar gives way to the words, because what doesn't fit a terminal is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,18 @@ class Report:
         return self.tally.elapsed_s(0.0)
 
     def per_s(self, amount: float) -> float:
-        """Return an amount by the second."""
-        return amount / self.seconds if self.seconds > 0 else 0.0
+        """Return an amount by the second; a rate counts for the time it fills, however soon its last call ended."""
+        due = self.tally.started + self.tally.unstarted
+        span_s = max(self.seconds, due / self.plan.rate if self.plan.rate else 0.0)
+        return amount / span_s if span_s > 0 else 0.0
 
 
 def lines_of(report: Report) -> list[list[Span]]:
     """Return the report for people."""
     tally = report.tally
     lines = [[(_headline(report), "bold")], [(_load_of(report), "")]]
+    if report.interrupted:
+        lines.append([("interrupted: this is what there was until then", "yellow")])
     lines += [
         [(f"{count} failed: {kind.__name__}", "red"), (f": {tally.examples[kind]}", "")]
         for kind, count in tally.errors.most_common()
@@ -68,6 +76,9 @@ def lines_of(report: Report) -> list[list[Span]]:
         lines.append([(f"{tally.broken_off} broken off at the end", "")])
     if tally.unstarted:
         lines.append([(f"{tally.unstarted} were due and not started: the rate was not reached", "yellow")])
+    if tally.unanswered:
+        times = "1 of the times below is" if tally.unanswered == 1 else f"{tally.unanswered} of the times below are"
+        lines.append([(f"{times} of calls without an answer: as long as they had waited", "yellow")])
     if tally.latency.count:
         lines += [[], *([(line, "")] for line in _times(report)), [], *_bars(tally.latency)]
     return lines
@@ -87,7 +98,7 @@ def _headline(report: Report) -> str:
 def _load_of(report: Report) -> str:
     """Say what the load was, and what it cost here: figures mean little without."""
     plan = report.plan
-    paced = f"{plan.rate:g}/s, at most " if plan.rate is not None else ""
+    paced = f"{plan.rate:.12g}/s, at most " if plan.rate is not None else ""
     clients = f", {report.clients} clients" if report.clients > 1 else ""
     return f"{paced}{plan.concurrency} in flight{clients}; this process used {report.busy:.0%} of a core"
 
@@ -130,6 +141,7 @@ def document_of(report: Report) -> dict[str, object]:
         "failed": tally.failed,
         "broken_off": tally.broken_off,
         "unstarted": tally.unstarted,
+        "unanswered": tally.unanswered,
         "errors": {
             kind.__name__: {"count": count, "first": str(tally.examples[kind])}
             for kind, count in tally.errors.most_common()
@@ -158,7 +170,7 @@ class Progress:
     Args:
         load: what to look at.
         plan: what it is to do.
-        what: what it is for, e.g. ``warming up``; "" for the measurement itself.
+        what: what it is for, e.g. ``warm-up``; "" for the measurement itself.
         streams: whether items are what counts.
         clock: the load's clock.
     """
@@ -179,16 +191,17 @@ class Progress:
         before_s, before = self._before
         self._before = passed_s, amount
         rate = (amount - before) / (passed_s - before_s) if passed_s > before_s else 0.0
-        filled = round(PROGRESS_WIDTH * self._part(passed_s))
         p50, p99 = (_short(tally.latency.percentile(percent)) for percent in (50, 99))
-        return [
-            (f"{self._what}{passed_s:.1f} s ", ""),
-            ("━" * filled, "cyan"),
-            ("━" * (PROGRESS_WIDTH - filled), "dim"),
+        before_bar = f"{self._what}{passed_s:.1f} s"
+        words: list[Span] = [
             (f" {amount} {'items' if self._streams else 'calls'}, {rate:.0f}/s, ", ""),
             (f"{tally.failed} failed", "red" if tally.failed else ""),
-            (f", {'first item ' if self._streams else ''}p50 {p50}, p99 {p99}", ""),
+            (f", {'first ' if self._streams else ''}p50 {p50}, p99 {p99}", ""),
         ]
+        taken = len(before_bar) + 1 + sum(len(text) for text, _ in words)
+        width = min(max(LINE_WIDTH - taken, 0), PROGRESS_WIDTH)
+        filled = round(width * self._part(passed_s))
+        return [(before_bar + " " * bool(width), ""), ("━" * filled, "cyan"), ("━" * (width - filled), "dim"), *words]
 
     def _part(self, passed_s: float) -> float:
         """Return how much of it is done, 0 .. 1."""

@@ -17,7 +17,7 @@ from fame_cli.cli.given import Given
 from fame_cli.cli.invocation import Invocation
 from fame_cli.cli.likeness import alike
 from fame_cli.config.plain import plain_client
-from fame_cli.errors import FameError, NoRoute, RemoteError, UsageError
+from fame_cli.errors import AdmissionRefused, ConnectError, FameError, NoRoute, RemoteError, UsageError
 
 if TYPE_CHECKING:
     from fame_cli.cli.verbose import EnvelopeLog
@@ -194,8 +194,17 @@ async def attached_many(
     settings = replace(_settings(invocation, flags)[0], observer=observer)
     connect, node_id = invocation.connect or _connect, settings.node_id
     ids = [f"{node_id}-{number}" if node_id and number > 1 else node_id for number in range(1, count + 1)]
+    clients: list[CallingClient] = []
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(connect(replace(settings, node_id=each))) for each in ids]
+        for each in ids:
+            try:
+                clients.append(await stack.enter_async_context(connect(replace(settings, node_id=each))))
+            except (ConnectError, AdmissionRefused) as error:
+                if not clients:  # then it isn't their number
+                    raise
+                told = f"client {len(clients) + 1} of {count}: {error.message}"
+                raise type(error)(told, hint=f"{len(clients)} could attach; is limits.max_links less?") from error
+        yield clients
 
 
 def _envelope_log(level: int) -> "EnvelopeLog":

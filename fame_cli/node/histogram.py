@@ -53,16 +53,16 @@ class Histogram:
         self._greatest_ns = 0
         self._sum_ns = 0
 
-    def record(self, time_s: float) -> None:
-        """Count a time, in seconds; below 0 is 0, and above `GREATEST_S` is that."""
+    def record(self, time_s: float, times: int = 1) -> None:
+        """Count a time, in seconds, so many times; below 0 is 0, and above `GREATEST_S` is that."""
         time_ns = min(max(int(time_s * 1e9), 0), _GREATEST_NS)
-        self.count += 1
-        self._sum_ns += time_ns
+        self.count += times
+        self._sum_ns += time_ns * times
         if time_ns < self._least_ns:
             self._least_ns = time_ns
         if time_ns > self._greatest_ns:
             self._greatest_ns = time_ns
-        self._buckets[_bucket_of(time_ns)] += 1
+        self._buckets[_bucket_of(time_ns)] += times
 
     def merge(self, other: "Histogram") -> None:
         """Count what another one has counted as well."""

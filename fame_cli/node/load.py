@@ -7,6 +7,9 @@ with their arguments filled in), so the generator costs little beside them. Two 
   less, so its pauses count for little;
 - **open loop** (`Plan.rate`): calls are due at even distances, whatever becomes of those before. One that starts late
   counts from when it was due, so a pause shows in all calls that fell into it (no "coordinated omission").
+
+A call without an answer counts, too, with the time it has waited for one: else a fabric that stands still to the end
+would show the times of before. That is less than it would have taken, so how many there are is said beside the times.
 """
 
 import asyncio
@@ -18,7 +21,7 @@ from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Protocol
 
-from fame_cli.errors import FameError
+from fame_cli.errors import DeadlineExceeded, FameError
 from fame_cli.node.histogram import Histogram
 
 __all__ = ["Items", "Load", "Plan", "Tally", "Work", "calling", "streaming"]
@@ -28,6 +31,9 @@ TICK_S = 0.001
 
 LEAD_S = 0.002
 """How much too early it may start a call, which then counts from its start: so ticks never look like latency."""
+
+SLICES = 1000
+"""Most times that the calls an open loop hasn't started are counted as: there may be millions."""
 
 PAUSE_S = 0.01
 """What a failed call costs its place in the closed loop: errors that come at once mustn't become all it does."""
@@ -75,6 +81,7 @@ class Tally:
         unstarted: calls of an open loop that were due, and for which there was no room in time.
         items: items of streams.
         latency: from the start of a call, or from when it was due, to its answer; of streams, to the first item.
+        unanswered: how many of these times are of calls without an answer, to when nobody waited any longer.
         errors: how many calls failed with what class of error.
         examples: the first error of each class.
     """
@@ -86,6 +93,7 @@ class Tally:
     unstarted: int = 0
     items: int = 0
     latency: Histogram = field(default_factory=Histogram)
+    unanswered: int = 0
     errors: Counter[type[FameError]] = field(default_factory=Counter)
     examples: dict[type[FameError], FameError] = field(default_factory=dict)
 
@@ -108,6 +116,11 @@ class Tally:
         self.errors[type(error)] += 1
         self.examples.setdefault(type(error), error)
 
+    def give_up(self, waited_s: float, times: int = 1) -> None:
+        """Count so many calls without an answer with the time that they have waited for one."""
+        self.latency.record(waited_s, times)
+        self.unanswered += times
+
     def commonest(self) -> FameError | None:
         """Return the first error of the class that came most often; None if no call failed."""
         return self.examples[self.errors.most_common(1)[0][0]] if self.errors else None
@@ -121,13 +134,19 @@ def calling(request: Callable[[], Awaitable[object]]) -> Work:
     """Return the work of one call after the other."""
 
     async def once(load: Load, since: float) -> bool:
+        tally = load.tally
         try:
             await request()
         except FameError as error:
-            load.tally.fail(error)
+            tally.fail(error)
+            if isinstance(error, DeadlineExceeded):
+                tally.give_up(load.clock() - since)
             return False
-        load.tally.latency.record(load.clock() - since)
-        load.tally.answered += 1
+        except asyncio.CancelledError:
+            tally.give_up(load.clock() - since)
+            raise
+        tally.latency.record(load.clock() - since)
+        tally.answered += 1
         return True
 
     return once
@@ -139,21 +158,27 @@ def streaming(open_stream: Callable[[], Items]) -> Work:
     async def once(load: Load, since: float) -> bool:
         tally = load.tally
         scope = asyncio.timeout(load.left_s())
+        waits = True
         try:
             async with scope, aclosing(open_stream()) as items:
-                first = True
                 async for _ in items:
-                    if first:
+                    if waits:
                         tally.latency.record(load.clock() - since)
-                        first = False
+                        waits = False
                     tally.items += 1
+            waits = False
         except FameError as error:
             tally.fail(error)
+            waits = waits and isinstance(error, DeadlineExceeded)
             return False
         except TimeoutError:
             if not scope.expired():
                 raise
+            load.is_over = True  # by the loop's clock, which may be a little ahead of the load's
             return True
+        finally:
+            if waits:
+                tally.give_up(load.clock() - since)
         tally.answered += 1
         return True
 
@@ -170,11 +195,13 @@ class Load:
 
     Attributes:
         tally: what has become of the calls so far.
+        is_over: True once no call may start any more, whatever the clock says.
     """
 
     def __init__(self, works: Sequence[Work], plan: Plan, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self.tally = Tally()
+        self.is_over = False
         self._works = works
         self._plan = plan
         self._most = inf if plan.calls is None else plan.calls
@@ -206,7 +233,7 @@ class Load:
     async def _keep_busy(self, work: Work) -> None:
         """Be one place of the closed loop."""
         tally, clock = self.tally, self.clock
-        while tally.started < self._most and (now := clock()) < self._end:
+        while tally.started < self._most and (now := clock()) < self._end and not self.is_over:
             tally.started += 1
             if not await work(self, now):
                 await asyncio.sleep(PAUSE_S)
@@ -216,7 +243,7 @@ class Load:
         tally, works = self.tally, self._works
         planned = min(self._most, ceil((self._end - began) * rate - 1e-6) if self._end < inf else inf)
         try:
-            while tally.started < planned and (now := self.clock()) < self._end:
+            while tally.started < planned and (now := self.clock()) < self._end and not self.is_over:
                 due = began + tally.started / rate
                 if due > now + LEAD_S:
                     await asyncio.sleep(max(due - now - LEAD_S, TICK_S))
@@ -230,6 +257,15 @@ class Load:
         finally:
             passed_s = min(self.clock(), self._end) - began
             tally.unstarted = max(0, int(min(planned, ceil(passed_s * rate - 1e-6))) - tally.started)
+            self._give_up_unstarted(passed_s - tally.started / rate, 1 / rate)
+
+    def _give_up_unstarted(self, longest_s: float, step_s: float) -> None:
+        """Count the calls that were due and not started, the first for `longest_s`, each after it for a step less."""
+        count = self.tally.unstarted
+        slices = min(count, SLICES)
+        for number in range(slices):
+            first, end = number * count // slices, (number + 1) * count // slices
+            self.tally.give_up(longest_s - (first + end - 1) / 2 * step_s, end - first)
 
     async def _once(self, work: Work, since: float) -> None:
         try:

@@ -32,6 +32,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "ticks": {"type": "object", "properties": {}},
     "forever": {"type": "object", "properties": {}},
 }
+STREAMS = ("fib_stream", "ticks", "forever")
 
 ANSWERS: dict[str, Any] = {
     "fabric.names": [
@@ -108,6 +109,7 @@ class StubClient:
     """Answer like math agents at `addresses` would.
 
     `failure` is raised by the next calls instead, `failures` one by one before that; a None among them is an answer.
+    `most` is how many may attach.
     """
 
     addresses: Sequence[str] = ("math2@fame.fabric",)
@@ -122,6 +124,7 @@ class StubClient:
     failure: FameError | None = None
     failures: list[FameError | None] = field(default_factory=list)
     refuses: ConnectError | None = None
+    most: int = 10_000
     asked: list[str] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
     settings: ClientSettings | None = None
@@ -134,6 +137,9 @@ class StubClient:
         self.settings = settings
         if self.refuses:
             raise self.refuses
+        self.most -= 1
+        if self.most < 0:
+            raise ConnectError("no room")
         try:
             yield self
         finally:
@@ -233,7 +239,11 @@ class StubClient:
             raise self.failure
         if self.description is not None:
             return self.description
-        return {"operations": [{"name": name, "schema": schema} for name, schema in SCHEMAS.items()]}
+        return {
+            "operations": [
+                {"name": name, "schema": schema, "streaming": name in STREAMS} for name, schema in SCHEMAS.items()
+            ]
+        }
 
     async def ask(self, method: str, *, at: str | None = None, arguments: Mapping[str, Any] | None = None) -> object:
         """Answer as a sentinel; what is asked for page by page is noted once."""

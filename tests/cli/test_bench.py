@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_an_operation_is_looked_up_and_its_arguments_are_coerced_once(fame: Fame
     result = fame("bench", "add", "x=3", "y=4", "-n", "2")
     assert (result.exit_code, result.stderr) == (0, "fame: using math2@fame.fabric for add\n")
     assert fame.client.params == {"x": 3, "y": 4}
-    assert fame.client.asked == [f"{MATH2} describe"] + [f"{MATH2} add"] * 3
+    assert fame.client.asked == [f"{MATH2} describe", f"{MATH2} add", f"{MATH2} describe"] + [f"{MATH2} add"] * 2
 
 
 def test_capabilities_stand_for_an_address(fame: Fame) -> None:
@@ -56,7 +57,7 @@ def test_json_is_one_document_with_all_figures(fame: Fame) -> None:
     assert json.loads(result.stdout) == {
         "target": MATH2, "operation": "add", "concurrency": 64, "clients": 1, "rate": None,
         "elapsed_s": 0.0135, "interrupted": False,
-        "answered": 4, "failed": 0, "broken_off": 0, "unstarted": 0, "errors": {},
+        "answered": 4, "failed": 0, "broken_off": 0, "unstarted": 0, "unanswered": 0, "errors": {},
         "answered_per_s": 296.296, "busy": 0.0,
         "latency_ms": dict.fromkeys(("min", "mean", "p50", "p90", "p99", "p99.9", "max"), pytest.approx(1.5, rel=1e-6)),
         "histogram": [{"from_ms": 1.5, "to_ms": 2.0, "count": 4}],
@@ -115,6 +116,65 @@ def test_a_rate_that_is_not_reached_is_said(fame: Fame) -> None:
     fame.clock = StepClock(0, 0, 2000)
     result = fame("bench", MATH2, "-d", "1", "--rate", "100", "-c", "1")
     assert "\n99 were due and not started: the rate was not reached\n" in result.stdout
+
+
+@pytest.mark.parametrize(("rate", "shown"), [("0.5", "0.5/s"), ("1e6", "1000000/s")])
+def test_a_rate_is_written_out_and_counts_for_the_time_it_fills(fame: Fame, rate: str, shown: str) -> None:
+    fame.clock = StepClock(0.0001)
+    result = fame("bench", MATH2, "-n", "1", "--rate", rate)
+    headline, load, *_ = result.stdout.splitlines()
+    assert load.startswith(f"{shown}, at most ")
+    assert headline.endswith(f" {float(rate):.1f}/s")
+
+
+def test_the_id_of_a_sentinel_alone_is_pinged(fame: Fame) -> None:
+    result = fame("bench", "s2", "-n", "2")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("__sys__@/s2 agent.ping: 2 answered in ")
+
+
+def test_a_sentinel_that_is_out_of_reach_is_said_to_be(fame: Fame) -> None:
+    result = fame("bench", "s9")
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert result.stderr == 'fame: "s9" is out of reach; see which links there are: fame graph\n'
+
+
+def test_a_word_alone_that_is_neither_operation_nor_sentinel_is_taken_for_an_operation(fame: Fame) -> None:
+    result = fame("bench", "ad")
+    assert (result.exit_code, result.stderr) == (5, 'fame: no agent offers "ad"; did you mean add?\n')
+
+
+def test_calls_of_an_operation_that_yields_a_stream_are_said_to_take_its_first_item(fame: Fame) -> None:
+    told = "fame: fib_stream yields a stream, of which a call takes the first item; add --stream to read them all\n"
+    assert fame("bench", MATH2, "fib_stream", "-n", "1").stderr == told
+    assert fame("bench", MATH2, "fib_stream", "-n", "1", "--stream").stderr == ""
+    assert fame("bench", MATH2, "add", "x:=3", "y:=4", "-n", "1").stderr == ""
+    fame.client.describes = False
+    assert fame("bench", MATH2, "fib_stream", "-n", "1").stderr == ""
+
+
+def test_a_client_that_is_one_too_many_says_which_it_was(fame: Fame) -> None:
+    fame.client.most = 2
+    result = fame("bench", MATH2, "--clients", "5")
+    assert (result.exit_code, result.stdout) == (7, "")
+    assert result.stderr == "fame: client 3 of 5: no room; 2 could attach; is limits.max_links less?\n"
+
+
+def test_a_first_client_that_is_refused_is_not_one_of_many(fame: Fame) -> None:
+    fame.client.most = 0
+    assert fame("bench", MATH2, "--clients", "5").stderr == "fame: no room\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_more_clients_than_the_system_lets_it_have_files_are_refused_before_any_attaches() -> None:
+    limited = 'ulimit -Sn 256; ulimit -Hn 256; exec "$@"'
+    command = [sys.executable, "-m", "fame_cli", "bench", MATH2, "--clients", "1000"]
+    done = subprocess.run(["sh", "-c", limited, "sh", *command], capture_output=True, text=True, timeout=WAIT_S)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "fame: 1000 clients need 1064 open files, and the system lets this process have 256; "
+        "say --clients 192, or raise the limit (ulimit -Hn)\n"
+    )
 
 
 def test_each_client_has_an_id_of_its_own(fame: Fame) -> None:
@@ -187,11 +247,19 @@ def test_one_failed_call_is_enough_for_its_exit_code(fame: Fame, failure: Except
 
 def test_a_report_without_an_answer_has_no_times(fame: Fame) -> None:
     fame.client.failures = [None]
-    fame.client.failure = LOST
+    fame.client.failure = LinkLost("down")
     shown = json.loads(fame("bench", MATH2, "-n", "1", "-o", "json").stdout)
     assert set(shown["latency_ms"].values()) == {None}
     fame.client.failures = [None]
     assert "LATENCY" not in fame("bench", MATH2, "-n", "1").stdout
+
+
+def test_calls_that_had_no_answer_in_time_are_among_the_times_and_said_to_be(fame: Fame) -> None:
+    fame.clock = StepClock(0, 0, 1, 0, 2000, 0)
+    fame.client.failures = [None, None, LOST]
+    result = fame("bench", MATH2, "-n", "2", "-c", "1")
+    assert "\n1 of the times below is of calls without an answer: as long as they had waited\n" in result.stdout
+    assert "  2000.000\n" in result.stdout
 
 
 # The command line
@@ -240,6 +308,7 @@ def test_ctrl_c_ends_the_load_and_shows_what_there_is(fame_process: Callable[...
     argv = fame_process("bench", MATH2, "forever", "--stream", "-d", "1000")
     code, out, shown = watched(argv, until=b" 1 items, ")
     assert code == 130
+    assert b"\ninterrupted: this is what there was until then\n" in out
     assert out.startswith(b"math2@fame.fabric forever: 1 items in ")
     assert b"\n1 broken off at the end\n" in out
     assert b"0 failed" in shown
@@ -247,7 +316,7 @@ def test_ctrl_c_ends_the_load_and_shows_what_there_is(fame_process: Callable[...
 
 def test_ctrl_c_while_it_warms_up_has_nothing_to_show(fame_process: Callable[..., Sequence[str]]) -> None:
     argv = fame_process("bench", MATH2, "forever", "--stream", "--warm-up", "1000")
-    code, out, _ = watched(argv, until=b"warming up")
+    code, out, _ = watched(argv, until=b"warm-up")
     assert code == 130
     assert out.startswith(b"math2@fame.fabric forever: 0 items in 0.000 s, 0.0/s")
 
@@ -258,6 +327,19 @@ def test_bars_have_colour_on_a_terminal(fame_process: Callable[..., Sequence[str
     argv = fame_process("bench", MATH2, "-n", "3")
     subprocess.run(argv, stdout=theirs, stderr=subprocess.DEVNULL, env=env, timeout=WAIT_S, check=True)
     assert b"\x1b[36m" + "█".encode() in os.read(ours, 65_536)
+    os.close(theirs)
+    os.close(ours)
+
+
+def test_a_terminal_that_can_not_show_bars_gets_other_signs(fame_process: Callable[..., Sequence[str]]) -> None:
+    ours, theirs = pty.openpty()
+    env = os.environ | {"TERM": "xterm", "PYTHONIOENCODING": "ascii"}
+    argv = fame_process("bench", MATH2, "-d", "0.5")
+    subprocess.run(argv, stdout=theirs, stderr=theirs, env=env, timeout=WAIT_S, check=True)
+    shown = os.read(ours, 65_536)
+    assert b"----" in shown
+    assert b"#" in shown
+    assert b"\\u" not in shown
     os.close(theirs)
     os.close(ours)
 

@@ -86,3 +86,11 @@ def test_without_a_time_there_are_no_figures() -> None:
 
 def test_a_clock_that_goes_back_counts_as_no_time() -> None:
     assert counted([-1.0]).greatest_s == 0
+
+
+def test_a_time_may_count_several_times_at_once() -> None:
+    at_once, one_by_one = Histogram(), counted([0.1, 0.2, 0.2, 0.2])
+    at_once.record(0.1)
+    at_once.record(0.2, 3)
+    assert at_once.rows(10) == one_by_one.rows(10)
+    assert (at_once.count, at_once.mean_s) == (4, one_by_one.mean_s)

@@ -8,7 +8,7 @@ import pytest
 from host_rig import Failing, Work
 from node_rig import MATH, bounded, fabric, serving, turns, until
 
-from fame_cli.errors import FameError, LinkLost, NoRoute, RemoteError
+from fame_cli.errors import DeadlineExceeded, FameError, LinkLost, NoRoute, RemoteError
 from fame_cli.node.client import Client
 from fame_cli.node.load import Load, Plan, Tally, calling, streaming
 from fame_cli.node.sentinel import Sentinel
@@ -270,6 +270,63 @@ def test_what_was_due_and_had_no_room_in_time_is_counted() -> None:
     assert (tally.started, tally.answered, tally.unstarted) == (1, 1, 49)
 
 
+def test_what_was_due_and_not_started_counts_with_the_time_it_had_waited() -> None:
+    """Half of the time nothing could start; a report without these would say that all was well but for one call."""
+    tally = stalled(Plan(1, duration_s=0.5, rate=100))
+    assert (tally.latency.count, tally.unanswered, tally.latency.greatest_s) == (50, 49, 1)
+    assert tally.latency.least_s == pytest.approx(0.01)
+    assert tally.latency.percentile(50) == pytest.approx(0.25, rel=0.005)
+
+
+def test_very_many_that_were_not_started_count_like_few() -> None:
+    tally = stalled(Plan(1, duration_s=0.99, rate=1e6))
+    assert (tally.answered, tally.unstarted, tally.unanswered) == (1, 989_999, 989_999)
+    assert tally.latency.mean_s == pytest.approx(0.495, rel=0.001)
+    assert tally.latency.percentile(90) == pytest.approx(0.891, rel=0.005)
+
+
+def test_a_standstill_to_the_end_shows_in_the_times() -> None:
+    async def main() -> Tally:
+        clock = HandClock()
+
+        async def once() -> None:
+            if clock.now_s < 1:
+                clock.now_s += 0.125
+                return
+            clock.now_s += 2
+            raise DeadlineExceeded("no answer within 2 s")
+
+        return await Load([calling(once)], Plan(1, calls=20), clock=clock).run()
+
+    tally = bounded(main())
+    assert (tally.answered, tally.failed, tally.unanswered) == (8, 12, 12)
+    assert tally.latency.percentile(40) == pytest.approx(0.125, rel=0.005)
+    assert tally.latency.percentile(90) == pytest.approx(2, rel=0.005)
+
+
+def test_an_error_that_is_an_answer_is_none_of_the_times() -> None:
+    async def fail() -> None:
+        raise RemoteError("out of stock")
+
+    assert bounded(Load([calling(fail)], Plan(1, calls=3)).run()).latency.count == 0
+
+
+def test_calls_that_are_broken_off_count_with_the_time_they_had_waited() -> None:
+    async def main() -> Tally:
+        clock, held = HandClock(), Held()
+        load = Load([calling(held)], Plan(2), clock=clock)
+        running = asyncio.create_task(load.run())
+        await until(lambda: len(held.waiting) == 2)
+        clock.now_s = 3.0
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return load.tally
+
+    tally = bounded(main())
+    assert (tally.unanswered, tally.latency.count, tally.latency.least_s) == (2, 2, 3)
+
+
 def test_calls_that_are_due_wait_for_room() -> None:
     async def main() -> None:
         held = Held()
@@ -342,6 +399,33 @@ def test_a_stream_without_an_end_is_broken_off_when_the_time_is_over() -> None:
         assert tally.items > 0
 
     bounded(main())
+
+
+def test_no_stream_begins_after_one_was_broken_off_because_the_time_was_over() -> None:
+    """The loop's timers may be early by the load's clock, here as early as can be: it stands."""
+
+    async def main() -> Tally:
+        async with fabric((MATH, Work())) as sentinel, Client(sentinel.url) as client:
+            plan = Plan(2, calls=50, duration_s=0.02)
+            return await Load([streaming(read(client, "count"))], plan, clock=HandClock()).run()
+
+    tally = bounded(main())
+    assert (tally.started, tally.broken_off) == (2, 2)
+
+
+@pytest.mark.parametrize("rate", [None, 1000.0])
+def test_a_stream_without_an_item_to_the_end_counts_with_the_time_it_waited(rate: float | None) -> None:
+    class Still:
+        async def __aiter__(self):
+            await asyncio.get_running_loop().create_future()
+            yield
+
+        async def aclose(self) -> None: ...
+
+    tally = bounded(Load([streaming(Still)], Plan(2, duration_s=0.05, rate=rate)).run())
+    assert (tally.started, tally.broken_off, tally.items) == (2, 2, 0)
+    assert tally.unanswered == 2 + tally.unstarted
+    assert tally.latency.greatest_s == pytest.approx(0.05, rel=0.5)
 
 
 def test_a_stream_that_fails_is_counted_with_the_items_before() -> None:
