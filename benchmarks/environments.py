@@ -33,7 +33,7 @@ def picows_python() -> str:
         Unavailable: it has no picows.
     """
     if importlib.util.find_spec("picows") is None:
-        raise Unavailable("picows isn't installed: pip install 'fame-cli[fast]'")
+        raise Unavailable("picows isn't installed: pip install picows")
     return sys.executable
 
 

@@ -1,13 +1,15 @@
 """The types of single configuration values: how text becomes a number, a switch, an address, an attach URL.
 
-Pure. Each type reads a `Text` (a scalar of a file, a variable or a flag) or takes a ready Python value, and says what
-is wrong with the others in the words a user gets to see: ``{value}`` stands for the value, which `validate` fills in,
-masked if it is a secret. The sections that are made of these are in ``schema``.
+Pure, but that it looks whether a library is installed. Each type reads a `Text` (a scalar of a file, a variable or a
+flag) or takes a ready Python value, and says what is wrong with the others in the words a user gets to see: ``{value}``
+stands for the value, which `validate` fills in, masked if it is a secret. The sections that are made of these are in
+``schema``.
 """
 
 import math
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -35,6 +37,7 @@ __all__ = [
     "OperationName",
     "PeerUrl",
     "Plain",
+    "Transport",
     "UpstreamUrl",
     "VariableName",
     "Whole",
@@ -307,6 +310,12 @@ def _operation_name(value: str) -> str:
     return value
 
 
+def _installed(transport: str) -> str:
+    if transport == "picows" and find_spec("picows") is None:
+        raise bad("picows isn't installed", "install the extra `fast` (pip install picows), or use websockets")
+    return transport
+
+
 Plain = Annotated[str, BeforeValidator(to_text)]
 """Any text."""
 
@@ -344,6 +353,8 @@ HeaderText = Annotated[
         _matching(re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*"), "{value} can't stand in a header", "remove line breaks")
     ),
 ]
+
+Transport = Annotated[Literal["auto", "websockets", "picows"], BeforeValidator(lowercase), AfterValidator(_installed)]
 Method = Annotated[
     Literal["GET", "POST", "PUT", "PATCH", "DELETE"], BeforeValidator(_uppercase), Field(validate_default=False)
 ]

@@ -102,7 +102,7 @@ class LimitsConfig(Section):
 class WireConfig(Section):
     """Say how bytes travel; what they say is the same either way."""
 
-    transport: Annotated[Literal["auto", "websockets", "picows"], BeforeValidator(fields.lowercase)] = "auto"
+    transport: fields.Transport = "auto"
     """Library that carries the links: `websockets`, `picows` (needs the extra `fast`), or `auto`: picows where it is
     installed."""
 

@@ -52,7 +52,7 @@ def network(name: str = "auto") -> Network:
                 raise ConfigError(
                     f"the transport picows can't be used: {error}",
                     source="transport",
-                    hint="pip install 'fame-cli[fast]', or use websockets",
+                    hint="install the extra `fast` (pip install picows), or use websockets",
                 ) from error
     from fame_cli.net import websocket  # on demand: a node on picows never needs it
 

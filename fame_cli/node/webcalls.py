@@ -55,7 +55,7 @@ def http_caller(
         import httpx  # an extra
     except ImportError as error:
         what = f"operation {name}: HTTP calls need httpx"
-        raise ConfigError(what, hint="install it: pip install 'fame-cli[http]'") from error
+        raise ConfigError(what, hint="install the extra `http` (pip install httpx)") from error
     url, host = _url(name, call.url)
     with_body = call.method != "GET"
     usual = {"accept": "application/json", **({"content-type": "application/json"} if with_body else {})}

@@ -1,5 +1,6 @@
 """Files, variables and flags: where they are found, which one wins, and what a fabric makes of them."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,23 @@ OWN = "ws://localhost:8000/fame/v1/attach/ws/downstream"
 PEER = "ws://other:8000/fame/v1/attach/ws/peer"
 SENTINEL = "kind: sentinel\nid: s1\nlisten: 127.0.0.1:8000\n"
 AGENT = f"kind: agent\nupstream: {{direct_url: {PARENT}}}\nagent: {{import: 'm:C', address: a@fame.fabric}}\n"
+
+
+@pytest.fixture
+def without_picows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have it looked for as where the extra isn't installed."""
+    monkeypatch.setitem(sys.modules, "picows", None)
+
+
+@pytest.mark.usefixtures("without_picows")
+def test_a_transport_that_is_not_installed_is_refused_where_it_is_asked_for(write: Write) -> None:
+    what = r"picows isn't installed; install the extra `fast` \(pip install picows\), or use websockets$"
+    path = write(SENTINEL + "wire:\n  transport: picows\n")
+    with pytest.raises(ConfigError, match=rf"a\.yaml:5:14: wire\.transport: {what}"):
+        load_any(path, env={})
+    with pytest.raises(ConfigError, match=f"^FAME_TRANSPORT: (wire.transport: )?{what}"):
+        load(None, kind="client", env={"FAME_TRANSPORT": "picows"})
+    assert load(None, kind="client", env={"FAME_TRANSPORT": "auto"}).wire.transport == "auto"
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def test_without_the_extra_auto_takes_websockets() -> None:
 
 @pytest.mark.usefixtures("without_picows")
 def test_asking_for_what_is_not_installed_says_how_to_get_it() -> None:
-    with pytest.raises(ConfigError, match=r"transport picows can't be used.*pip install 'fame-cli\[fast\]'"):
+    with pytest.raises(ConfigError, match=r"transport picows can't be used.*extra `fast` \(pip install picows\)"):
         network("picows")
 
 

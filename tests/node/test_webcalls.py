@@ -188,4 +188,4 @@ def test_http_calls_without_their_extra_say_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ConfigError) as caught:
         declared(HttpCall("http://127.0.0.1/"))
-    assert str(caught.value) == "operation op: HTTP calls need httpx; install it: pip install 'fame-cli[http]'"
+    assert str(caught.value) == "operation op: HTTP calls need httpx; install the extra `http` (pip install httpx)"
