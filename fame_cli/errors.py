@@ -14,6 +14,7 @@ the command line (``exit_code``)::
     ├── LinkLost                  7   the link or the provider went away during the call
     ├── StreamEnded               8   a stream stopped before its end mark
     ├── RemoteError               1   the operation itself answered with an error
+    ├── Overloaded                1   a node on the way has too much of this already
     ├── CallCancelled           130   the caller gave up
     └── ProtocolError             1
         ├── LocalProtocolError        we broke a rule: a bug to report
@@ -34,6 +35,7 @@ __all__ = [
     "LinkLost",
     "LocalProtocolError",
     "NoRoute",
+    "Overloaded",
     "PolicyDenied",
     "ProtocolError",
     "RemoteError",
@@ -158,6 +160,12 @@ class RemoteError(FameError):
         self.data = data
 
 
+class Overloaded(FameError):
+    """Report that a node on the way holds, or takes from this caller, no more than it has already."""
+
+    wire_code = "QUEUE_FULL"
+
+
 class CallCancelled(FameError):
     """Report that the caller gave the call up."""
 
@@ -191,6 +199,8 @@ _BY_WIRE_CODE: dict[str, type[FameError]] = {
     "ROUTE_CONNECTOR_CLOSED": LinkLost,
     "CHILD_UNREACHABLE": LinkLost,
     "PEER_UNREACHABLE": LinkLost,
+    "QUEUE_FULL": Overloaded,
+    "RATE_LIMITED": Overloaded,
 }
 
 
@@ -198,7 +208,8 @@ _HINTS = {
     "LINK_LOST": "it may be back soon: try again",
     "HOP_LIMIT": "routes may be changing: try again, or raise limits.max_hops",
     "ROUTE_LOOP": "routes are changing: try again",
-    "QUEUE_FULL": "try again with less at once, or read faster",
+    "QUEUE_FULL": "read faster or ask for less at once, or raise limits.max_held_bytes at the node before it",
+    "RATE_LIMITED": "ask for less at once",
     "MESSAGE_TOO_LARGE": "send less, or raise limits.max_message_bytes at every node on the way",
 }
 

@@ -61,10 +61,12 @@ class Budget:
     Args:
         most_bytes: bytes that may wait in all.
         held_bytes: bytes that wait now.
+        refused: envelopes there was no room for since somebody last looked.
     """
 
     most_bytes: int = MAX_HELD_BYTES
     held_bytes: int = 0
+    refused: int = 0
 
 
 @dataclass(slots=True)
@@ -127,6 +129,7 @@ class FlowControl:
         """Let an envelope wait for credit; False when the link, or the node, already holds all it may."""
         budget, more = self.budget, len(data)
         if self.held_bytes + more > budget.most_bytes // LINK_SHARE or budget.held_bytes + more > budget.most_bytes:
+            budget.refused += 1
             return False
         self._held.setdefault(flow_id, deque()).append(Held(data, source, size))
         self._count(more)

@@ -35,10 +35,28 @@ def sweep(state: NodeState, now: float, due: float) -> None:
         again = _look(state, session, now, behind)
         if again is not None:
             state.look_at(session, again)
+    if state.budget.refused:
+        _tell_full(state)
     tell_waiting(state, now)
     forget_overdue(state, now)
     forget_lost(state, now)
     state.calls.forget_stale(now)
+
+
+def _tell_full(state: NodeState) -> None:
+    """Say how many envelopes there was no room for since the last sweep, and for whom most is held."""
+    budget = state.budget
+    slowest = max(state.sessions.values(), key=lambda session: session.flow.held_bytes, default=None)
+    state.note(
+        "envelopes_given_up",
+        "warning",
+        count=budget.refused,
+        node=slowest.link.remote_id if slowest is not None else "",
+        node_bytes=slowest.flow.held_bytes if slowest is not None else 0,
+        held_bytes=budget.held_bytes,
+        max_held_bytes=budget.most_bytes,
+    )
+    budget.refused = 0
 
 
 def _look(state: NodeState, session: Session, now: float, behind: bool) -> float | None:

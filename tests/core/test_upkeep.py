@@ -132,3 +132,20 @@ def test_links_that_open_all_the_time_do_not_put_a_look_off() -> None:
         rig.open(LinkKind.CHILD, f"c{number}")
         rig.do(rig.core.tick(rig.now))
     assert (link, 1001, "no attach in time") in rig.closed()
+
+
+# What there was no room for
+
+
+def test_what_there_was_no_room_for_is_told_once_a_sweep_with_whom_it_was_for() -> None:
+    rig = Rig()
+    agent, client = rig.child("a1"), rig.child("c1")
+    rig.core.state.budget.most_bytes = 400
+    slow = rig.core.state.sessions[client].flow
+    slow.stalled = True
+    assert [slow.hold("f", b"x" * size, agent) for size in (90, 50, 50)] == [True, False, False]
+    rig.advance(1.1)
+    told = {"count": 2, "node": "c1", "node_bytes": 90, "held_bytes": 90, "max_held_bytes": 400}
+    assert [note.facts for note in rig.noted("envelopes_given_up")] == [told]
+    rig.advance(1.1)
+    assert len(rig.noted("envelopes_given_up")) == 1

@@ -18,10 +18,12 @@ from fame_cli.errors import (
     LinkLost,
     LocalProtocolError,
     NoRoute,
+    Overloaded,
     RemoteError,
     RemoteProtocolError,
     StreamEnded,
     UsageError,
+    error_for_nack,
 )
 from fame_cli.node.agent import METHOD_NOT_FOUND, Agent, operation
 from fame_cli.node.client import Client
@@ -541,6 +543,25 @@ def test_a_client_that_is_left_leaves_no_link_behind() -> None:
                 await waiting
 
     bounded(main())
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "told"),
+    [
+        (
+            "QUEUE_FULL",
+            Overloaded,
+            "s2 has no room; read faster or ask for less at once, or raise limits.max",
+        ),
+        ("RATE_LIMITED", Overloaded, "s2 has no room; ask for less at once"),
+        ("HOP_LIMIT:3", NoRoute, "s2 has no room; routes may be changing"),
+        ("NEVER_HEARD_OF", FameError, "s2 has no room (NEVER_HEARD_OF)"),
+    ],
+)
+def test_a_refusal_on_the_way_is_an_error_that_says_what_to_do(code: str, kind: type[FameError], told: str) -> None:
+    error = error_for_nack(code, "s2 has no room")
+    assert type(error) is kind
+    assert str(error).startswith(told)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
