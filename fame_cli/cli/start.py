@@ -1,17 +1,14 @@
 """Where the process starts: the version and plain command lines the short way, everything else through the parser.
 
-Nothing is imported here but what the command at hand needs; the imports inside `main` are what makes the difference
-(benchmarks/results/startup.json).
+Nothing is imported here but what the command at hand needs, and all of it where a Ctrl-C is heard: imports are most of
+what a short command does (benchmarks/results/startup.json), so that is when it comes.
 """
 
-import gc
 import sys
-
-from fame_cli.cli import failing, output
-from fame_cli.version import VERSION
 
 __all__ = ["main"]
 
+INTERRUPTED = 130
 IMPORTED = 100_000
 """Objects until the first collection: more than a one-shot command imports, all of it to stay. Measured: 7 ms."""
 
@@ -22,10 +19,21 @@ def main() -> None:
     Raises:
         SystemExit: with the exit code.
     """
+    try:
+        code = _run(sys.argv[1:])
+    except KeyboardInterrupt:  # while it was still importing; what runs has a better end
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int | None:
+    import gc
+
+    from fame_cli.cli import failing, output
+
     output.open_missing()
-    arguments = sys.argv[1:]
     if arguments == ["--version"]:
-        sys.exit(failing.exit_code_of(_show_version, lambda failure: failing.report(failure, debug=False)))
+        return failing.exit_code_of(_show_version, lambda failure: failing.report(failure, debug=False))
     usual = gc.get_threshold()
     gc.set_threshold(IMPORTED)
     from fame_cli.cli import quick  # measured: 5 ms, which --version doesn't need
@@ -37,8 +45,11 @@ def main() -> None:
         gc.set_threshold(*usual)
         code = app(standalone_mode=False)
     gc.freeze()  # or the interpreter looks through all of it once more on its way out: measured, 14 ms
-    sys.exit(code)
+    return code
 
 
 def _show_version() -> None:
+    from fame_cli.cli import output
+    from fame_cli.version import VERSION
+
     output.data(f"fame {VERSION}")

@@ -6,6 +6,7 @@ it reads, so that all have the same one, also those that are started later.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import FileIO
@@ -19,7 +20,7 @@ from fame_cli.errors import UsageError
 from fame_cli.node.clock import random_id
 from fame_cli.node.log import set_up_logging
 from fame_cli.node.loop import run
-from fame_cli.node.siblings import Siblings
+from fame_cli.node.siblings import Dismissed, Siblings
 from fame_cli.node.supervisor import Supervisor, reserve
 from fame_cli.node.workers import FIRST, worker_id
 
@@ -110,4 +111,5 @@ def run_worker(given: Assignment, observer: "Observer | None" = None) -> None:
 
 async def _work(given: Assignment, observer: "Observer | None") -> None:
     siblings = Siblings(given.number, given.orders, FileIO(1, "w"))
-    await build_sentinel(given.config, observer, siblings).serve()
+    with suppress(Dismissed):
+        await build_sentinel(given.config, observer, siblings).serve()

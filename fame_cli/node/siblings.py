@@ -11,15 +11,18 @@ from io import FileIO
 import msgspec
 
 from fame_cli.core.link import LinkKind
-from fame_cli.errors import ConnectError
 from fame_cli.node.dialing import keep_attached
 from fame_cli.node.listening import Listener
 from fame_cli.node.runner import Node
 from fame_cli.node.workers import Door, Orders, Report, dials
 
-__all__ = ["Siblings"]
+__all__ = ["Dismissed", "Siblings"]
 
 LOOPBACK = "127.0.0.1"
+
+
+class Dismissed(Exception):
+    """Say that a worker was to end before it had begun to serve; nothing is wrong."""
 
 
 class Siblings:
@@ -53,7 +56,7 @@ class Siblings:
         """Open the door and wait until this worker and all others that live are linked.
 
         Raises:
-            ConnectError: the supervisor went away meanwhile.
+            Dismissed: the supervisor went away meanwhile, or wants this worker to end.
         """
         self._node, self._has_parent = node, has_parent
         self._door = Listener(node, has_parent=False, max_links=max_links)
@@ -63,7 +66,7 @@ class Siblings:
         self._tell()
         await self._may_listen.wait()
         if self.dismissed.is_set():
-            raise ConnectError("whoever started this worker is gone", hint="run it by fame sentinel --workers N")
+            raise Dismissed
 
     def leave(self) -> None:
         """Take no more links of others; those that are open stay."""

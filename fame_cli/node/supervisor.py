@@ -137,7 +137,8 @@ class Supervisor:
         assert process.stdout is not None
         self._processes[number] = process
         log_event("worker_started", worker=number, node_id=worker_id(self._node_id, number), pid=process.pid)
-        process.stdin.write(self._hello(number) + b"\n")
+        if not process.stdin.is_closing():  # as it is when the process is gone already
+            process.stdin.write(self._hello(number) + b"\n")
         if self._ending.is_set():  # told while it was being made
             process.stdin.close()
         while line := await process.stdout.readline():

@@ -103,3 +103,32 @@ def test_an_agent_imports_nothing_that_draws_and_templates_only_where_it_has_som
     assert code == 3
     assert "fame_cli.node.serving" in modules
     assert not modules & NODE_WITHOUT
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("fame_cli.cli.output", ["--version"]),
+        ("fame_cli.cli.quick", ["call", "add"]),
+        ("fame_cli.cli.calling", ["call", "add"]),
+        ("asyncio", ["call", "add"]),
+        ("typer", ["sentinel"]),
+        ("pydantic", ["sentinel"]),
+    ],
+)
+def test_ctrl_c_during_an_import_ends_it_without_a_traceback(module: str, words: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(name, *rest):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt)\n"
+        f"sys.argv[1:] = {words!r}\n"
+        "from fame_cli.cli.start import main\n"
+        "main()"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

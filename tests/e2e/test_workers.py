@@ -201,6 +201,19 @@ def test_a_signal_ends_all_in_good_order(mesh: Mesh, number: signal.Signals) -> 
     assert not process.events("worker_ended")
 
 
+def test_a_signal_while_the_workers_start_ends_all_without_a_word_of_advice(mesh: Mesh) -> None:
+    process = mesh.sentinel("s", workers=COUNT)
+
+    async def main() -> None:
+        await until(lambda: len(pids(mesh)) == COUNT, "all workers are started")
+
+    run(main())
+    process.signal(signal.SIGINT)
+    assert process.end() == 0
+    assert not [pid for pid in pids(mesh).values() if lives(pid)]
+    assert [line for line in process.log if not line.startswith("{")] == []
+
+
 def test_no_worker_outlives_a_supervisor_that_is_killed(mesh: Mesh) -> None:
     start(mesh)
     workers = pids(mesh)

@@ -7,7 +7,8 @@ from contextlib import closing
 import pytest
 
 from fame_cli.errors import ConfigError
-from fame_cli.node.supervisor import reserve
+from fame_cli.node.loop import run
+from fame_cli.node.supervisor import Supervisor, WorkerDied, reserve
 
 
 def listener(port: int, *, shares: bool) -> socket.socket:
@@ -67,3 +68,11 @@ def test_a_port_of_another_sentinel_with_workers_is_refused(port: int) -> None:
 def test_a_host_that_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"can't listen on 192\.0\.2\.1:0: "):
         reserve("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize(("command", "told"), [("true", "exit code 0"), ("false", "exit code 1")])
+def test_workers_that_are_gone_before_they_were_told_anything_are_workers_that_died(command: str, told: str) -> None:
+    supervisor = Supervisor("s", 4, lambda number: (command,), lambda number: b"{}" * 100_000, has_parent=False)
+    with pytest.raises(WorkerDied, match=f"^worker . ended with {told} before it took links") as caught:
+        run(supervisor.serve())
+    assert caught.value.exit_code == 1
