@@ -14,6 +14,9 @@ SEEDS ?= 2000
 WIRES ?= websockets/true websockets/false picows/true picows/false
 WIRE_TESTS ?= tests/e2e tests/interop
 
+# Where `make bench…` leaves its figures: benchmarks/results holds those the docs speak of.
+RESULTS ?= .bench
+
 # The first usable Python; expanded only where an environment has to be made.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
@@ -22,18 +25,20 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 .PHONY: help setup check test test-core test-wire sim bench bench-scale bench-startup demo format clean
 
 help:
-	@echo 'make demo       the examples, each from start to end'
-	@echo 'make test       the whole suite'
-	@echo 'make test-core  the pure core alone, in seconds'
-	@echo 'make test-wire  real processes over each transport, with and without batches: ten minutes'
-	@echo 'make sim        more random meshes than `make test` runs; SEEDS=5000 says how many'
+	@echo 'make demo           the examples, each from start to end'
+	@echo 'make test           the whole suite'
+	@echo 'make test-core      the pure core alone, in seconds'
+	@echo 'make test-wire      real processes over each transport, with and without batches: ten minutes'
+	@echo 'make sim            more random meshes than `make test` runs; SEEDS=5000 says how many'
+	@echo 'make bench          how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
+	@echo 'make bench-scale    very many agents, addresses and clients: three minutes'
 	@echo 'make bench-startup  what a whole process costs, from its start to its end: half a minute'
-	@echo 'make bench      how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
-	@echo 'make bench-scale  very many agents, addresses and clients: three minutes'
-	@echo 'make check      lint, format, types, import rules'
-	@echo 'make format     format, and mend what a tool can'
-	@echo 'make setup      make $(VENV) with all of it inside (the others do so by themselves)'
-	@echo 'make clean      remove what make made'
+	@echo 'make check          lint, format, types, import rules'
+	@echo 'make format         format, and mend what a tool can'
+	@echo 'make setup          make $(VENV) with all of it inside (the others do so by themselves)'
+	@echo 'make clean          remove what make made'
+	@echo
+	@echo 'Figures go to $(RESULTS) as well; RESULTS=benchmarks/results puts them in place of those of the docs.'
 
 setup: $(VENV)/.ready
 
@@ -70,14 +75,14 @@ sim: setup
 	FAME_SIM_SEEDS='$(SEEDS)' $(BIN)/python -m pytest -q tests/sim/test_mesh.py -k random
 
 bench-startup: setup
-	$(BIN)/python benchmarks/bench_startup.py
+	$(BIN)/python benchmarks/bench_startup.py --output '$(RESULTS)/startup.json'
 
 bench: setup
-	$(BIN)/python benchmarks/bench_speed.py
-	$(BIN)/python benchmarks/bench_startup.py
+	$(BIN)/python benchmarks/bench_speed.py --output '$(RESULTS)/speed.json'
+	$(BIN)/python benchmarks/bench_startup.py --output '$(RESULTS)/startup.json'
 
 bench-scale: setup
-	$(BIN)/python benchmarks/bench_scale.py
+	$(BIN)/python benchmarks/bench_scale.py --output '$(RESULTS)/scale.json'
 
 demo: setup
 	@for name in $(DEMOS); do \
@@ -89,5 +94,5 @@ format: setup
 	$(BIN)/python -m ruff check --fix .
 
 clean:
-	rm -rf '$(VENV)' .venv-naylence .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf '$(VENV)' .venv-naylence .venv-bench .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -prune -exec rm -rf {} +

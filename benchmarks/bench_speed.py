@@ -138,7 +138,8 @@ def main() -> None:
         print(text, end="")
         return
     table = markdown(summaries) if asked.markdown else text_table(summaries)
-    print("\n".join([*table, "", *verdict_lines(verdicts), *tournament.remarks()]))
+    verdict = ["a quick run: too short to be held against the bars"] if asked.quick else verdict_lines(verdicts)
+    print("\n".join([*table, "", *verdict, *tournament.remarks()]))
 
 
 if __name__ == "__main__":
