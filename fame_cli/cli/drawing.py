@@ -92,7 +92,7 @@ def _far(link: GraphLink, node: str) -> str:
 
 
 def _told(link: GraphLink) -> str:
-    return f"cost {link.cost}, half" if link.half else f"cost {link.cost}"
+    return f"cost {link.cost}, half (not used)" if link.half else f"cost {link.cost}"
 
 
 def _names(graph: Graph) -> dict[str, str]:

@@ -5,6 +5,7 @@ below. So ``fame --help`` and ``fame --version`` never import websockets, pydant
 don't print errors and don't exit.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,15 @@ from fame_cli.cli.options import DebugOption, Invocation, invocation_of
 from fame_cli.version import VERSION
 
 __all__ = ["COMMANDS", "CommandEntry", "app", "report"]
+
+
+_WORDS = (
+    (re.compile(r"Input should be a valid integer.*"), "give a whole number"),
+    (re.compile(r"Input should be a valid number.*"), "give a number"),
+    (re.compile(r"Input should be greater than or equal to (\S+)"), r"give at least \1"),
+    (re.compile(r"Input should be less than or equal to (\S+)"), r"give at most \1"),
+)
+"""How the parser speaks of values, and how we do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,8 @@ def report(failure: BaseException, invocation: Invocation) -> int:
 
 def _parser_message(failure: typer.TyperException, invocation: Invocation) -> str:
     text = failure.format_message().replace("Value error, ", "").rstrip(".")
+    for words, ours in _WORDS:
+        text = words.sub(ours, text)
     return f"{text}{'' if text.endswith('?') else ';'} try: {invocation.command} --help"
 
 

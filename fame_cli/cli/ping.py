@@ -42,8 +42,8 @@ def ping(
     """Measure the round trip to an agent or a sentinel, again and again.
 
     A call follows when the one before has been answered and the interval is
-    over. The exit code is 0 if any was answered, else that of the last
-    failure.
+    over. Ctrl-C ends it, with a summary. The exit code is 0 if any was
+    answered, else that of the last failure.
 
     fame ping math2@fame.fabric
     fame ping peer-sentinel2 -c 5 -i 0.2

@@ -157,7 +157,11 @@ def _stay(launch: Launch, interrupts: Interrupts) -> int:
         launch.step()
         for name in launch.ended.keys() - told:
             told.add(name)
-            output.error(f"node {name} has ended with code {launch.ended[name]}; the others go on")
+            code, others = launch.ended[name], "" if launch.is_over else "; the others go on"
+            if code:
+                output.error(f"node {name} has ended with code {code}{others}")
+            else:
+                output.note(f"node {name} was stopped{others}")
     return 1 if any(launch.ended.values()) else 0
 
 

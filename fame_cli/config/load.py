@@ -75,8 +75,10 @@ def find(path: str | Path, base: Path | None = None) -> Path:
         base: folder that a relative path begins at; the current one if not given.
 
     Raises:
-        ConfigError: in neither place.
+        ConfigError: in neither place, or no name at all.
     """
+    if not str(path).strip() or Path(path) == Path():
+        raise ConfigError("no file is named", hint="give the name of a YAML file, or leave the option out")
     wanted = Path(path).expanduser()
     folder = base or Path()
     for candidate in (folder / wanted, folder / "configs" / wanted):

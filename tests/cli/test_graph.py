@@ -18,13 +18,13 @@ def test_text_lists_each_sentinel_with_its_neighbours(fame: Fame) -> None:
     assert result.stdout == (
         "s1 (asked), 2 offers\n"
         "  ↔ s2   cost 1\n"
-        "  ↔ s3   cost 5, half\n"
+        "  ↔ s3   cost 5, half (not used)\n"
         "  ↔ old  plain Naylence peer\n"
         "s2, 1 hop, 0 offers\n"
         "  ↔ s1  cost 1\n"
         "  ↔ s3  cost 1\n"
         "s3, 2 hops, 1 offer\n"
-        "  ↔ s1  cost 5, half\n"
+        "  ↔ s1  cost 5, half (not used)\n"
         "  ↔ s2  cost 1\n"
         "s9, unreachable, 1 offer\n"
     )
@@ -39,7 +39,7 @@ def test_mermaid_numbers_the_nodes_and_labels_them(fame: Fame) -> None:
         '  n3["s9"]\n'
         '  n4(["old (plain)"])\n'
         '  n0 ---|"cost 1"| n1\n'
-        '  n0 -.-|"cost 5, half"| n2\n'
+        '  n0 -.-|"cost 5, half (not used)"| n2\n'
         '  n1 ---|"cost 1"| n2\n'
         "  n0 --- n4\n"
         "  style n0 stroke-width:4px\n"
@@ -56,7 +56,7 @@ def test_dot_is_an_undirected_graph(fame: Fame) -> None:
         '  n3 [label="s9"];\n'
         '  n4 [label="old (plain)", shape=ellipse];\n'
         '  n0 -- n1 [label="cost 1"];\n'
-        '  n0 -- n2 [label="cost 5, half", style=dashed];\n'
+        '  n0 -- n2 [label="cost 5, half (not used)", style=dashed];\n'
         '  n1 -- n2 [label="cost 1"];\n'
         "  n0 -- n4;\n"
         "}\n"
@@ -89,8 +89,12 @@ def test_a_sentinel_alone_is_a_graph() -> None:
 
 def test_sentinels_that_only_a_link_or_a_plain_node_speaks_of_are_drawn_as_well() -> None:
     graph = Graph("s1", [GraphSentinel("s1", hops=0)], [GraphLink("s1", "s5", half=True)], [GraphPlain("old", "s6")])
-    assert as_text(graph)[2:] == ["s5, unreachable, 0 offers", "  ↔ s1  cost 1, half", "s6, unreachable, 0 offers",
-                                  "  ↔ old  plain Naylence"]  # fmt: skip
+    assert as_text(graph)[2:] == [
+        "s5, unreachable, 0 offers",
+        "  ↔ s1  cost 1, half (not used)",
+        "s6, unreachable, 0 offers",
+        "  ↔ old  plain Naylence",
+    ]
     assert as_dot(graph)[-2] == "  n2 -- n3;"
 
 

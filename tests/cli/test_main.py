@@ -56,6 +56,29 @@ def test_a_mistyped_command_gets_the_nearest(fame: Fame) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
+        (("bench", "x@y.z", "-n", "0"), "Invalid value for '-n' / '--calls': give at least 1; try: fame bench --help"),
+        (
+            ("bench", "x@y.z", "-n", "1.5"),
+            "Invalid value for '-n' / '--calls': give a whole number; try: fame bench --help",
+        ),
+        (("bench", "x@y.z", "-d", "x"), "Invalid value for '-d' / '--duration': give a number; try: fame bench --help"),
+        (
+            ("bench", "x@y.z", "--clients", "20000"),
+            "Invalid value for '--clients': give at most 10000; try: fame bench",
+        ),
+        (
+            ("ping", "x@y.z", "-i", "-1"),
+            "Invalid value for '-i' / '--interval': give at least 0; try: fame ping --help",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_in_our_words(fame: Fame, args: tuple[str, ...], said: str) -> None:
+    assert fame(*args).stderr.startswith(f"fame: {said}")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
         (["call"], "Missing argument 'WORDS'; try: fame call --help"),
         (["call", "--zzz", "x"], "No such option: --zzz; try: fame call --help"),
         (["call", "-o", "xml", "x"], "'xml' is not one of 'text', 'json', 'ndjson'; try: fame call --help"),

@@ -417,6 +417,19 @@ def test_a_node_that_ends_later_is_told_and_the_others_go_on(file: Path, env: di
     assert front.finish(signal.SIGINT)[0] == 1
 
 
+def test_down_elsewhere_is_told_as_what_it_is(console: Fame, file: Path, env: dict[str, str]) -> None:
+    front = Foreground(file, env, stand_in("s1"), stand_in("a1", kind="agent"))
+    front.read_until("lab is up")
+    assert console("down").exit_code == 0
+    code, said = front.finish(0)
+    told = sorted(line for line in said.splitlines() if line.startswith("fame: "))
+    assert code == 0
+    assert told in (
+        ["fame: node a1 was stopped", "fame: node s1 was stopped"],
+        ["fame: node a1 was stopped; the others go on", "fame: node s1 was stopped"],
+    )
+
+
 def test_down_stops_what_a_killed_up_left_behind(console: Fame, file: Path, env: dict[str, str]) -> None:
     front = Foreground(file, env, stand_in("s1"))
     front.read_until("lab is up")

@@ -68,6 +68,13 @@ def test_a_file_that_cannot_be_there_is_an_error(write: Write, name: str) -> Non
         find(name)
 
 
+@pytest.mark.parametrize("name", ["", " ", "."])
+def test_no_name_is_no_file(write: Write, name: str) -> None:
+    write(SENTINEL)
+    with pytest.raises(ConfigError, match=r"^no file is named; give the name of a YAML file, or leave the option out$"):
+        find(name)
+
+
 def test_a_folder_is_no_file(write: Write) -> None:
     path = write(SENTINEL, "x/s.yaml").parent
     with pytest.raises(ConfigError, match="x: can't be read: Is a directory"):
