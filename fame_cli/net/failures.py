@@ -1,5 +1,6 @@
 """Why a link couldn't be dialled, as our errors: one wording for every transport."""
 
+import errno
 import socket
 from ipaddress import ip_address
 
@@ -61,5 +62,8 @@ def unreachable(url: str, error: OSError) -> ConnectError:
     # of several addresses tried, asyncio tells only in words
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         return ConnectError(f"no sentinel listens on {host}", hint=f"start one: fame sentinel --listen {host}")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        hint = "raise the limit (ulimit -n), or have fewer links"
+        return ConnectError(f"can't connect to {host}: as many files are open as the system allows", hint=hint)
     told = error.strerror or str(error) or type(error).__name__
     return ConnectError(f"can't connect to {host}: {told}", hint="check the URL: ws:// or wss://?")
