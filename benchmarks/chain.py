@@ -186,14 +186,15 @@ class Chain:
         for process in self.processes:
             process.join()
 
-    def start(self, role: str, *command: str, asked: bool = False) -> Process:
+    def start(self, role: str, *command: str, asked: bool = False, env: Mapping[str, str] | None = None) -> Process:
         """Start a process; don't wait for it.
 
         Args:
             asked: True for a client, which is told by its stdin what to do.
+            env: variables on top of those of the chain.
         """
         said = self.folder / f"{role.replace(' ', '-')}.log"
-        process = Process(role, command, self._env, said, asked=asked)
+        process = Process(role, command, {**self._env, **(env or {})}, said, asked=asked)
         self.processes.append(process)
         return process
 

@@ -70,11 +70,11 @@ class NaylenceEnds:
 
 
 def config(**more: object) -> dict[str, object]:
-    """Build the configuration of a node without security."""
-    open_profile = {"type": "SecurityProfile", "profile": "open"}
-    admission = {"type": "AdmissionProfile", "profile": "open"}
+    """Build the configuration of a node, secured as the environment says."""
+    security = {"type": "SecurityProfile", "profile": os.environ.get("FAME_SECURITY_PROFILE", "open")}
+    admission = {"type": "AdmissionProfile", "profile": os.environ.get("FAME_ADMISSION_PROFILE", "open")}
     delivery = {"type": "DeliveryProfile", "profile": "at-most-once"}
-    return {"node": {"security": open_profile, "admission": admission, "delivery": delivery, **more}}
+    return {"node": {"security": security, "admission": admission, "delivery": delivery, **more}}
 
 
 async def client() -> None:

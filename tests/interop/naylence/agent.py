@@ -27,6 +27,7 @@ ARGS = arguments()
 if ARGS.url:
     os.environ["FAME_DIRECT_ADMISSION_URL"] = ARGS.url
 
+import node_security  # noqa: E402
 from naylence.agent import BaseAgent  # noqa: E402  (after the environment, which it reads when imported)
 from naylence.fame.core import FameFabric  # noqa: E402
 from naylence.fame.service import operation  # noqa: E402
@@ -101,8 +102,8 @@ async def main() -> None:
             "type": "Node",
             "id": ARGS.id,
             "requested_logicals": ["fame.fabric"],
-            "security": {"type": "SecurityProfile", "profile": "open"},
-            "admission": {"type": "AdmissionProfile", "profile": "open"},
+            "security": node_security.security(),
+            "admission": node_security.admission(),
             "delivery": {"type": "DeliveryProfile", "profile": ARGS.delivery},
         }
     }

@@ -37,6 +37,7 @@ ARGS = arguments()
 if ARGS.url:
     os.environ["FAME_DIRECT_ADMISSION_URL"] = ARGS.url
 
+import node_security  # noqa: E402
 from naylence.agent import Agent  # noqa: E402  (after the environment, which it reads when imported)
 from naylence.fame.core import FameFabric  # noqa: E402
 from naylence.fame.util.logging import enable_logging  # noqa: E402
@@ -97,8 +98,8 @@ async def main() -> None:
     config = {
         "node": {
             "id": ARGS.id,
-            "security": {"type": "SecurityProfile", "profile": "open"},
-            "admission": {"type": "AdmissionProfile", "profile": "open"},
+            "security": node_security.security(),
+            "admission": node_security.admission(),
             "delivery": {"type": "DeliveryProfile", "profile": ARGS.delivery},
         }
     }

@@ -9,6 +9,8 @@ import asyncio
 import os
 import signal
 
+import node_security
+
 
 def arguments() -> argparse.Namespace:
     """Read the command line; every value can also come from the environment."""
@@ -21,17 +23,17 @@ def arguments() -> argparse.Namespace:
 
 
 def root_config(args: argparse.Namespace) -> dict[str, object]:
-    """Build the node configuration: one WebSocket listener on the loopback address, no security."""
+    """Build the node configuration: one WebSocket listener on the loopback address."""
     node: dict[str, object] = {
         "type": "Sentinel",
         "id": args.id,
         "listeners": [{"type": "WebSocketListener", "host": "127.0.0.1", "port": args.port}],
-        "security": {"type": "SecurityProfile", "profile": "open"},
-        "admission": {"type": "AdmissionProfile", "profile": "open" if args.upstream else "none"},
+        "security": node_security.security(),
+        "admission": node_security.admission() if args.upstream else {"type": "AdmissionProfile", "profile": "none"},
         "delivery": {"type": "DeliveryProfile", "profile": "at-most-once"},
     }
     if args.peer:
-        node["peers"] = [{"direct_url": args.peer}]
+        node["peers"] = [node_security.peer(args.peer)]
     return {"node": node}
 
 
