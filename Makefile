@@ -22,7 +22,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-core test-wire sim bench bench-scale bench-startup demo format clean
+.PHONY: help setup check test test-core test-wire sim bench bench-scale bench-security bench-startup demo format clean
 
 help:
 	@echo 'make demo           the examples, each from start to end'
@@ -33,6 +33,7 @@ help:
 	@echo 'make bench          how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
 	@echo 'make bench-scale    very many agents, addresses and clients: three minutes'
 	@echo 'make bench-startup  what a whole process costs, from its start to its end: half a minute'
+	@echo 'make bench-security what each security profile costs: two minutes'
 	@echo 'make check          lint, format, types, import rules'
 	@echo 'make format         format, and mend what a tool can'
 	@echo 'make setup          make $(VENV) with all of it inside (the others do so by themselves)'
@@ -83,6 +84,9 @@ bench: setup
 
 bench-scale: setup
 	$(BIN)/python benchmarks/bench_scale.py --output '$(RESULTS)/scale.json'
+
+bench-security: setup
+	$(BIN)/python benchmarks/bench_security.py
 
 demo: setup
 	@for name in $(DEMOS); do \

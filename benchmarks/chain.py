@@ -142,6 +142,19 @@ class Process:
                 return int(line.split()[1]) / 1024
         raise Broken(self._told("it ended"))
 
+    def finish(self) -> None:
+        """Wait for the end of a process that ends by itself.
+
+        Raises:
+            Broken: it hasn't within 20 s, or ended badly.
+        """
+        try:
+            code = self._popen.wait(START_S)
+        except subprocess.TimeoutExpired as error:
+            raise Broken(self._told(f"not done within {START_S:g} s")) from error
+        if code:
+            raise Broken(self._told(f"it ended with {code}"))
+
     def end(self) -> None:
         """Tell it to stop; `join` sees to it."""
         if self._popen.stdin is not None:

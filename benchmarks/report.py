@@ -16,6 +16,7 @@ __all__ = [
     "Bar",
     "Summary",
     "Verdict",
+    "figure",
     "judge",
     "markdown",
     "spread",

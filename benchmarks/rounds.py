@@ -54,15 +54,23 @@ class Round:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def measure(contender: Contender, python: str, plan: Plan) -> Round:
-    """Measure a contender once. What goes wrong on the way becomes part of the round."""
+def measure(contender: Contender, python: str, plan: Plan, *, calls_only: bool = False) -> Round:
+    """Measure a contender once. What goes wrong on the way becomes part of the round.
+
+    Args:
+        calls_only: leave streams, the open loop and 256 in flight out.
+    """
     found = Round()
     with tempfile.TemporaryDirectory(prefix="fame-bench-") as folder, Chain(Path(folder), contender.env) as chain:
         deadline = time.monotonic() + contender.limit_s
         try:
             client = contender.start(chain, python)
             client.hear(REACHED_S)
-            Measuring(chain, client, found, deadline).take_all(plan, contender.share)
+            measuring = Measuring(chain, client, found, deadline)
+            if calls_only:
+                measuring.take_calls(plan, contender.share)
+            else:
+                measuring.take_all(plan, contender.share)
         except Broken as error:
             found.failed["the chain"] = str(error)
     return found
@@ -79,12 +87,8 @@ class Measuring:
 
     def take_all(self, plan: Plan, share: float) -> None:
         """Take every measure; the one that is hardest to survive comes last."""
-        warm_calls = max(LEAST_WARM_CALLS, round(plan.warm_calls * share))
         small, large = (max(LEAST_ITEMS, round(count * share)) for count in (plan.small, plan.large))
-        self._ask("warm-up", {"do": "warm", "calls": warm_calls, "in_flight": 16, "items": min(small, 500)}, {})
-        per_call = {"p50_us": "p50_1_us", "p99_us": "p99_1_us", "rate": "calls_1"}
-        self._ask("calls_1", {"do": "closed", "in_flight": 1, "seconds": plan.seconds_1}, per_call)
-        self._weigh_calls({"do": "closed", "in_flight": 64, "seconds": plan.seconds_64})
+        self.take_calls(plan, share)
         half = self._found.figures.get("calls_64", 0.0) / 2
         if half:
             paced = {"do": "open", "rate": half, "seconds": plan.seconds_half}
@@ -95,6 +99,20 @@ class Measuring:
         if "large_items" in self._found.figures:
             self._found.figures["large_mb"] = self._found.figures["large_items"] * ITEM_BYTES / 1e6
         self._ask("calls_256", {"do": "closed", "in_flight": 256, "seconds": plan.seconds_256}, {"rate": "calls_256"})
+        self._weigh_memory()
+
+    def take_calls(self, plan: Plan, share: float) -> None:
+        """Warm up, and take the measures of calls with 1 and with 64 in flight."""
+        warm_calls = max(LEAST_WARM_CALLS, round(plan.warm_calls * share))
+        items = min(max(LEAST_ITEMS, round(plan.small * share)), 500)
+        self._ask("warm-up", {"do": "warm", "calls": warm_calls, "in_flight": 16, "items": items}, {})
+        per_call = {"p50_us": "p50_1_us", "p99_us": "p99_1_us", "rate": "calls_1"}
+        self._ask("calls_1", {"do": "closed", "in_flight": 1, "seconds": plan.seconds_1}, per_call)
+        self._weigh_calls({"do": "closed", "in_flight": 64, "seconds": plan.seconds_64})
+        self._weigh_memory()
+
+    def _weigh_memory(self) -> None:
+        """Take the most memory that each process has had so far."""
         for process in self._chain.processes:
             self._found.figures[f"peak_{process.role}"] = process.peak_mib()
 
