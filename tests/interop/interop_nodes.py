@@ -179,6 +179,11 @@ class NodeProcess:
             if line.startswith('{"ok"'):
                 self.results.put(json.loads(line))
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._popen.pid
+
     def tail(self) -> str:
         """Return the last lines it wrote, and whether it still runs."""
         code = self._popen.poll()
