@@ -125,6 +125,7 @@ class Mint:
         roles: Sequence[str] = ("agent", "client"),
         addresses: Sequence[str] = (),
         prefixes: Sequence[str] = (),
+        pattern: str = "",
         jkt: str = "",
         ttl_s: float = 600,
         header: Mapping[str, object] | None = None,
@@ -135,6 +136,7 @@ class Mint:
         """Return a token that is in order, but for what a test wants otherwise.
 
         Args:
+            pattern: over the ids it is good for, "" for its own.
             without: claims to leave out.
             sign: another signature than the authority's.
             changes: other claims.
@@ -150,7 +152,7 @@ class Mint:
             "jti": secrets.token_hex(8),
             "scope": "node.connect node.peer" if "peer" in roles else "node.connect",
             "fame": {
-                "node": node,
+                "node": pattern or node,
                 "roles": list(roles),
                 "addresses": list(addresses) or [f"{node}@{FABRIC}"],
                 "capabilities": ["**"],
