@@ -136,6 +136,8 @@ def against(*profiles: str) -> Callable[[Callable[..., Coroutine[Any, Any, None]
 class Stage:
     """Two sentinels that are peers, s1 and s2, and an innocent agent with its client at each.
 
+    `shown` holds the signature of each token that was issued, to be sought where it mustn't be.
+
     Args:
         profile: of all of them.
         folder: an empty one.
@@ -155,6 +157,7 @@ class Stage:
         self.folder = folder
         self.home = folder / "home"
         self.processes: dict[str, NodeProcess] = {}
+        self.shown: list[str] = []
         self._ports = {"s1": free_port(), "s2": free_port()}
         self._limits = dict(limits or {})
         self._security = dict(security or {})
@@ -270,7 +273,14 @@ class Stage:
 
     def token(self, node: str, **changes: Any) -> str:
         """Issue a token as the fabric's authority would, but for what a test wants otherwise (`Mint.token`)."""
-        return Mint(self.home).token(node, **changes)
+        token = Mint(self.home).token(node, **changes)
+        self.shown.append(token.rpartition(".")[2])
+        return token
+
+    def private(self) -> list[str]:
+        """Return the private keys that lie in the home of all processes."""
+        files = [json.loads(path.read_text(encoding="utf-8")) for path in self.home.rglob("*.json")]
+        return [text for each in files for text in _members(each, "d")]
 
     # Links
 
@@ -357,3 +367,13 @@ class Stage:
             for at, past in before.items():
                 grown = self.rss(at) - past
                 assert grown < grows, f"{at} grew by {grown / MIB:.1f} MiB"
+
+
+def _members(value: Any, name: str) -> list[str]:
+    """Return what is under a name, at every depth."""
+    if isinstance(value, list):
+        return [text for each in value for text in _members(each, name)]
+    if not isinstance(value, dict):
+        return []
+    own = [value[name]] if isinstance(value.get(name), str) else []
+    return own + [text for each in value.values() for text in _members(each, name)]
