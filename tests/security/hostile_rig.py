@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import uvloop
 from hostile_wire import FABRIC, Identity, Json, Mint, Wire, attach
 from interop_nodes import NodeProcess, environment, free_port
 from websockets.asyncio.client import connect
@@ -116,19 +117,25 @@ class Innocent(Agent):
 '''
 
 
+def run(body: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on uvloop: asyncio's own transports break when they are aborted twice."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(body)
+
+
 def against(*profiles: str) -> Callable[[Callable[..., Coroutine[Any, Any, None]]], Callable[..., None]]:
     """Run a coroutine as a test, once on a stage in each of these profiles."""
 
     def mark(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
         @functools.wraps(test)
-        def run(stage: Stage, **fixtures: object) -> None:
+        def played(stage: Stage, **fixtures: object) -> None:
             async def bounded() -> None:
                 async with asyncio.timeout(TEST_S):
                     await test(stage, **fixtures)
 
-            asyncio.run(bounded())
+            run(bounded())
 
-        return pytest.mark.parametrize("stage", profiles, indirect=True)(run)
+        return pytest.mark.parametrize("stage", profiles, indirect=True)(played)
 
     return mark
 
@@ -198,7 +205,7 @@ class Stage:
                 "init": {"url": url, "other": f"{other}@{FABRIC}"},
             }
             self._run(name, {"kind": "agent", "id": name, "upstream": {"direct_url": url}, "agent": agent})
-        asyncio.run(self._until_calm())
+        run(self._until_calm())
         return self
 
     async def _until_calm(self) -> None:
