@@ -18,6 +18,7 @@ from fame_cli.cli.invocation import Invocation
 from fame_cli.cli.likeness import alike
 from fame_cli.config.plain import plain_client
 from fame_cli.errors import AdmissionRefused, ConnectError, FameError, NoRoute, RemoteError, UsageError
+from fame_cli.security.settings import SecuritySettings
 
 if TYPE_CHECKING:
     from fame_cli.cli.verbose import EnvelopeLog
@@ -125,6 +126,7 @@ class ClientSettings:
     trace: bool = False
     transport: str = "auto"
     batch: bool = True
+    security: SecuritySettings | None = None
 
 
 Connect = Callable[[ClientSettings], AbstractAsyncContextManager[CallingClient]]
@@ -227,16 +229,9 @@ def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int
         overrides={"upstream.direct_url": flags.url, "timeout_s": flags.timeout_s},
     )
     level = 2 if loaded.log.show_envelopes else flags.verbose
-    wire = loaded.wire
-    settings = ClientSettings(
-        loaded.upstream.direct_url,
-        loaded.id,
-        loaded.timeout_s,
-        observer=None,
-        transport=wire.transport,
-        batch=wire.batch,
-    )
-    return settings, level
+    url, wire, security = loaded.upstream.direct_url, loaded.wire, loaded.security_settings()
+    told = url, loaded.id, loaded.timeout_s, None, False, wire.transport, wire.batch, security
+    return ClientSettings(*told), level
 
 
 def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingClient]:
@@ -250,6 +245,7 @@ def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingCli
         observer=settings.observer,
         transport=settings.transport,
         batch=settings.batch,
+        security=settings.security,
     )
     return client
 

@@ -38,6 +38,8 @@ def build_sentinel(
         balance=config.routing.balance,
         transport=config.wire.transport,
         batch=config.wire.batch,
+        limits=config.limits.per_link(),
+        security=config.security_settings(),
         observer=observer,
         siblings=siblings,
     )
@@ -112,6 +114,7 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
         transport=config.wire.transport,
         batch=config.wire.batch,
         max_held_bytes=config.limits.max_held_bytes,
+        security=config.security_settings(),
         observer=observer,
     )
     run(work)

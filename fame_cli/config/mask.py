@@ -10,7 +10,7 @@ __all__ = ["MASK", "is_secret_name", "mask_text"]
 MASK = "***"
 
 _SECRET_NAME = re.compile(
-    r"secret|token(?!s)|passw|passphrase|api[_-]?key|access[_-]?key|private[_-]?key|credential|authorization|cookie"
+    r"secret|token(?!s|_file|_url)|passw|passphrase|api[_-]?key|access[_-]?key|private[_-]?key|credential|authorization|cookie"
     r"|bearer|hmac",
     re.IGNORECASE,
 )

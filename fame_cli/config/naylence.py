@@ -22,8 +22,8 @@ NODE_KEYS: dict[str, str] = {
     "requested_logicals": "logical names, list",
     "listeners": "sentinel only: [{type: WebSocketListener, host, port}]",
     "peers": "sentinel only: [{direct_url: URL}]",
-    "security": "{type: SecurityProfile, profile: open}",
-    "admission": "{type: AdmissionProfile, profile: open or none}",
+    "security": "{type: SecurityProfile, profile: open, gated, overlay or strict-overlay}",
+    "admission": "{type: AdmissionProfile, profile: open, direct or none}",
     "identity_policy": "{type: NodeIdentityPolicyProfile, profile: default}",
     "storage": "{type: StorageProfile, profile: memory}",
     "delivery": "{type: DeliveryProfile, profile: at-most-once}",
@@ -225,13 +225,15 @@ def _put_admission(flat: Table, keys: dict[str, Node], env: Mapping[str, str], *
     if place is not None:
         parts = _snake_keys(_table(place, "node.admission"), "node.admission", ["type", "profile"])
         _expect(parts.get("type"), "node.admission.type", ("AdmissionProfile",))
-        profile = _expect(parts.get("profile"), "node.admission.profile", ("open", "none", "noop"))
+        profile = _expect(parts.get("profile"), "node.admission.profile", ("open", "direct", "none", "noop"))
+    if place is not None and profile == "direct":
+        flat.put("admission", Table({"profile": Leaf("direct", place.mark)}, place.mark, {"profile": place.mark}))
     if not is_sentinel:
         if place is not None and profile in ("none", "noop"):
             raise place.mark.error("node.admission: without admission this node reaches nobody", "use profile: open")
         return  # agents and clients take the URL from the variable or the default: overlay
     peers = flat.values.get("peers")
-    if profile != "open" or place is None or (isinstance(peers, Items) and peers.values):
+    if profile not in ("open", "direct") or place is None or (isinstance(peers, Items) and peers.values):
         return
     url = env.get("FAME_DIRECT_ADMISSION_URL", "")
     if not url:
@@ -243,5 +245,5 @@ def _put_admission(flat: Table, keys: dict[str, Node], env: Mapping[str, str], *
 
 def _missing_url(mark: Mark) -> ConfigError:
     return mark.error(
-        "node.admission: open needs the variable FAME_DIRECT_ADMISSION_URL", "set it, or use profile: none for a root"
+        "node.admission needs the variable FAME_DIRECT_ADMISSION_URL", "set it, or use profile: none for a root"
     )

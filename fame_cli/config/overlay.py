@@ -43,7 +43,26 @@ _ANYWHERE = {
     "FAME_ALLOW_OPEN_PUBLIC": "security.allow_open_public",
     "FAME_TRANSPORT": "wire.transport",
     "FAME_BATCH": "wire.batch",
+    "FAME_SECURITY_PROFILE": "security.profile",
+    "FAME_HOME": "security.home",
+    "FAME_AUTH_POLICY_PATH": "security.policy",
+    "FAME_AUDIT_LOG": "security.audit",
+    "FAME_TLS_CERT": "security.tls.certificate",
+    "FAME_TLS_KEY": "security.tls.key",
+    "FAME_TLS_CA": "security.tls.authorities",
+    "FAME_ADMISSION_TOKEN": "admission.token",
+    "FAME_ADMISSION_TOKEN_FILE": "admission.token_file",
+    "FAME_ADMISSION_TOKEN_URL": "admission.token_url",
+    "FAME_ADMISSION_CLIENT_ID": "admission.client_id",
+    "FAME_ADMISSION_CLIENT_SECRET": "admission.client_secret",
 }
+_ISSUER = {
+    "FAME_JWT_TRUSTED_ISSUER": "issuer",
+    "FAME_JWT_AUDIENCE": "audience",
+    "FAME_JWKS_URL": "jwks_url",
+    "FAME_JWT_ALGORITHM": "algorithm",
+}
+_LEVELS = {"plaintext": "plain", "sealed": "sealed"}
 _URL = "FAME_DIRECT_ADMISSION_URL"
 _PROFILE = "FAME_ADMISSION_PROFILE"
 
@@ -115,7 +134,11 @@ def apply_variables(tree: Table, kind: str, env: Mapping[str, str], *, has_file:
         _variable(tree, "log.show_envelopes", "FAME_SHOW_ENVELOPES", "true" if on else "false")
     if env.get("FAME_NODE_ID"):
         _variable(tree, "id", "FAME_NODE_ID", env["FAME_NODE_ID"])
+    _apply_issuer(tree, env)
+    _apply_level(tree, env)
     profile = _admission_profile(env)
+    if profile == "direct":
+        _variable(tree, "admission.profile", _PROFILE, profile)
     if kind == "sentinel":
         _apply_to_sentinel(tree, env, profile, has_file=has_file)
         return
@@ -126,15 +149,44 @@ def apply_variables(tree: Table, kind: str, env: Mapping[str, str], *, has_file:
         _variable(tree, "upstream.direct_url", _URL, env[_URL])
 
 
+def _apply_issuer(tree: Table, env: Mapping[str, str]) -> None:
+    """Make the variables about tokens one more issuer; they mean nothing without its name and its audience."""
+    if not (env.get("FAME_JWT_TRUSTED_ISSUER") and env.get("FAME_JWT_AUDIENCE")):
+        return
+    mark = Mark("FAME_JWT_TRUSTED_ISSUER")
+    issuer = Table({}, mark)
+    for name, key in _ISSUER.items():
+        if env.get(name):
+            issuer.put(key, Leaf(env[name], Mark(name), is_plain=False, is_interpolated=True))
+    if not env.get("FAME_JWT_ALGORITHM"):  # the original takes any of three; its token server signs with this one
+        issuer.put("algorithm", Leaf("EdDSA", mark, is_plain=False, is_interpolated=True))
+    security = tree.values.get("security")
+    listed = security.values.get("issuers") if isinstance(security, Table) else None
+    others = listed.values if isinstance(listed, Items) else []
+    put(tree, "security.issuers", Items([issuer, *others], mark))
+
+
+def _apply_level(tree: Table, env: Mapping[str, str]) -> None:
+    """Take how payloads are to be encrypted; channels are answered, but none is opened."""
+    name = "FAME_DEFAULT_ENCRYPTION_LEVEL"
+    level = env.get(name, "").lower()
+    if not level:
+        return
+    if level not in _LEVELS:
+        what = "fame answers channels but opens none" if level == "channel" else f'unknown level "{level[:40]}"'
+        raise ConfigError(what, source=name, hint="use sealed or plaintext")
+    _variable(tree, "security.encryption", name, _LEVELS[level])
+
+
 def _admission_profile(env: Mapping[str, str]) -> str:
     profile = env.get(_PROFILE, "").lower()
-    if profile in ("", "open", "none"):
+    if profile in ("", "open", "direct", "none"):
         return profile
     if profile == "noop":
         return "none"
-    known = ("direct", "direct-http", "welcome")
+    known = ("direct-http", "welcome")
     what = f'"{profile}" isn\'t available yet' if profile in known else f'unknown "{" ".join(profile[:60].split())}"'
-    raise ConfigError(what, source=_PROFILE, hint="use open or none")
+    raise ConfigError(what, source=_PROFILE, hint="use open, direct or none")
 
 
 def _apply_to_sentinel(tree: Table, env: Mapping[str, str], profile: str, *, has_file: bool) -> None:
@@ -167,6 +219,6 @@ def apply_upstream(tree: Table, env: Mapping[str, str], *, has_file: bool) -> No
     if has_file:
         is_wanted = isinstance(upstream, Table)
     else:
-        is_wanted = _admission_profile(env) == "open" and "peers" not in tree.values
+        is_wanted = _admission_profile(env) in ("open", "direct") and "peers" not in tree.values
     if is_wanted:
         _variable(tree, "upstream.direct_url", _URL, url)

@@ -13,18 +13,22 @@ from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, mo
 
 from fame_cli.config import fields
 from fame_cli.config.fields import bad
+from fame_cli.config.limits import LimitsConfig
 from fame_cli.config.operations import HttpCall, OperationConfig, ParamConfig
 from fame_cli.config.plain import DEFAULT_ATTACH_URL, DEFAULT_TIMEOUT_S
 from fame_cli.config.section import UNKNOWN_KEYS, Section, is_empty
+from fame_cli.config.security import AdmissionConfig, SecurityConfig, security_settings
 from fame_cli.core import address
 from fame_cli.errors import RemoteProtocolError
 from fame_cli.node.workers import worker_id
+from fame_cli.security.settings import SecuritySettings
 
 __all__ = [
     "DEFAULT_ATTACH_URL",
     "DEFAULT_LISTEN",
     "DEFAULT_LOGICAL",
     "UNKNOWN_KEYS",
+    "AdmissionConfig",
     "AgentBlock",
     "AgentConfig",
     "ClientConfig",
@@ -48,25 +52,6 @@ __all__ = [
 DEFAULT_LISTEN = "127.0.0.1:8000"
 DEFAULT_LOGICAL = "fame.fabric"
 
-_PLANNED_PROFILES = frozenset({"gated", "gated-callback", "overlay", "overlay-callback", "strict-overlay"})
-
-
-def _profile(value: object) -> object:
-    text = fields.to_text(value)
-    if isinstance(text, str) and text in _PLANNED_PROFILES:
-        raise bad("{value} isn't available yet", "use open")
-    return text
-
-
-class SecurityConfig(Section):
-    """Say whom this node trusts."""
-
-    profile: Annotated[Literal["open"], BeforeValidator(_profile)] = "open"
-    """`open` admits everybody; other profiles come later."""
-
-    allow_open_public: fields.Flag = False
-    """Let the open profile listen where other machines can reach it."""
-
 
 class LogConfig(Section):
     """Say what is logged and how."""
@@ -79,24 +64,6 @@ class LogConfig(Section):
 
     show_envelopes: fields.Flag = False
     """Show every envelope a call makes, as `--verbose` does, but whole."""
-
-
-class LimitsConfig(Section):
-    """Bound what neighbours can make this node hold."""
-
-    max_message_bytes: Annotated[int, Field(ge=4_096, le=67_108_864), BeforeValidator(fields.to_whole)] = 262_144
-    """Largest envelope in bytes, 4096-67108864; a Naylence node takes 262144."""
-
-    max_hops: Annotated[int, Field(ge=1, le=64), BeforeValidator(fields.to_whole)] = 16
-    """Links an envelope may pass, 1-64; one that has passed as many and isn't there yet is refused."""
-
-    max_held_bytes: Annotated[int, Field(ge=1_048_576, le=1_099_511_627_776), BeforeValidator(fields.to_whole)] = (
-        268_435_456
-    )
-    """Bytes that may wait for neighbours that don't keep up, 1048576-1099511627776; a quarter of it for one of them."""
-
-    max_links: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(fields.to_whole)] = 10_000
-    """Links at one time, 1-1000000."""
 
 
 class WireConfig(Section):
@@ -150,6 +117,9 @@ class NodeConfig(Section):
     security: SecurityConfig = SecurityConfig()
     """Whom this node trusts."""
 
+    admission: AdmissionConfig = AdmissionConfig()
+    """What this node shows where it dials."""
+
     log: LogConfig = LogConfig()
     """What is logged and how."""
 
@@ -167,6 +137,14 @@ class NodeConfig(Section):
     def base_dir(self) -> Path:
         """Return the folder that relative names and agent imports are looked up in."""
         return self._file.parent if self._file else Path()
+
+    def security_settings(self) -> SecuritySettings | None:
+        """Return what the node is told about security; None for nothing.
+
+        Raises:
+            ConfigError: the policy can't be loaded, or there is no home folder.
+        """
+        return security_settings(self.security, self.admission, self.base_dir)
 
     def with_file(self, file: Path | None) -> Self:
         """Return a copy that knows the file it came from."""
@@ -238,9 +216,31 @@ class SentinelConfig(NodeConfig):
 
     @model_validator(mode="after")
     def _check_exposure(self) -> Self:
-        if not fields.is_loopback(self.listen_host) and not self.security.allow_open_public:
+        security = self.security
+        if self.upstream is not None:
+            security.check_url(self.upstream.direct_url, ("upstream", "direct_url"))
+        for index, peer in enumerate(self.peers):
+            security.check_url(peer.direct_url, ("peers", index, "direct_url"))
+        if fields.is_loopback(self.listen_host):
+            return self
+        if security.profile == "open" and not security.allow_open_public:
             hint = "listen on 127.0.0.1, or set security.allow_open_public: true or FAME_ALLOW_OPEN_PUBLIC=true"
             raise bad("others can reach {value}, and the open profile admits everybody", hint, at=("listen",))
+        if security.profile != "open" and security.tls.certificate is None and not security.behind_proxy:
+            hint = "set security.tls, or security.behind_proxy: true if something in front of this node ends TLS"
+            raise bad("others can reach {value}, and their credentials would come in the clear", hint, at=("listen",))
+        return self
+
+
+class _LeafConfig(NodeConfig):
+    """Hold what agents and clients have."""
+
+    upstream: UpstreamConfig = UpstreamConfig(direct_url=DEFAULT_ATTACH_URL)
+    """Sentinel to attach to."""
+
+    @model_validator(mode="after")
+    def _check_upstream(self) -> Self:
+        self.security.check_url(self.upstream.direct_url, ("upstream", "direct_url"))
         return self
 
 
@@ -279,14 +279,11 @@ class AgentBlock(Section):
         return self
 
 
-class AgentConfig(NodeConfig):
+class AgentConfig(_LeafConfig):
     """Describe an agent: a node whose code answers calls."""
 
     kind: Literal["agent"] = "agent"
     """What this file describes."""
-
-    upstream: UpstreamConfig = UpstreamConfig(direct_url=DEFAULT_ATTACH_URL)
-    """Sentinel to attach to."""
 
     logicals: list[fields.LogicalName] = Field(default=[DEFAULT_LOGICAL])
     """Logical names the agent may bind addresses in; the host of its address if not set."""
@@ -320,14 +317,11 @@ class AgentConfig(NodeConfig):
         return self
 
 
-class ClientConfig(NodeConfig):
+class ClientConfig(_LeafConfig):
     """Describe a client: a node that only calls."""
 
     kind: Literal["client"] = "client"
     """What this file describes."""
-
-    upstream: UpstreamConfig = UpstreamConfig(direct_url=DEFAULT_ATTACH_URL)
-    """Sentinel to attach to."""
 
     timeout_s: Annotated[float, Field(gt=0, le=86_400), BeforeValidator(fields.to_number)] = DEFAULT_TIMEOUT_S
     """Seconds to wait for an answer, above 0 up to 86400."""

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from fame_cli.core.grant import Grant
 
-__all__ = ["PROFILES", "Admission", "Issuer", "SecuritySettings", "Tls"]
+if TYPE_CHECKING:
+    from fame_cli.security.policy import Policy
+
+__all__ = ["PROFILES", "Admission", "Issuer", "PolicySource", "SecuritySettings", "Tls"]
 
 PROFILES = ("open", "gated", "overlay", "strict-overlay")
 """From "everybody may do everything" to "sentinels carry what they can't read" (SECURITY.md)."""
@@ -72,6 +76,20 @@ class Tls:
     clients: str = "none"
 
 
+class PolicySource(Protocol):
+    """Keep a policy in step with where it comes from (``config/policy_file.py``)."""
+
+    policy: "Policy"
+
+    def refresh(self) -> bool:
+        """Look whether it has changed; True if there is another policy now.
+
+        Raises:
+            ConfigError: it has changed for the worse, and the old one stays.
+        """
+        ...
+
+
 @dataclass(slots=True, frozen=True)
 class SecuritySettings:
     """Hold what a node is told about security.
@@ -85,7 +103,7 @@ class SecuritySettings:
         admission: what this node shows where it dials.
         tls: how links are encrypted.
         plain_hosts: hosts besides loopback that may be reached by ``ws://``.
-        policy: rules, beyond grants.
+        policy: what keeps the rules beyond grants; None for none.
         audit: file for the audit log; None for none.
         skew_s: seconds that clocks may differ, and that old envelopes are taken, > 0.
         encryption: what a strict node does with its payloads: sealed or plain.
@@ -99,7 +117,7 @@ class SecuritySettings:
     admission: Admission = Admission()
     tls: Tls = Tls()
     plain_hosts: tuple[str, ...] = ()
-    policy: Path | None = None
+    policy: PolicySource | None = None
     audit: Path | None = None
     skew_s: float = 60.0
     encryption: str = "sealed"

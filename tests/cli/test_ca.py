@@ -172,7 +172,7 @@ def test_a_folder_that_can_not_be_written_is_named(fame: Fame, authority: Path, 
     (tmp_path / "file").write_text("")
     result = fame("ca", "issue", "--node", "s1", "--out", "file/tls")
     assert result.exit_code == ConfigError.exit_code
-    assert "can't be written" in result.stderr
+    assert "can't be made" in result.stderr
 
 
 def test_the_home_is_where_the_variables_say(fame: Fame, tmp_path: Path) -> None:

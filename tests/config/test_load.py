@@ -267,7 +267,7 @@ def test_the_none_profile_leaves_others_without_a_sentinel(kind: str, write: Wri
         load_any(path, env={"FAME_ADMISSION_PROFILE": "none"})
 
 
-@pytest.mark.parametrize(("profile", "said"), [("direct", "isn't available yet"), ("welcom", "unknown")])
+@pytest.mark.parametrize(("profile", "said"), [("welcome", "isn't available yet"), ("welcom", "unknown")])
 def test_other_admission_profiles_are_refused(profile: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load(None, kind="client", env={"FAME_ADMISSION_PROFILE": profile})

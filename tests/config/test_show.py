@@ -35,6 +35,15 @@ def test_every_default_is_filled_in(write: Write) -> None:
         "max_hops": 16,
         "max_held_bytes": 268435456,
         "max_links": 10000,
+        "attach_s": 5.0,
+        "messages_per_s": 200000,
+        "bytes_per_s": 2147483648,
+        "calls_in_flight": 65536,
+        "routes": 131072,
+        "unknown_keys": 64,
+        "waiting_envelopes": 256,
+        "errors": 100,
+        "links_per_address": 0,
     }
 
 
