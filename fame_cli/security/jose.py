@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import JWKRegistry, Key, OKPKey
 from joserfc.jws import CompactSignature, JWSRegistry
 
+from fame_cli.security.jwk import from_base64
+
 __all__ = [
     "ALGORITHMS",
     "MAX_TOKEN_BYTES",
+    "SMALLEST_RSA_BITS",
     "Opened",
     "TokenRefused",
     "VerifyKey",
@@ -34,7 +36,7 @@ MAX_TOKEN_BYTES = 8 * 1024
 MAX_KEYS = 100
 """Of one issuer; what more there is in a JWKS isn't looked at."""
 
-_SMALLEST_RSA_BITS = 2048
+SMALLEST_RSA_BITS = 2048
 _BROKEN = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What joserfc and `json` raise over bytes that aren't what they should be."""
 
@@ -181,11 +183,13 @@ def _verify_key(jwk: Mapping[str, Any], algorithm: str) -> Key | None:
     ):
         return None
     try:
+        if jwk["kty"] == "RSA" and int.from_bytes(from_base64(jwk["n"])).bit_length() < SMALLEST_RSA_BITS:
+            return None  # joserfc would warn of it, and take it
         key = JWKRegistry.import_key({member: jwk[member] for member in _PUBLIC_MEMBERS if member in jwk})
-        public = key.public_key  # computed here: a point that isn't on its curve shows now
+        _ = key.public_key  # computed here: a point that isn't on its curve shows now
     except _BROKEN:
         return None
-    return None if isinstance(public, RSAPublicKey) and public.key_size < _SMALLEST_RSA_BITS else key
+    return key
 
 
 def number(value: object) -> float | None:

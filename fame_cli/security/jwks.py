@@ -18,7 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from fame_cli.errors import ConfigError
-from fame_cli.security.jose import ALGORITHMS, TokenRefused, VerifyKey, verify_keys
+from fame_cli.security.jose import ALGORITHMS, SMALLEST_RSA_BITS, TokenRefused, VerifyKey, verify_keys
 from fame_cli.security.jwk import Jwk
 from fame_cli.security.settings import Issuer
 from fame_cli.security.web import WebError, check_url, fetch, host_of
@@ -185,7 +185,7 @@ def _pem(text: bytes) -> Jwk:
     match load_pem_public_key(text):
         case Ed25519PublicKey() as key:
             jwk = dict(OKPKey.import_key(key).as_dict(private=False))
-        case RSAPublicKey() as key:
+        case RSAPublicKey() as key if key.key_size >= SMALLEST_RSA_BITS:
             jwk = dict(RSAKey.import_key(key).as_dict(private=False))
         case EllipticCurvePublicKey() as key:
             jwk = dict(ECKey.import_key(key).as_dict(private=False))

@@ -82,6 +82,10 @@ class _Watched:
         self._looked_at = now
         return self._document
 
+    def look_again(self) -> None:
+        """Look at the file at the next reading, however soon that is."""
+        self._looked_at = None
+
 
 class Home:
     """Keep what belongs to this machine: made when it is first needed, private to its owner."""
@@ -179,9 +183,7 @@ class Home:
             if old is None:
                 raise UsageError(f"no authority in {self.root}", hint="make one: fame keys init")
             now = self._clock()
-            self._public = _Watched(
-                self.root / _PUBLIC_KEYS, PUBLIC, self._clock
-            )  # what is there now, not a second ago
+            self._public.look_again()
             kept = [jwk for jwk in self.authority_keys() if jwk.get("kid") != old.kid and jwk.get("exp", now + 1) > now]
             retired = [{**jwk, "exp": int(now + honour_s)} for jwk in old.public_jwks]
             made = Authority(generate().signing, fabric=old.fabric, issuer=old.issuer, made_at=now)
@@ -193,6 +195,7 @@ class Home:
         public = {"fabric": made.fabric, "keys": [*made.public_jwks, *others]}
         write_json(self.root / _PUBLIC_KEYS, public, PUBLIC)
         write_json(self.root / _AUTHORITY, made.private_jwk(), PRIVATE)
+        self._public.look_again()
 
     # --- nodes ---
 
@@ -233,7 +236,7 @@ class Home:
 
     def nodes(self) -> list[str]:
         """Return the ids of all nodes with keys here, sorted."""
-        return sorted(path.stem for path in (self.root / "keys").glob("*.json") if not path.name.startswith("."))
+        return sorted(path.stem for path in (self.root / "keys").glob("*.json"))
 
     def rotate_node(self, node_id: str, honour_s: float = NODE_HONOUR_S) -> NodeKeys:
         """Give a node new keys and keep its old public ones for a while.
@@ -308,6 +311,7 @@ class Home:
             ]
             entry = {"jti": token_id} if expires_at is None else {"jti": token_id, "exp": int(expires_at) + 1}
             write_json(path, {"revoked": [*entries, entry]}, PRIVATE)
+            self._taken_back.look_again()
 
 
 def _entries(document: Any, path: Path) -> list[dict[str, Any]]:
