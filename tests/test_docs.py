@@ -107,10 +107,10 @@ def test_the_tree_drawn_in_errors_shows_each_error_with_its_exit_code() -> None:
 
 
 def variables_of_the_code() -> set[str]:
-    """Return the names of variables that the config layer knows: all its strings of that form."""
+    """Return the names of variables that the config layer and the home folder know: all strings of that form."""
     return {
         text
-        for path in (PACKAGE / "config").glob("*.py")
+        for path in (*(PACKAGE / "config").glob("*.py"), PACKAGE / "security" / "keystore.py")
         for text in strings(source(path))
         if re.fullmatch("FAME_[A-Z_]+", text)
     }
@@ -146,7 +146,8 @@ class CommandLine(NamedTuple):
     def words(self) -> list[str]:
         """Return the words after ``fame``."""
         words = shlex.split(self.text, comments=True)
-        return words[1 : words.index("|") if "|" in words else None]
+        ends = [words.index(mark) for mark in ("|", ">") if mark in words]
+        return words[1 : min(ends, default=None)]
 
 
 def command_lines() -> Iterator[CommandLine]:

@@ -16,6 +16,7 @@ from fame_cli.cli import output, tables
 from fame_cli.cli.home import home_of, lifetime_s, moment
 from fame_cli.cli.options import DebugOption, FormatOption
 from fame_cli.cli.output import OutputFormat
+from fame_cli.core.address import is_node_id
 from fame_cli.core.grant import AGENT, CLIENT, PEER, ROLES, Grant
 from fame_cli.errors import ConfigError, UsageError
 
@@ -112,7 +113,11 @@ def _binding(home: "Home", node: str, no_bind: bool, thumbprint: str | None) -> 
         if len(thumbprint) != 43 or not thumbprint.replace("-", "").replace("_", "").isalnum():
             raise UsageError("--thumbprint is none", hint="see it on the node's machine: fame keys show --node ID")
         return thumbprint
-    return "" if no_bind else home.node_keys(node).thumbprint
+    if no_bind:
+        return ""
+    if not is_node_id(node):
+        raise UsageError(f"--node {node!r} is no node id", hint="a pattern needs --no-bind or --thumbprint")
+    return home.node_keys(node).thumbprint
 
 
 def _token_id(token: str) -> str:
