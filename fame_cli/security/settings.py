@@ -1,6 +1,6 @@
 """What a node is told about security: plain values that the config fills in and ``setup.py`` reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,11 +51,11 @@ class Admission:
         scope: asked for.
     """
 
-    token: str = ""
+    token: str = field(default="", repr=False)
     token_file: Path | None = None
     token_url: str = ""
     client_id: str = ""
-    client_secret: str = ""
+    client_secret: str = field(default="", repr=False)
     audience: str = ""
     scope: str = "node.connect"
 

@@ -70,6 +70,7 @@ def test_a_proof_goes_with_its_path_its_token_and_its_key() -> None:
     assert refusal(text, path="/fame/v1/attach/ws/downstream/a2") == "proof for another request"
     assert refusal(text, token="a.b.d") == "proof for another token"
     assert refusal(text, jkt=generate().thumbprint) == "proof of another key"
+    assert refusal(text, jkt="é") == "proof of another key"
     assert refusal("", token=TOKEN) == "no proof of the key"
 
 

@@ -340,6 +340,7 @@ def test_no_repr_shows_a_token_or_a_secret() -> None:
     shown = [got(own), own, StaticToken("s3cr3t"), Credential("s3cr3t", None)]
     assert "s3cr3t" not in repr(shown)
     assert got(own).token not in repr(shown)
+    assert "s3cr3t" not in repr(Admission(token="s3cr3t", client_secret="s3cr3t"))
     assert SECRET not in repr(ClientCredentials(Admission(token_url="https://x", client_secret=SECRET)))
 
 

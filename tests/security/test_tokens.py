@@ -303,6 +303,9 @@ def test_each_algorithm_verifies_with_its_keys_and_no_other(algorithm: str, tmp_
             assert verifier.verify(token, NOW)
         else:
             assert reason(verifier, token) == "wrong algorithm"
+    cut = sign(keys[algorithm], claims_of(), alg=algorithm, kid=algorithm).rpartition(".")[0]
+    for signature in ("", "AA", "A" * 86, "*"):
+        assert reason(verifier, f"{cut}.{signature}") in ("bad signature", "malformed")
 
 
 def test_a_token_of_others_may_be_bound_to_a_key(issuer: Issuer) -> None:
