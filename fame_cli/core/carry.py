@@ -62,7 +62,7 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
     key = "" if table.balance == "nearest" else _key(state, envelope)
     target = route(envelope.to, envelope.capabilities, origin, table, back, pin, key)
     if target is LOCAL:
-        if state.gate.rules and _is_barred(state, origin, LOCAL, envelope):
+        if state.gate.rules and call is None and _is_barred(state, origin, LOCAL, envelope):
             return False
         return deliver(state, origin, envelope, len(data), now)
     if isinstance(target, Link):
@@ -78,7 +78,7 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         if table.balance != "nearest" and table.is_spread(envelope.to):
             envelope = msgspec.structs.replace(envelope, meta={**(meta or {}), VIA: target.node_id})
             data = encode(envelope)
-    if state.gate.rules and _is_barred(state, origin, link, envelope):
+    if state.gate.rules and call is None and _is_barred(state, origin, link, envelope):  # an answer follows its request
         return False
     if asks:
         return _pass_request(state, origin, state.sessions[link], envelope, data, now)

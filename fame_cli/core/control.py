@@ -114,6 +114,7 @@ def _bind(state: NodeState, session: Session, address: str, path: str, now: floa
             session.echoes[address] = path
         return None
     if state.table.bind(address, link):
+        state.note("address_bound", "debug", address=address, link=link.number, node=link.remote_id)
         publish(state, [address], now)
     return None
 

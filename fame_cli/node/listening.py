@@ -110,9 +110,14 @@ class Listener:
         if isinstance(grant, Unknown):
             return Route(kind, remote_id, asked, unsettled=grant.kid)
         if isinstance(grant, Refusal):
-            log_event("credential_refused", "warning", node=remote_id, host=asked.host, reason=grant.reason)
+            self._tell_refused(remote_id, asked.host, grant.reason)
             return _json(401, {"error": f"authentication failed: {grant.reason}"})
         return Route(kind, remote_id, asked, grant)
+
+    def _tell_refused(self, node: str, host: str, reason: str) -> None:
+        log_event("credential_refused", "warning", node=node, host=host, reason=reason)
+        if self._node.security is not None:
+            self._node.security.tell("credential_refused", {"node": node, "host": host, "reason": reason})
 
     def _accept(self, transport: Transport, route: Route) -> None:
         if route.unsettled:
@@ -133,7 +138,7 @@ class Listener:
             self._open(transport, route, grant)
             return
         reason = grant.reason if isinstance(grant, Refusal) else "the keys of its issuer can't be had"
-        log_event("credential_refused", "warning", node=route.remote_id, host=asked.host, reason=reason)
+        self._tell_refused(route.remote_id, asked.host, reason)
         transport.send(attach_refusal("Authentication failed"))
         transport.close(1008, "Authentication failed")
 

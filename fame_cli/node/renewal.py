@@ -1,4 +1,4 @@
-"""A node's own credential over time: each new one is shown to the neighbours before the old one expires."""
+"""What changes while a node runs: its credential, shown to the neighbours before the old one expires; its policy."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -12,14 +12,24 @@ if TYPE_CHECKING:
 
 __all__ = ["keep_renewed"]
 
-RENEW_S = 5.0
-"""Seconds between two looks at whether there is a new one."""
+LOOK_S = 1.0
+"""Seconds between two looks at whether there is a new credential or another policy."""
+
+
+def _look_at_policy(security: "Security") -> None:
+    try:
+        if security.look_again():
+            log_event("policy_changed")
+            security.tell("policy_changed", {})
+    except FameError as error:  # the old one stays in force
+        log_event("policy_not_loaded", "error", reason=str(error))
 
 
 async def keep_renewed(node: "Node", security: "Security") -> None:
     """Show new credentials until the node ends; a source that fails is asked again."""
     while not node.ending:
-        await asyncio.sleep(RENEW_S)
+        await asyncio.sleep(LOOK_S)
+        _look_at_policy(security)
         try:
             token = await security.renewed()
         except FameError as error:

@@ -268,6 +268,8 @@ class Node:
 
     def _note(self, effect: Note) -> None:
         log_event(effect.event, effect.level, **effect.facts)
+        if self.security is not None:
+            self.security.tell(effect.event, effect.facts)
 
     # Links
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fame_cli.core.grant import Grant
+from fame_cli.node.log import log_event
 from fame_cli.security.settings import SecuritySettings
 
 if TYPE_CHECKING:
@@ -29,5 +30,5 @@ async def secured(
     from fame_cli.security.setup import Security  # see above
 
     security = Security(settings, wanted, named=named)
-    await security.start(listens=listens)
+    await security.start(log_event, listens=listens)
     return security

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fame_cli.security.masking import masked, masked_facts
 
-__all__ = ["KEPT_FILES", "MAX_FILE_BYTES", "AuditLog"]
+__all__ = ["KEPT_FILES", "MAX_FILE_BYTES", "AuditLog", "LogEvent"]
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 """Size at which a file is put away."""

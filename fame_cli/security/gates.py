@@ -25,17 +25,15 @@ from fame_cli.core.frames import (
 from fame_cli.core.gate import Action, KnownKey, OpenGate, Refusal, Unknown, Verdict
 from fame_cli.core.grant import ADMIN, CLIENT, PEER, Grant
 from fame_cli.core.ids import id_time, sid_of
-from fame_cli.core.link import Link, LinkKind
+from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.settings import Settings
+from fame_cli.security.judging import Judge, way_of
 from fame_cli.security.jwk import NodeKeys
 from fame_cli.security.keyring import Key, Keyring
 from fame_cli.security.replay import Replays
 from fame_cli.security.signing import Signer, check, security_of, verify_bytes
 
-__all__ = ["GrantGate", "KeyGate", "Rules"]
-
-Rules = Callable[[str, Link, Link, Envelope], str]
-"""Says which rule of the policy bars an envelope; "" when none does. See ``policy.py``."""
+__all__ = ["GrantGate", "KeyGate"]
 
 CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
 """Frames that are on their way to somebody; all others are between two neighbours."""
@@ -51,13 +49,18 @@ class GrantGate(OpenGate):
     Args:
         clock: the time.
         granted: returns what a token allows, None when it isn't to be believed.
+        judge: asks the policy; None where there is none.
     """
 
     checks = True
 
-    def __init__(self, clock: Callable[[], float], granted: Callable[[str], Grant | None]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], granted: Callable[[str], Grant | None], judge: Judge | None = None
+    ) -> None:
         self._clock = clock
         self._granted = granted
+        self._judge = judge
+        self.rules = judge is not None
 
     def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
         """Check that a credential allows the id and the kind of link."""
@@ -73,7 +76,13 @@ class GrantGate(OpenGate):
             return Refusal("UNAUTHORIZED", "the credential isn't for a peer")
         if not grant.roles:
             return Refusal("UNAUTHORIZED", "the credential allows nothing")
-        return None
+        if self._judge is None:
+            return None
+        self._judge.own_id = own.node_id
+        refusal = self._judge("connect", link, "")
+        if refusal is None and link.kind is LinkKind.PEER:
+            refusal = self._judge("attach_peer", link, "")
+        return refusal
 
     def is_same(self, one: Link, other: Link) -> bool:
         """Compare who holds the credentials; one that we dialled is known by its process alone."""
@@ -93,8 +102,15 @@ class GrantGate(OpenGate):
     def may(self, action: Action, link: Link, name: str) -> Refusal | None:
         """Ask the grant; what a sentinel that we dialled says of its own is taken."""
         grant = link.grant
-        if grant is None or action == "key":
+        if grant is not None and action != "key":
+            refusal = self._grants(grant, action, name)
+            if refusal is not None:
+                return refusal
+        if self._judge is None or link.kind is LinkKind.LOCAL:
             return None
+        return self._judge(action, link, "" if action == "key" else name.rpartition(" ")[2])
+
+    def _grants(self, grant: Grant, action: Action, name: str) -> Refusal | None:
         capability, _, address = name.rpartition(" ")
         allowed = grant.may_announce(address)
         if action == "bind":
@@ -102,6 +118,21 @@ class GrantGate(OpenGate):
         elif action == "advertise":
             allowed = allowed or grant.may_advertise(capability, address)
         return None if allowed else Refusal("UNAUTHORIZED", f"{grant.subject} may not {action} {name[:128]}")
+
+    def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
+        """Ask the policy about what comes from a neighbour."""
+        if self._judge is None or link is LOCAL:
+            return None
+        return self._judge(way_of(target, envelope), link, envelope.to or "", envelope, self._signed_by(envelope))
+
+    def _signed_by(self, envelope: Envelope) -> Grant | None:
+        """Return the grant of whoever has signed an envelope, None if that isn't known."""
+        return None
+
+    def moved(self, path: str) -> None:
+        """Let the rules know where this node is."""
+        if self._judge is not None:
+            self._judge.own_path = path
 
     def verify(self, link: Link, envelope: Envelope) -> Verdict:
         """Check that a child speaks for itself: its own reply address, its own `sid`, and only what it may ask."""
@@ -144,6 +175,7 @@ class KeyGate(GrantGate):
         token: the grant of this node's key, "" when it has none.
         granted: returns what a token allows, None when it isn't to be believed.
         skew_s: seconds that clocks may differ.
+        judge: asks the policy; None where there is none.
     """
 
     signs = True
@@ -155,8 +187,9 @@ class KeyGate(GrantGate):
         token: str,
         granted: Callable[[str], Grant | None],
         skew_s: float,
+        judge: Judge | None = None,
     ) -> None:
-        super().__init__(clock, granted)
+        super().__init__(clock, granted, judge)
         self._keys = keys
         self._own = msgspec.Raw(msgspec.json.encode(keys.public_jwks(token)))
         self._path = ""
@@ -206,6 +239,7 @@ class KeyGate(GrantGate):
 
     def moved(self, path: str) -> None:
         """Have our own key at our path, to tell those who ask."""
+        super().moved(path)
         self._path = path
         if path:
             self._ring.learn(self._own, path, None, beyond=True)
@@ -240,6 +274,11 @@ class KeyGate(GrantGate):
         if link.kind is LinkKind.CHILD and isinstance(envelope.frame, CARRIED) and not self.is_fresh(envelope):
             return Refusal("REPLAY_DETECTED", "it has come before, or its time is off")
         return None
+
+    def _signed_by(self, envelope: Envelope) -> Grant | None:
+        """Return what is proved of the signer of a verified envelope."""
+        key = self._ring.find(self.kid(envelope), envelope.sid or "")
+        return key.grant if key is not None else None
 
     def _is_placed(self, link: Link, envelope: Envelope, key: Key) -> Refusal | None:
         """Check that an envelope comes from where its signer is, and asks for answers there."""

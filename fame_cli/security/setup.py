@@ -4,16 +4,19 @@ This is the one place where the parts come together; ``node/`` holds a `Security
 seconds since the epoch.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fame_cli.core.gate import Gate, OpenGate, Refusal, Unknown
 from fame_cli.core.grant import Grant
 from fame_cli.errors import AdmissionRefused, ConfigError
+from fame_cli.security.audit import AuditLog, LogEvent
 from fame_cli.security.dpop import ProofChecker, proof
 from fame_cli.security.gates import GrantGate, KeyGate
 from fame_cli.security.jose import TokenRefused, open_compact
+from fame_cli.security.judging import Judge
 from fame_cli.security.jwk import NodeKeys, generate
 from fame_cli.security.keystore import Home
 from fame_cli.security.oauth import Credential, CredentialSource, SelfIssued, source_of
@@ -22,8 +25,14 @@ from fame_cli.security.tokens import KeysMissing, TokenVerifier
 
 __all__ = ["Security"]
 
-SIGNING = ("overlay", "strict-overlay")
-"""Profiles in which envelopes are signed."""
+AUDITED = frozenset(
+    {
+        *("address_bound", "address_taken_over", "announcement_refused", "credential_refused", "envelope_barred"),
+        *("envelope_denied", "grant_expired", "grant_refused", "grant_renewed", "key_refused", "link_attached"),
+        *("link_closed", "link_cut", "link_refused", "policy_changed", "policy_denied", "record_refused"),
+    }
+)
+"""Events that the audit log has (docs/events.md); the policy's denials are there alone, with their rule."""
 
 
 class Security:
@@ -37,6 +46,7 @@ class Security:
 
     Attributes:
         gate: for the core.
+        audit: where what happens is taken down; None where nobody wants it.
     """
 
     def __init__(
@@ -51,6 +61,7 @@ class Security:
         self._verifier = self._whom_to_believe()
         self._proofs = ProofChecker(settings.skew_s)
         self.gate: Gate = OpenGate()
+        self.audit: AuditLog | None = None
 
     def _own_keys(self, wanted: Grant, named: bool) -> NodeKeys:
         if named and self._home is not None and self.settings.profile != "open":
@@ -78,8 +89,11 @@ class Security:
             plain_hosts=settings.plain_hosts,
         )
 
-    async def start(self, *, listens: bool) -> None:
+    async def start(self, log_event: LogEvent, *, listens: bool) -> None:
         """Get this node's credential and make its gate.
+
+        Args:
+            log_event: says in the ordinary log what goes wrong with the audit log.
 
         Raises:
             ConfigError: it is to listen, and there is nobody whose credentials could be believed.
@@ -87,6 +101,8 @@ class Security:
             ConnectError: the token server isn't there.
         """
         settings = self.settings
+        if settings.audit is not None:
+            self.audit = AuditLog(settings.audit, log_event, asyncio.get_running_loop().call_soon)
         if self._source is not None:
             self._credential = await self._source.get(self._clock())
             self._check_binding(self._credential.token)
@@ -95,11 +111,12 @@ class Security:
         if listens and not settings.issuers and not (self._home is not None and self._home.authority_keys()):
             hint = "run fame keys init, or name security.issuers"
             raise ConfigError(f"profile {settings.profile}: nobody's credentials are believed", hint=hint)
+        judge = Judge(settings.policy, self._clock, self.tell) if settings.policy is not None else None
         if settings.profile == "gated":
-            self.gate = GrantGate(self._clock, self.granted)
+            self.gate = GrantGate(self._clock, self.granted, judge)
         else:
             token = self._credential.token if self._is_bound(self._credential.token) else ""
-            self.gate = KeyGate(self._clock, self._keys, token, self.granted, settings.skew_s)
+            self.gate = KeyGate(self._clock, self._keys, token, self.granted, settings.skew_s, judge)
 
     def _check_binding(self, token: str) -> None:
         if self._is_bound(token) and _binding(token) != self._keys.thumbprint:
@@ -115,6 +132,19 @@ class Security:
             return self._verifier.verify(token, self._clock())
         except (TokenRefused, KeysMissing):
             return None
+
+    def tell(self, event: str, facts: Mapping[str, object]) -> None:
+        """Take something down in the audit log, if there is one."""
+        if self.audit is not None and event in AUDITED:
+            self.audit.write(event, facts, self._clock())
+
+    def look_again(self) -> bool:
+        """Load the policy anew if it has changed; True if there is another one now.
+
+        Raises:
+            ConfigError: it has changed for the worse, and the old one stays.
+        """
+        return self.settings.policy is not None and self.settings.policy.refresh()
 
     # Where we dial
 

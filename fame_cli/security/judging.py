@@ -1,0 +1,82 @@
+"""The policy in the way of a gate: facts of what a neighbour wants go in, a refusal comes out, and denials are told."""
+
+from collections.abc import Callable
+
+from fame_cli.core.envelope import Envelope
+from fame_cli.core.gate import Refusal
+from fame_cli.core.grant import Grant
+from fame_cli.core.link import LOCAL, Link, LinkKind
+from fame_cli.security.facts import LEVELS, Facts
+from fame_cli.security.settings import PolicySource
+
+__all__ = ["Judge", "way_of"]
+
+Tell = Callable[[str, dict[str, object]], None]
+"""Takes an event for the audit log and its facts."""
+
+_ORIGINS = {LinkKind.CHILD: "downstream", LinkKind.PEER: "peer", LinkKind.PARENT: "upstream", LinkKind.LOCAL: "local"}
+_WAYS = {LinkKind.CHILD: "forward_downstream", LinkKind.PEER: "forward_peer", LinkKind.PARENT: "forward_upstream"}
+_DENIED = Refusal("UNAUTHORIZED", "the policy denies it")
+_NOBODY = Grant("")
+
+
+def way_of(target: Link, envelope: Envelope) -> str:
+    """Return what the policy calls it to send an envelope to a link, or to deliver it here."""
+    if target is LOCAL:
+        return "introspect" if (envelope.to or "").startswith("__sys__@") else "deliver_local"
+    return _WAYS[target.kind]
+
+
+class Judge:
+    """Ask the policy.
+
+    Args:
+        source: keeps it.
+        clock: seconds since the epoch.
+        tell: hears of every denial; the neighbour doesn't hear which rule it was.
+    """
+
+    def __init__(self, source: PolicySource, clock: Callable[[], float], tell: Tell) -> None:
+        self._source = source
+        self._clock = clock
+        self._tell = tell
+        self.own_id = ""
+        self.own_path = ""
+
+    def __call__(
+        self, action: str, link: Link, address: str, envelope: Envelope | None = None, grant: Grant | None = None
+    ) -> Refusal | None:
+        """Decide; None is a yes.
+
+        Args:
+            action: one of `policy.ACTIONS`.
+            link: where it comes from.
+            address: of the envelope, or what is to be bound or announced.
+            grant: of whom it is; the neighbour's if None.
+        """
+        holder = grant or link.grant or _NOBODY
+        sealed = envelope is not None and b'"enc"' in bytes(envelope.sec)
+        facts = Facts(
+            action,
+            address,
+            _ORIGINS[link.kind],
+            type(envelope.frame).__name__ if envelope is not None else "",
+            link.remote_id,
+            holder.subject,
+            holder.roles,
+            holder.scopes,
+            holder.claims,
+            envelope,
+            envelope is not None and bool(bytes(envelope.sec)),
+            LEVELS[2] if sealed else LEVELS[0],
+            self.own_id,
+            self.own_path,
+            self._clock(),
+        )
+        decision = self._source.policy.decide(facts)
+        if decision.allowed:
+            return None
+        told: dict[str, object] = {"action": action, "address": address, "link": link.number, "node": link.remote_id}
+        told |= {"subject": holder.subject, "rule": decision.rule or "default", "why": decision.why}
+        self._tell("policy_denied", told)
+        return _DENIED
