@@ -14,10 +14,9 @@ from typing import Annotated
 import typer
 
 from fame_cli.cli import output
-from fame_cli.cli.home import home_of
+from fame_cli.cli.home import home_of, lifetime_s
 from fame_cli.cli.options import DebugOption, FormatOption
 from fame_cli.cli.output import OutputFormat
-from fame_cli.cli.span import seconds_of
 from fame_cli.core.address import is_node_id, is_node_path
 from fame_cli.errors import ConfigError, UsageError
 from fame_cli.security.files import PRIVATE, PUBLIC, make_folder, read_file, write_file
@@ -95,7 +94,9 @@ def issue(
     names = ServerNames(tuple(dns or ()), tuple(_address(each) for each in ip or ()))
     if place.rpartition("/")[2] != node:
         raise UsageError(f"{place} isn't a path of {node}", hint=f"a node's path ends in /{node}")
-    authority, now, ttl_s = _authority(home), time.time(), seconds_of(ttl, "--ttl")
+    authority, now, ttl_s = _authority(home), time.time(), lifetime_s(ttl, "--ttl")
+    if ttl_s <= 0:
+        raise UsageError("a certificate is valid for a second at least", hint="e.g. --ttl 24h")
     if csr is not None:
         chain = authority.answer(_request(csr), node, place, now, ttl_s, names)
         keys = None
@@ -105,7 +106,7 @@ def issue(
     if out is None:
         output.data(chain, end="")
         return
-    make_folder(out)
+    make_folder(out, hint="choose another folder with --out")
     if keys is not None:
         write_file(out / "node.key", private_pem(keys.signing), PRIVATE)
         output.note(f"wrote {out / 'node.key'}")

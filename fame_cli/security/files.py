@@ -21,8 +21,12 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 """More than any file of ours has."""
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, *, hint: str = "set FAME_HOME") -> None:
     """Make a folder for its owner alone; one that is there stays as it is.
+
+    Args:
+        folder: which.
+        hint: what to do when it can't be made.
 
     Raises:
         ConfigError: it can't be made, or others may write in it.
@@ -32,7 +36,7 @@ def make_folder(folder: Path) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = stat.S_IMODE(folder.stat().st_mode)
     except OSError as error:
-        raise ConfigError(f"can't be made: {_why(error)}", source=str(folder), hint="set FAME_HOME") from error
+        raise ConfigError(f"can't be made: {_why(error)}", source=str(folder), hint=hint) from error
     if mode & 0o022:
         raise ConfigError("others may write in this folder", source=str(folder), hint=f"chmod 700 {folder}")
 
