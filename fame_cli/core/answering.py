@@ -55,8 +55,6 @@ def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: 
         meta=meta,
         ttl=state.settings.max_hops - 1,
     )
-    if state.gate.signs:
-        envelope = state.gate.sign(envelope)
     if call.sealed:
         sealed = state.gate.seal(envelope, parse(key[0]).path)
         if isinstance(sealed, Refusal):
@@ -65,6 +63,8 @@ def answer(state: NodeState, key: CallKey, payload: bytes, now: float, *, last: 
             answer(state, key, failure, now, last=True)
             return
         envelope = sealed
+    if state.gate.signs:
+        envelope = state.gate.sign(envelope)
     data = encode(envelope)
     limit = state.settings.max_message_bytes
     if len(data) > limit:

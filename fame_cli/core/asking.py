@@ -69,14 +69,14 @@ def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
     call = Call(LOCAL, LOCAL, envelope.id or "", wish.streaming, now, wish.timeout_s, envelope.trace_id)
     call.packs, call.sealed = wish.packs, bool(wish.seal_to)
     state.calls.open(key, call)
-    if state.gate.signs and state.sid is not None:
-        envelope = state.gate.sign(envelope)
     if wish.seal_to:
         sealed = state.gate.seal(envelope, wish.seal_to)
         if isinstance(sealed, Refusal):
             refuse(state, LOCAL, envelope, sealed.code, sealed.reason)
             return key
         envelope = sealed
+    if state.gate.signs and state.sid is not None:
+        envelope = state.gate.sign(envelope)
     data = encode(envelope)
     limit = state.settings.max_message_bytes
     if len(data) > limit:

@@ -14,6 +14,7 @@ from fame_cli.core.envelope import Envelope, encode
 from fame_cli.core.flow import OUR_UNIT_BYTES, OUR_WINDOW, SPEC_WINDOW, FlowControl
 from fame_cli.core.frames import Meta, NodeAttach, NodeAttachAck, NodeHeartbeat
 from fame_cli.core.gate import Refusal
+from fame_cli.core.keysharing import tell_key
 from fame_cli.core.limits import Meter
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.mesh import join, leave, set_cost
@@ -283,7 +284,8 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
     link = session.link
     fire(session, event)
     session.deadline, session.opened = 0.0, now
-    session.told.add(state.gate.own_kid)
+    if not (link.dialed and state.gate.certifies):
+        session.told.add(state.gate.own_kid)
     state.table.attach(link)
     if state.settings.routes:
         link.reply_prefix = stack_prefix(link, state.settings.node_id, state.table.path)
@@ -298,6 +300,7 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
         path = f"/{link.remote_id}" if plain else DEFAULT_ROUTE
         state.table.bind(path, link)
         publish(state, [path], now)
+    tell_key(state, session, state.gate.own_kid)
     if link.expires_at:
         state.look_at(session, now)
     state.effects.append(LinkAttached(link))

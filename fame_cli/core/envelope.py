@@ -4,6 +4,8 @@
 else; `peek` then tells who to answer. A forwarder passes the original bytes on and never parses a payload.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from fame_cli.core.frames import Data, Frame, Meta
@@ -32,6 +34,7 @@ __all__ = [
     "encode",
     "encode_json",
     "peek",
+    "raw_list",
     "with_ttl",
 ]
 
@@ -179,3 +182,8 @@ def encode_json(value: object) -> bytes:
 def data_frame(payload: bytes) -> Data:
     """Wrap encoded JSON in a Data frame without copying it through a parser."""
     return Data(payload=msgspec.Raw(payload))
+
+
+def raw_list(values: Iterable[bytes | msgspec.Raw]) -> msgspec.Raw:
+    """Return the JSON of a list of values that are JSON already."""
+    return msgspec.Raw(b"[%b]" % b",".join(bytes(value) for value in values))

@@ -40,10 +40,10 @@ Verdict = Refusal | Unknown | None
 
 
 class KnownKey(NamedTuple):
-    """Hold a public key as it is told to others: JSON of its JWK, and the physical path of the node that has it."""
+    """Hold the public keys of a node as they are told to others: JSON of their JWKs, and the node's physical path."""
 
     path: str
-    jwk: msgspec.Raw
+    jwks: list[msgspec.Raw]
 
 
 class Gate(Protocol):
@@ -54,12 +54,16 @@ class Gate(Protocol):
         rules: True when every envelope that has a way is shown to `passes`.
         signs: True when what this node originates is signed.
         own_kid: id of the key it is signed with, "" where nothing is.
+        certifies: True when our key is told again once we know our path, because its certificate depends on it.
+        seals: True when calls are to be sealed.
     """
 
     checks: bool
     rules: bool
     signs: bool
     own_kid: str
+    certifies: bool
+    seals: bool
 
     # Links
 
@@ -110,7 +114,7 @@ class Gate(Protocol):
         ...
 
     def seal(self, envelope: Envelope, path: str) -> Envelope | Refusal:
-        """Encrypt the payload of a signed envelope of ours for the node at a path; never returned as it is."""
+        """Encrypt the payload of an envelope of ours, before it is signed, for the node at a path; or say why not."""
         ...
 
     def open(self, envelope: Envelope, *, sealed: bool) -> Envelope | Refusal:
@@ -143,6 +147,10 @@ class Gate(Protocol):
         """Return what is known of a key, to tell others."""
         ...
 
+    def keys_at(self, path: str) -> list[msgspec.Raw]:
+        """Return the keys of the node at a path, to tell others; [] when there are none."""
+        ...
+
     def learn(self, announce: KeyAnnounce, link: Link) -> Refusal | None:
         """Take keys a neighbour tells of."""
         ...
@@ -165,7 +173,7 @@ class Gate(Protocol):
 class OpenGate:
     """Let everybody in whose attach makes sense: a legal id, the one of the URL, not our own (spec 5.2, 2.1)."""
 
-    checks = rules = signs = False
+    checks = rules = signs = certifies = seals = False
     own_kid = ""
 
     def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
@@ -245,6 +253,10 @@ class OpenGate:
         return ""
 
     def find(self, kid: str) -> list[KnownKey]:
+        """Know none."""
+        return []
+
+    def keys_at(self, path: str) -> list[msgspec.Raw]:
         """Know none."""
         return []
 

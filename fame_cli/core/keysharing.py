@@ -9,7 +9,7 @@ time; whoever sends more than that, or signs with a key that nobody knows, gets 
 import msgspec
 
 from fame_cli.core.ending import refuse
-from fame_cli.core.envelope import Envelope, encode_json
+from fame_cli.core.envelope import Envelope, raw_list
 from fame_cli.core.frames import KeyAnnounce, KeyRequest
 from fame_cli.core.gate import KnownKey
 from fame_cli.core.parking import Parked
@@ -70,7 +70,7 @@ def on_key_request(state: NodeState, session: Session, envelope: Envelope) -> No
     kid = frame.kid or ""
     known = state.gate.find(kid) if state.gate.may("key", session.link, kid) is None else []
     for key in known:
-        _announce(state, session, key.path, [key.jwk], envelope)
+        _announce(state, session, key.path, key.jwks, envelope)
     if not known and session.link.is_ours:
         _announce(state, session, state.table.path, [], envelope)
 
@@ -78,7 +78,7 @@ def on_key_request(state: NodeState, session: Session, envelope: Envelope) -> No
 def _announce(
     state: NodeState, session: Session, path: str, jwks: list[msgspec.Raw], asked: Envelope | None = None
 ) -> None:
-    frame = KeyAnnounce(physical_path=path, keys=msgspec.Raw(encode_json(jwks)), created=state.stamp())
+    frame = KeyAnnounce(physical_path=path, keys=raw_list(jwks), created=state.stamp())
     corr_id, trace_id = (asked.corr_id, asked.trace_id) if asked is not None else (None, None)
     send(state, session, frame, corr_id=corr_id, trace_id=trace_id)
 
@@ -92,7 +92,7 @@ def tell_key(state: NodeState, session: Session, kid: str) -> None:
     session.told.add(kid)
     known: list[KnownKey] = state.gate.find(kid)
     for key in known:
-        _announce(state, session, key.path, [key.jwk])
+        _announce(state, session, key.path, key.jwks)
 
 
 def forget_overdue(state: NodeState, now: float) -> None:

@@ -17,7 +17,7 @@ from fame_cli.core.state import NodeState
 from fame_cli.core.table import DEFAULT_ROUTE, Name
 from fame_cli.core.topology import cost_of, way_to
 
-__all__ = ["OPERATION", "Graph", "Row", "graph", "links", "lookup", "missing_link", "names", "routes"]
+__all__ = ["OPERATION", "Graph", "Row", "graph", "links", "lookup", "missing_link", "names", "path_of", "routes"]
 
 Row = dict[str, object]
 
@@ -80,6 +80,14 @@ def lookup(state: NodeState, capability: str, now: float) -> list[Row]:
         {"address": address, "node": _first_hop(way), "origin": _origin(state, way), "hops": _hops(state, way)}
         for address, way in state.table.providers([capability])
     ]
+
+
+def path_of(state: NodeState, node_id: str) -> str:
+    """Return the physical path of another sentinel, by its own word; that of a root if it hasn't told."""
+    record = state.mesh.records.get(node_id) if state.mesh is not None else None
+    offers = (name for name, _ in record.offers.items()) if record is not None else iter(())
+    ends = f"/{node_id}"
+    return next((name for name in offers if name.endswith(ends) and is_path(name)), ends)
 
 
 def names(state: NodeState, now: float) -> list[Row]:

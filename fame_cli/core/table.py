@@ -124,6 +124,15 @@ class RouteTable:
             self.parent = link
         self.changed()
 
+    def way_to(self, address: str) -> Way | None:
+        """Return the nearest way to an address, None for nobody; no turn is taken.
+
+        Raises:
+            RemoteProtocolError: not an address.
+        """
+        parse(address)
+        return self.find(address, LOCAL)
+
     def count_of(self, link: Link) -> int:
         """Return how many names lead to a link."""
         return len(self._names.get(link, ()))

@@ -10,13 +10,12 @@ calls that were in flight fail at once.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Self
 
 import msgspec
 
-from fame_cli.core.effects import ItemArrived, Outcome
+from fame_cli.core.effects import Outcome
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES, encode_json
 from fame_cli.core.grant import CLIENT, Grant
 from fame_cli.core.link import LinkKind
@@ -36,6 +35,8 @@ from fame_cli.errors import (
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import attach, keep_attached
 from fame_cli.node.options import Options
+from fame_cli.node.recipients import Recipients
+from fame_cli.node.replies import Answer, Items, drain
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
@@ -51,48 +52,6 @@ DEFAULT_TIMEOUT_S = 30.0
 
 PLAIN_CALLS = 24
 """Calls without a first answer at a plain Naylence sentinel: its window of 32, less room for its grants (spec 7)."""
-
-MAX_UNREAD_ITEMS = 65_536
-"""Answers of one stream, of an item or several, that may wait for their reader."""
-
-
-class _Answer:
-    """Wait for one answer."""
-
-    def __init__(self, future: asyncio.Future[Outcome]) -> None:
-        self.future = future
-
-    def item_arrived(self, item: ItemArrived) -> None:
-        """Never happens: a call that didn't ask for a stream gets none."""
-
-    def call_ended(self, outcome: Outcome) -> None:
-        if not self.future.done():
-            self.future.set_result(outcome)
-
-
-class _Items:
-    """Hold what a stream has brought and its reader hasn't taken.
-
-    Credits keep that short when our own nodes are all along the way (`flow.OUR_WINDOW`); a plain Naylence agent can't
-    be slowed down without slowing all its other calls, so there the stream ends when the reader falls too far behind.
-    """
-
-    def __init__(self, node: Node) -> None:
-        self.waiting: deque[ItemArrived] = deque()
-        self.outcome: Outcome | None = None
-        self.changed = asyncio.Event()
-        self._node = node
-
-    def item_arrived(self, item: ItemArrived) -> None:
-        self.waiting.append(item)
-        self.changed.set()
-        if len(self.waiting) >= MAX_UNREAD_ITEMS:
-            self._node.cancel(item.key)
-            self.outcome = Outcome("nack", code="QUEUE_FULL", message=f"{MAX_UNREAD_ITEMS} items wait to be read")
-
-    def call_ended(self, outcome: Outcome) -> None:
-        self.outcome = self.outcome or outcome
-        self.changed.set()
 
 
 class Client:
@@ -142,6 +101,7 @@ class Client:
             max_message_bytes=max_message_bytes, transport=transport, batch=batch, security=security
         )
         self._node: Node | None = None
+        self._recipients: Recipients | None = None
         self._plain_slots = asyncio.Semaphore(PLAIN_CALLS)
 
     async def __aenter__(self) -> Self:
@@ -167,6 +127,8 @@ class Client:
 
         node.spawn(hold())
         self._node = node
+        if node.core.state.gate.seals:
+            self._recipients = Recipients(node, lambda method, at, told: self.ask(method, at=at, arguments=told))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -215,9 +177,8 @@ class Client:
             session: calls of one session go to the same provider, where sentinels balance ``sticky``.
         """
         node = self._attached()
-        if target is None and not capabilities:
-            target = await self._sole_provider(operation)
-        answer = _Answer(node.loop.create_future())
+        target, seal_to = await self._callee(target, operation, capabilities)
+        answer = Answer(node.loop.create_future())
         slots = self._slots(node)
         if slots is not None:
             await slots.acquire()
@@ -226,10 +187,11 @@ class Client:
             target,
             operation,
             encode_json(params),
-            capabilities=capabilities,
+            capabilities=None if seal_to else capabilities,
             timeout_s=timeout_s or self.timeout_s,
             trace=self._trace,
             session=session,
+            seal_to=seal_to,
         )
         try:
             outcome = await answer.future
@@ -257,9 +219,8 @@ class Client:
     ) -> AsyncGenerator[Any, None]:
         """Iterate over a stream with the JSON-RPC `params` as they are, see `stream`."""
         node = self._attached()
-        if target is None and not capabilities:
-            target = await self._sole_provider(operation)
-        items = _Items(node)
+        target, seal_to = await self._callee(target, operation, capabilities)
+        items = Items(node)
         slots = self._slots(node)
         if slots is not None:
             await slots.acquire()
@@ -268,16 +229,17 @@ class Client:
             target,
             operation,
             encode_json(params),
-            capabilities=capabilities,
+            capabilities=None if seal_to else capabilities,
             streaming=True,
             timeout_s=timeout_s or self.timeout_s,
             trace=self._trace,
             session=session,
+            seal_to=seal_to,
             packs=True,
         )
         read = 0
         try:
-            async for item in _drain(node, items):
+            async for item in drain(node, items):
                 if slots is not None:
                     slots.release()
                     slots = None
@@ -346,6 +308,14 @@ class Client:
             at = parent.remote_path
         return await self.request(f"__sys__@{at}", method, {"kwargs": dict(arguments or {})})
 
+    async def _callee(
+        self, target: str | None, operation: str, capabilities: list[str] | None
+    ) -> tuple[str | None, str]:
+        """Return whom to call, and the place of the node that alone may read it; "" for the latter in the clear."""
+        if target is None and not capabilities:
+            target = await self._sole_provider(operation)
+        return (target, "") if self._recipients is None else await self._recipients.of(target, capabilities or ())
+
     async def _sole_provider(self, operation: str) -> str:
         found = await self.lookup(operation)
         addresses = sorted({provider["address"] for provider in found})
@@ -354,19 +324,6 @@ class Client:
         if not addresses:
             raise NoRoute(f"nobody offers an operation called {operation}")
         raise UsageError(f"{operation} is offered by {', '.join(addresses)}", hint="name one of them")
-
-
-async def _drain(node: Node, items: _Items) -> AsyncGenerator[ItemArrived, None]:
-    """Yield items as they come, giving each one's credit back once it is taken; return at the end of the call."""
-    while True:
-        while items.waiting:
-            item = items.waiting.popleft()
-            node.item_consumed(item)
-            yield item
-        if items.outcome is not None:
-            return
-        items.changed.clear()
-        await items.changed.wait()
 
 
 def _is_loss(error: FameError, read: int) -> bool:

@@ -367,6 +367,7 @@ class Node:
         trace: bool = False,
         session: str | None = None,
         packs: bool = False,
+        seal_to: str = "",
     ) -> CallKey:
         """Start a call; `caller` hears of it, possibly before this returns. See `NodeCore.call`."""
         key, effects = self.core.call(
@@ -380,6 +381,7 @@ class Node:
             trace=trace,
             session=session,
             packs=packs,
+            seal_to=seal_to,
         )
         self._callers[key] = caller
         self.perform(effects)

@@ -8,8 +8,11 @@ none.
 
 import time
 
+import msgspec
+
 from fame_cli.core import report
 from fame_cli.core.envelope import encode_json
+from fame_cli.core.link import LinkKind, Origin
 from fame_cli.core.report import OPERATION, Row
 from fame_cli.node.agent import Agent, operation
 from fame_cli.node.runner import Node
@@ -64,6 +67,17 @@ class SystemAgent(Agent):
             "links": page[first:second],
             "plain": page[second:],
         }
+
+    @operation(name="fabric.keys")
+    def keys(self, address: str) -> Row:
+        """Tell the keys of the node that has an address: its path and its JWKs; or which sentinel to ask (``at``)."""
+        core = self._node.core
+        way = core.table.way_to(address)
+        if isinstance(way, Origin):
+            return {"at": report.path_of(core.state, way.node_id)}
+        path = "" if way is None else core.table.path if way.kind is LinkKind.LOCAL else way.remote_path
+        jwks = core.state.gate.keys_at(path) if path else []
+        return {"path": path, "keys": [msgspec.json.decode(jwk) for jwk in jwks]} if jwks else {}
 
     @operation(name="fabric.status")
     def status(self) -> Row:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fame_cli.core.ids import ID_LENGTH, digits_of
 
 __all__ = [
+    "VOUCHED",
     "Jwk",
     "NodeKeys",
     "from_base64",
@@ -25,7 +26,11 @@ __all__ = [
     "signing_jwk",
     "thumbprint",
     "to_base64",
+    "vouched_bytes",
 ]
+
+VOUCHED = "fame.sig"
+"""Member of an encryption JWK: the signature of the signing key beside it."""
 
 Jwk = dict[str, Any]
 """A JSON Web Key (RFC 7517)."""
@@ -101,12 +106,18 @@ class NodeKeys:
         sealing = self.encryption.public_key().public_bytes_raw()
         seal = {"kty": "OKP", "crv": "X25519", "x": to_base64(sealing), "kid": self.encryption_kid}
         extra: dict[str, Any] = ({"fame.grant": grant} if grant else {}) | ({"x5c": list(chain)} if chain else {})
-        return [sign | extra, seal | {"alg": "ECDH-ES", "use": "enc"}]
+        vouched = to_base64(self.signing.sign(vouched_bytes(seal)))
+        return [sign | extra, seal | {"alg": "ECDH-ES", "use": "enc", VOUCHED: vouched}]
 
     def private_jwks(self) -> list[dict[str, Any]]:
         """Return the keys as the file of a node holds them, and nothing else ever does."""
         seal = self.public_jwks()[1] | {"d": to_base64(self.encryption.private_bytes_raw())}
         return [private_signing_jwk(self.signing), seal]
+
+
+def vouched_bytes(encryption: Mapping[str, Any]) -> bytes:
+    """Return what a signing key signs of the encryption key beside it, so that nobody can exchange that."""
+    return f"fame-enc\x1f{encryption.get('kid')}\x1f{encryption.get('x')}".encode("utf-8", "replace")
 
 
 def signing_jwk(key: Ed25519PrivateKey) -> Jwk:

@@ -20,7 +20,8 @@ from fame_cli.core.gate import Refusal
 from fame_cli.core.grant import Grant
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import Link
-from fame_cli.security.jwk import from_base64, thumbprint
+from fame_cli.security.jwk import VOUCHED, Jwk, from_base64, thumbprint, vouched_bytes
+from fame_cli.security.signing import verify_bytes
 
 __all__ = ["Key", "Keyring"]
 
@@ -56,7 +57,8 @@ class Key:
         jwk: as it was told, with `sid` and `physical_path` (security.md 4.3).
         grant: what proves it; None when it is told.
         teller: the link that told of it; None for our own.
-        encryption: the X25519 JWK that came with it, None if none did.
+        encryption: the X25519 JWK that came with it, None if none did that could be believed as far as this key.
+        is_certified: True when a certificate says whose key it is.
     """
 
     kid: str
@@ -67,6 +69,7 @@ class Key:
     grant: Grant | None = None
     teller: Link | None = None
     encryption: dict[str, Any] | None = None
+    is_certified: bool = False
 
     @property
     def expires_at(self) -> float | None:
@@ -87,6 +90,8 @@ class Keyring:
         self._clock = clock
         self._keys: OrderedDict[str, dict[str, Key]] = OrderedDict()
         self._told: dict[Link, dict[tuple[str, str], None]] = {}
+        self._at: dict[str, Key] = {}
+        self.certified: Callable[[Jwk, str], bool] = lambda jwk, path: False
 
     def find(self, kid: str, sid: str) -> Key | None:
         """Return the key of an id at the path a sid stands for, None when nobody has told of it."""
@@ -99,6 +104,16 @@ class Keyring:
             return None
         self._keys.move_to_end(kid)
         return key
+
+    def at(self, path: str) -> Key | None:
+        """Return the key of the node at a path, the one learned last; None when there is none."""
+        key = self._at.get(path)
+        return None if key is None else self.find(key.kid, key.sid)
+
+    def encryption_at(self, path: str) -> Jwk | None:
+        """Return the key to seal to for the node at a path."""
+        key = self.at(path)
+        return None if key is None else key.encryption
 
     def all_of(self, kid: str) -> list[Key]:
         """Return a key at all paths where it is."""
@@ -146,7 +161,10 @@ class Keyring:
             grant = None
         sid = sid_of(path)
         told = {**raw, "sid": sid, "physical_path": path}
-        return Key(jwk.kid, path, sid, public, told, grant, teller, encryption)
+        if encryption is not None and not _vouches(public, encryption, needed=grant is not None):
+            encryption = None
+        good = self.certified(raw, path)
+        return Key(jwk.kid, path, sid, public, told, grant, teller, encryption, good)
 
     def _add(self, key: Key, *, beyond: bool) -> str:
         """Remember a key; say why not, "" when all is well."""
@@ -169,22 +187,19 @@ class Keyring:
             for other in others:
                 self._drop(other)  # told under a proved key's name: it goes
         known = self._keys.setdefault(key.kid, {})
-        if key.encryption is None and key.sid in known:
-            key = replace(key, encryption=known[key.sid].encryption)
-        known[key.sid] = key
+        before = known.get(key.sid)
+        if before is not None and before.is_certified and not key.is_certified:
+            return ""  # known already, and better
+        if before is not None and key.encryption is None:
+            key = replace(key, encryption=before.encryption)
+        known[key.sid] = self._at[key.path] = key
         self._keys.move_to_end(key.kid)
         while len(known) > MAX_PATHS:
             self._drop(next(iter(known.values())))
         while len(self._keys) > MAX_KEYS:
-            self._keys.popitem(last=False)
+            for old in list(next(iter(self._keys.values())).values()):
+                self._drop(old)
         return ""
-
-    def learn_encryption(self, path: str, jwk: dict[str, Any]) -> None:
-        """Take the encryption key of the node at a path, whose signing keys are known."""
-        sid = sid_of(path)
-        for known in self._keys.values():
-            if sid in known:
-                known[sid] = replace(known[sid], encryption=jwk)
 
     def forget(self, teller: Link) -> None:
         """Forget what a link that is gone has told without proof."""
@@ -196,8 +211,18 @@ class Keyring:
     def _drop(self, key: Key) -> None:
         known = self._keys.get(key.kid, {})
         known.pop(key.sid, None)
+        if (at := self._at.get(key.path)) is not None and at.kid == key.kid:
+            del self._at[key.path]
         if not known:
             self._keys.pop(key.kid, None)
+
+
+def _vouches(public: Ed25519PublicKey, encryption: Jwk, *, needed: bool) -> bool:
+    """Tell whether a signing key has signed the encryption key beside it; the original's don't."""
+    signature = encryption.get(VOUCHED)
+    if signature is None:
+        return not needed
+    return isinstance(signature, str) and verify_bytes(public, signature, vouched_bytes(encryption))
 
 
 def _is_of(grant: Grant, path: str) -> bool:

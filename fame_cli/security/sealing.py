@@ -1,10 +1,10 @@
 """Payloads that only their destination can read.
 
 Between our nodes: HPKE (RFC 9180, base mode, X25519, HKDF-SHA256, ChaCha20-Poly1305) of the whole payload, bound to the
-eight headers that are signed and to `pd`, the digest of the plaintext. The order is: `pd` over the plaintext, sign,
-seal. Whoever opens compares `pd` with what came out, because anybody can seal to a public key: without that, a payload
-could be swapped under a signature made for another. Nothing here ever falls back to sending or taking a payload in
-clear; what can't be sealed or opened raises `SealingFailed`.
+eight headers that are signed. The order is: seal, `pd` over the ciphertext, sign. So every hop can check the whole, a
+payload can't be swapped under a signature made for another, and `pd` gives nothing away: over the plaintext, as the
+original has it, it would let anybody try out what a short payload may be. Nothing here ever falls back to sending or
+taking a payload in clear; what can't be sealed or opened raises `SealingFailed`.
 
 What Naylence calls sealed is read too (`ORIGINAL`); its channels are in ``channel.py``. Both ways, what travels is a
 Data frame whose payload is one JSON string of base64, so that routers and other parsers notice nothing.
@@ -27,6 +27,7 @@ from fame_cli.core.frames import Data
 from fame_cli.errors import FameError, RemoteProtocolError
 from fame_cli.security.canonical import payload_digest, signed_headers
 from fame_cli.security.jwk import from_base64
+from fame_cli.security.signing import SEALED
 
 __all__ = [
     "CHANNEL",
@@ -44,9 +45,6 @@ __all__ = [
     "seal",
     "sealed_as",
 ]
-
-SEALED = "fame-sealed-1"
-"""`sec.enc.alg` of a payload sealed by us: the suite, what it is bound to, and how it is written."""
 
 ORIGINAL = "ECDH-ES+A256GCM"
 """`sec.enc.alg` of a payload sealed by Naylence, which in spite of its name is X25519 and ChaCha20-Poly1305."""
@@ -94,28 +92,29 @@ _opened_decoder = msgspec.json.Decoder(_Opened)
 _encoder = msgspec.json.Encoder()
 
 
-def seal(payload: bytes, envelope: Envelope, recipient_jwk: Mapping[str, Any]) -> Envelope:
-    """Seal the payload of a signed envelope to a key.
+def seal(envelope: Envelope, recipient_jwk: Mapping[str, Any]) -> Envelope:
+    """Seal the payload of an envelope to a key; it is to be signed after that.
 
     Args:
-        payload: the plaintext, encoded JSON; what `pd` is over.
-        envelope: a Data envelope with `sid`, `pd` and signature.
+        envelope: a Data envelope with `sid`, and all its other headers as they will travel.
         recipient_jwk: public X25519 key of the destination, with its `kid`.
 
     Raises:
-        SealingFailed: the key isn't one to seal to, or the envelope isn't signed, or is encrypted already.
+        SealingFailed: the key isn't one to seal to, or the envelope has no sender, or is encrypted already.
     """
-    frame = data_of(envelope)
+    frame = envelope.frame
+    if not isinstance(frame, Data) or not envelope.sid:
+        raise SealingFailed("only Data of a known sender is sealed")
     public, kid = _public_key_of(recipient_jwk)
     try:
-        sealed = _SUITE.encrypt(payload, public, _bound_to(envelope, frame))
+        sealed = _SUITE.encrypt(bytes(frame.payload) or b"null", public, _bound_to(envelope))
     except ValueError as error:  # a key of low order
         raise SealingFailed("the destination's key can't be used") from error
     return sealed_as(envelope, sealed, Encryption(SEALED, kid))
 
 
 def open_sealed(envelope: Envelope, private: X25519PrivateKey) -> bytes:
-    """Open the payload of a sealed envelope, ours or Naylence's, and compare it with its `pd`.
+    """Open the payload of a sealed envelope; Naylence's is compared with its `pd`, which is over the plaintext.
 
     Args:
         envelope: a Data envelope whose signature has been checked.
@@ -125,20 +124,20 @@ def open_sealed(envelope: Envelope, private: X25519PrivateKey) -> bytes:
         The plaintext, encoded JSON.
 
     Raises:
-        SealingFailed: it isn't sealed, not to this key, not with these headers, or another payload than was signed.
+        SealingFailed: it isn't sealed, not to this key, not with these headers; or it isn't what was signed.
     """
     encryption = encryption_of(envelope)
     frame = data_of(envelope)
     if encryption is None or encryption.alg not in (SEALED, ORIGINAL):
         raise SealingFailed("the payload isn't sealed in a way known here")
     try:
-        if encryption.alg == SEALED:
-            opened = _SUITE.decrypt(_base64_decoder.decode(frame.payload), private, _bound_to(envelope, frame))
-        else:
-            opened = _open_original(frame, encryption.val, private)
+        if encryption.alg == ORIGINAL:
+            return checked(_open_original(frame, encryption.val, private), frame)
+        opened = _SUITE.decrypt(_base64_decoder.decode(frame.payload), private, _bound_to(envelope))
+        msgspec.json.decode(opened, type=msgspec.Raw)  # what isn't JSON is no payload
+        return opened
     except (InvalidTag, ValueError, msgspec.DecodeError, RecursionError) as error:
         raise SealingFailed("the payload can't be opened") from error
-    return checked(opened, frame)
 
 
 def encryption_of(envelope: Envelope) -> Encryption | None:
@@ -189,7 +188,8 @@ def sealed_as(envelope: Envelope, ciphertext: bytes, encryption: Encryption) -> 
     Raises:
         SealingFailed: the payload is encrypted already, or has a codec, which nothing would bring back.
     """
-    frame = data_of(envelope)
+    frame = envelope.frame
+    assert isinstance(frame, Data)
     sec = _sec_of(envelope)
     if encryption_of(envelope) or frame.codec not in (None, "json"):
         raise SealingFailed("only plain JSON is encrypted, and once")
@@ -261,10 +261,10 @@ def _public_key_of(jwk: Mapping[str, Any]) -> tuple[X25519PublicKey, str]:
         raise SealingFailed("the destination's key is malformed") from error
 
 
-def _bound_to(envelope: Envelope, frame: Data) -> bytes:
+def _bound_to(envelope: Envelope) -> bytes:
     """Return what a sealed payload is bound to, besides its keys: it opens with nothing else.
 
     HPKE's `info`, not its associated data: with one message to a context both bind alike (RFC 9180, 8.1), and the
     library gives `info` alone.
     """
-    return b"\x1f".join((SEALED.encode(), signed_headers(envelope).encode(), (frame.pd or "").encode()))
+    return b"\x1f".join((SEALED.encode(), signed_headers(envelope).encode()))

@@ -14,16 +14,21 @@ from fame_cli.core.grant import Grant
 from fame_cli.errors import AdmissionRefused, ConfigError
 from fame_cli.security.audit import AuditLog, LogEvent
 from fame_cli.security.dpop import ProofChecker, proof
-from fame_cli.security.gates import GrantGate, KeyGate
+from fame_cli.security.gated import GrantGate
 from fame_cli.security.jose import TokenRefused, open_compact
 from fame_cli.security.judging import Judge
 from fame_cli.security.jwk import NodeKeys, generate
 from fame_cli.security.keystore import Home
 from fame_cli.security.oauth import Credential, CredentialSource, SelfIssued, source_of
+from fame_cli.security.overlay import KeyGate
 from fame_cli.security.settings import SecuritySettings
 from fame_cli.security.tokens import KeysMissing, TokenVerifier
 
 __all__ = ["Security"]
+
+Clock = Callable[[], float]
+Told = tuple[Clock, NodeKeys, str, Callable[[str], Grant | None], float, Judge | None]
+"""What a `KeyGate` is told."""
 
 AUDITED = frozenset(
     {
@@ -114,9 +119,18 @@ class Security:
         judge = Judge(settings.policy, self._clock, self.tell) if settings.policy is not None else None
         if settings.profile == "gated":
             self.gate = GrantGate(self._clock, self.granted, judge)
-        else:
-            token = self._credential.token if self._is_bound(self._credential.token) else ""
-            self.gate = KeyGate(self._clock, self._keys, token, self.granted, settings.skew_s, judge)
+            return
+        token = self._credential.token if self._is_bound(self._credential.token) else ""
+        told = self._clock, self._keys, token, self.granted, settings.skew_s, judge
+        self.gate = self._strict(told) if settings.profile == "strict-overlay" else KeyGate(*told)
+
+    def _strict(self, told: Told) -> Gate:
+        from fame_cli.security.chains import Chains  # certificates: no other profile needs them
+        from fame_cli.security.strict import StrictGate
+
+        chains = Chains(self.settings, self._keys, self._clock)
+        seals = self.settings.encryption == "sealed"
+        return StrictGate(*told, certify=chains.certify, anchors=chains.anchors, seals=seals)
 
     def _check_binding(self, token: str) -> None:
         if self._is_bound(token) and _binding(token) != self._keys.thumbprint:

@@ -10,10 +10,28 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from fame_cli.core.envelope import Envelope
 from fame_cli.core.frames import Data
-from fame_cli.security.canonical import frame_digest, payload_digest, signed_bytes
+from fame_cli.security.canonical import digest, frame_digest, payload_digest, signed_bytes
 from fame_cli.security.jwk import from_base64, to_base64
 
-__all__ = ["Security", "Signature", "Signer", "check", "security_of", "verify_bytes"]
+__all__ = [
+    "CLEAR",
+    "OURS",
+    "SEALED",
+    "THEIRS",
+    "Security",
+    "Signature",
+    "Signer",
+    "check",
+    "sealed_digest",
+    "security_of",
+    "verify_bytes",
+]
+
+
+SEALED = "fame-sealed-1"
+"""`sec.enc.alg` of a payload sealed by us: the suite, what it is bound to, and how it is written (``sealing.py``)."""
+
+CLEAR, OURS, THEIRS = "clear", "ours", "theirs"
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -29,7 +47,23 @@ class Security(msgspec.Struct, frozen=True, omit_defaults=True):
     sig: Signature | None = None
     enc: msgspec.Raw = msgspec.Raw()
 
+    @property
+    def level(self) -> str:
+        """Say whether the payload is encrypted, and in whose way; an `enc` that is null is none."""
+        enc = bytes(self.enc)
+        if enc in (b"", b"null"):
+            return CLEAR
+        try:
+            return OURS if _algorithm.decode(enc).alg == SEALED else THEIRS
+        except msgspec.DecodeError:
+            return THEIRS
 
+
+class _Algorithm(msgspec.Struct):
+    alg: str = ""
+
+
+_algorithm = msgspec.json.Decoder(_Algorithm)
 _decoder = msgspec.json.Decoder(Security)
 _NONE = Security()
 
@@ -63,14 +97,18 @@ class Signer:
         Raises:
             RemoteProtocolError: the payload has no canonical form.
         """
-        frame = envelope.frame
+        frame, enc = envelope.frame, b""
         if isinstance(frame, Data):
-            digest = payload_digest(frame.payload)
-            frame = msgspec.structs.replace(frame, pd=digest)
+            if envelope.sec:
+                enc = bytes(security_of(envelope).enc)
+            told = sealed_digest(frame.payload) if enc else payload_digest(frame.payload)
+            frame = msgspec.structs.replace(frame, pd=told)
         else:
-            digest = frame_digest(frame)
-        signature = to_base64(self._sign(signed_bytes(envelope, envelope.sid or "", digest)))
-        return msgspec.structs.replace(envelope, frame=frame, sec=msgspec.Raw(f'{self._head}{signature}"}}}}'.encode()))
+            told = frame_digest(frame)
+        signature = to_base64(self._sign(signed_bytes(envelope, envelope.sid or "", told)))
+        tail = f',"enc":{enc.decode()}}}' if enc else "}"
+        sec = msgspec.Raw(f'{self._head}{signature}"}}{tail}'.encode())
+        return msgspec.structs.replace(envelope, frame=frame, sec=sec)
 
     def sign_bytes(self, data: bytes) -> str:
         """Sign anything else; base64url."""
@@ -86,25 +124,42 @@ def verify_bytes(public: Ed25519PublicKey, signature: str, data: bytes) -> bool:
     return True
 
 
-def check(envelope: Envelope, public: Ed25519PublicKey, *, plaintext: bool = True) -> str:
+def sealed_digest(payload: msgspec.Raw) -> str:
+    """Return the `pd` of a payload that was sealed before it was signed: of the ciphertext, and never of a plaintext.
+
+    So everybody on the way can check it, and nobody can try out what a short plaintext may be.
+    """
+    return digest(SEALED.encode() + b"\x1f" + bytes(payload))
+
+
+def check(envelope: Envelope, public: Ed25519PublicKey) -> str:
     """Say what is wrong with a signed envelope; "" when nothing is.
+
+    The payload is compared with its digest wherever that can be done: not if the original has encrypted it, which signs
+    what it encrypts; whoever opens that has to compare.
 
     Args:
         public: the signer's key; that it belongs to `envelope.sid` is for the caller to know.
-        plaintext: False where the payload can't be read: then it isn't compared with its digest.
 
     Raises:
         RemoteProtocolError: what it holds has no canonical form.
     """
-    signature = security_of(envelope).sig
+    sec = security_of(envelope)
+    signature = sec.sig
     if signature is None or envelope.sid is None:
         return "it isn't signed"
     frame = envelope.frame
     if isinstance(frame, Data):
-        if plaintext and frame.pd != payload_digest(frame.payload):
+        told = frame.pd or ""
+        if told != _digest_of(frame, sec.level):
             return "the payload isn't what was signed"
-        digest = frame.pd or ""
     else:
-        digest = frame_digest(frame)
-    data = signed_bytes(envelope, envelope.sid, digest)
+        told = frame_digest(frame)
+    data = signed_bytes(envelope, envelope.sid, told)
     return "" if verify_bytes(public, signature.val, data) else "the signature doesn't hold"
+
+
+def _digest_of(frame: Data, level: str) -> str:
+    if level == CLEAR:
+        return payload_digest(frame.payload)
+    return sealed_digest(frame.payload) if level == OURS else (frame.pd or "none")

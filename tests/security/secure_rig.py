@@ -3,6 +3,7 @@
 A grant's token is ``token-of-<label>``; the authority is a dict of them. Time is the rig's, from `BIRTH` on.
 """
 
+from functools import partial
 from itertools import count
 
 from core_rig import STAMP
@@ -14,8 +15,12 @@ from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
 from fame_cli.core.ids import time_digits
 from fame_cli.core.node import NodeCore
 from fame_cli.core.settings import Settings
-from fame_cli.security.gates import GrantGate, KeyGate
+from fame_cli.security.certificates import chain_to_x5c
+from fame_cli.security.gated import GrantGate
+from fame_cli.security.issuing import CertificateAuthority
 from fame_cli.security.jwk import NodeKeys, generate
+from fame_cli.security.overlay import KeyGate
+from fame_cli.security.strict import StrictGate
 
 BIRTH = 1_767_225_600.0
 """Seconds since the epoch at which `STAMP` says that a rig begins."""
@@ -25,13 +30,18 @@ class SecureRig(MeshRig):
     """Hold some nodes of one profile.
 
     Args:
-        profile: gated or overlay.
+        profile: gated, overlay or strict-overlay.
         bare: labels of nodes whose keys nobody proves, like Naylence's.
+        uncertified: labels of nodes without certificates.
     """
 
-    def __init__(self, *names: str, profile: str = "overlay", bare: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *names: str, profile: str = "overlay", bare: tuple[str, ...] = (), uncertified: tuple[str, ...] = ()
+    ) -> None:
         self.profile = profile
         self.bare = bare
+        self.uncertified = uncertified
+        self.authority = CertificateAuthority.create("a", BIRTH)
         self.keys: dict[str, NodeKeys] = {}
         self.grants: dict[str, Grant] = {}
         self.gates: dict[str, Gate] = {}
@@ -68,7 +78,16 @@ class SecureRig(MeshRig):
         if self.profile == "gated":
             return GrantGate(lambda: self.clock, self.prove)
         token = "" if label in self.bare else f"token-of-{label}"
-        return KeyGate(lambda: self.clock, self.keys[label], token, self.prove, 60.0)
+        told = (lambda: self.clock), self.keys[label], token, self.prove, 60.0
+        if self.profile == "overlay":
+            return KeyGate(*told)
+        certify = self.certify if label not in self.uncertified else (lambda label, path: [])
+        return StrictGate(*told, None, certify=partial(certify, label), anchors=(self.authority.certificate,))
+
+    def certify(self, label: str, path: str) -> list[str]:
+        """Issue a node's certificate."""
+        public = self.keys[label].signing.public_key()
+        return chain_to_x5c(self.authority.issue(path.rpartition("/")[2], path, public, self.clock))
 
     def prove(self, token: str) -> Grant | None:
         """Be the authority."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -25,9 +26,9 @@ from fame_cli.security.sealing import (
     open_sealed,
     seal,
 )
+from fame_cli.security.signing import Signer, check
 
 PAYLOAD = b'{"jsonrpc":"2.0","id":"c1","method":"add","params":{"x":3,"y":4}}'
-DIGEST = sid_of('{"id":"c1","jsonrpc":"2.0","method":"add","params":{"x":3,"y":4}}')
 PRIVATE = X25519PrivateKey.generate()
 
 
@@ -36,8 +37,8 @@ def jwk_of(private: X25519PrivateKey = PRIVATE, **changes: Any) -> dict[str, Any
     return {"kty": "OKP", "crv": "X25519", "x": x, "kid": "enc1", "alg": "ECDH-ES", "use": "enc"} | changes
 
 
-def signed(payload: bytes = PAYLOAD, pd: str | None = DIGEST, **changes: Any) -> Envelope:
-    """Return an envelope as the signer leaves it; its signature is another module's."""
+def clear(payload: bytes = PAYLOAD, pd: str | None = None, **changes: Any) -> Envelope:
+    """Return an envelope that is to be sealed."""
     given = {
         "version": "1.0",
         "id": "e1",
@@ -46,7 +47,6 @@ def signed(payload: bytes = PAYLOAD, pd: str | None = DIGEST, **changes: Any) ->
         "to": "math1@fame.fabric",
         "reply_to": "__rpc__c@/s1/c",
         "corr_id": "c1",
-        "sec": msgspec.Raw(b'{"sig":{"kid":"k","val":"AAAA"}}'),
         "frame": Data(payload=msgspec.Raw(payload), pd=pd),
     }
     return Envelope(**given | changes)
@@ -66,7 +66,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
-SENT = seal(PAYLOAD, signed(), jwk_of())
+SIGNING = Ed25519PrivateKey.generate()
+SENT = Signer(SIGNING, "k").sign(seal(clear(), jwk_of()))
 
 
 def test_the_destination_reads_what_was_sealed() -> None:
@@ -76,17 +77,14 @@ def test_the_destination_reads_what_was_sealed() -> None:
 def test_a_sealed_payload_is_one_json_string_for_everybody_else() -> None:
     wire = msgspec.json.decode(encode(SENT))
     assert wire["frame"]["codec"] == "b64"
-    assert wire["frame"]["pd"] == DIGEST
-    assert wire["sec"] == {
-        "sig": {"kid": "k", "val": "AAAA"},
-        "enc": {"alg": "fame-sealed-1", "kid": "enc1", "val": ""},
-    }
+    assert wire["sec"]["enc"] == {"alg": "fame-sealed-1", "kid": "enc1", "val": ""}
+    assert wire["sec"]["sig"]["kid"] == "k"
     assert len(base64.b64decode(wire["frame"]["payload"], validate=True)) == 32 + len(PAYLOAD) + 16
     assert b"add" not in encode(SENT).replace(b"fame.fabric", b"")
 
 
 def test_the_same_payload_is_never_sealed_the_same_way_twice() -> None:
-    assert seal(PAYLOAD, signed(), jwk_of()).frame != SENT.frame
+    assert seal(clear(), jwk_of()).frame != SENT.frame
 
 
 def test_nobody_else_reads_it() -> None:
@@ -119,17 +117,28 @@ def test_what_forwarders_may_change_does_not_matter(change: dict[str, Any]) -> N
     assert open_sealed(altered(SENT, **change), PRIVATE) == PAYLOAD
 
 
-def test_a_payload_swapped_for_another_one_sealed_to_the_same_key_is_refused() -> None:
-    """The signature is over the digest of the plaintext; anybody can seal, nobody can seal something else."""
-    other = PAYLOAD.replace(b"3", b"1000")
-    swapped = seal(other, signed(), jwk_of())
-    with pytest.raises(SealingFailed, match="isn't the one that was signed"):
-        open_sealed(swapped, PRIVATE)
+def test_everybody_on_the_way_can_check_it_and_nobody_can_swap_it() -> None:
+    """Anybody can seal to a public key; the signature is over what was sealed."""
+    assert check(SENT, SIGNING.public_key()) == ""
+    swapped = seal(clear(PAYLOAD.replace(b"3", b"1000")), jwk_of())
+    frame = msgspec.structs.replace(swapped.frame, pd=SENT.frame.pd)  # type: ignore[union-attr]
+    assert check(altered(SENT, frame=frame), SIGNING.public_key()) == "the payload isn't what was signed"
 
 
-def test_a_digest_exchanged_together_with_the_payload_is_refused() -> None:
-    with pytest.raises(SealingFailed, match="can't be opened"):
-        open_sealed(with_frame(SENT, pd=sid_of("7")), PRIVATE)
+def test_the_digest_says_nothing_of_a_short_payload() -> None:
+    sent = Signer(SIGNING, "k").sign(seal(clear(b"7"), jwk_of()))
+    again = Signer(SIGNING, "k").sign(seal(clear(b"7"), jwk_of()))
+    assert {sent.frame.pd, again.frame.pd}.isdisjoint({sid_of("7")})  # type: ignore[union-attr]
+    assert sent.frame.pd != again.frame.pd  # type: ignore[union-attr]
+
+
+def test_a_plaintext_that_looks_sealed_does_not_pass_for_sealed() -> None:
+    """Whoever gets a node to sign a text can't make a sealed payload of it: the digests differ."""
+    text = clear(bytes(SENT.frame.payload))  # type: ignore[union-attr]
+    plain = Signer(SIGNING, "k").sign(text)
+    sec = json.loads(bytes(plain.sec)) | {"enc": json.loads(bytes(SENT.sec))["enc"]}
+    dressed = altered(plain, sec=msgspec.Raw(json.dumps(sec).encode()))
+    assert check(dressed, SIGNING.public_key()) == "the payload isn't what was signed"
 
 
 def test_each_bit_of_the_ciphertext_matters() -> None:
@@ -148,7 +157,7 @@ def test_what_is_no_ciphertext_is_refused(payload: bytes) -> None:
 
 def test_a_payload_in_clear_is_not_taken_for_a_sealed_one() -> None:
     with pytest.raises(SealingFailed, match="isn't sealed"):
-        open_sealed(signed(), PRIVATE)
+        open_sealed(clear(pd="x"), PRIVATE)
 
 
 @pytest.mark.parametrize("alg", ["", "none", "fame-sealed-2", "chacha20-poly1305-channel", "aes-256-gcm"])
@@ -180,36 +189,35 @@ def test_calling_it_the_originals_way_does_not_open_it() -> None:
 )
 def test_sealing_to_what_is_no_key_fails_and_sends_nothing(change: dict[str, Any]) -> None:
     with pytest.raises(SealingFailed, match="the destination's key"):
-        seal(PAYLOAD, signed(), jwk_of(**change))
+        seal(clear(), jwk_of(**change))
 
 
 @pytest.mark.parametrize(
     "envelope",
     [
-        signed(pd=None),
-        signed(sid=None),
-        signed(frame=NodeHeartbeat()),
+        clear(sid=None),
+        clear(frame=NodeHeartbeat()),
         SENT,
-        with_frame(signed(), codec="b64"),
-        signed(sec=msgspec.Raw(b"[]")),
+        with_frame(clear(), codec="b64"),
+        clear(sec=msgspec.Raw(b"[]")),
     ],
-    ids=["no digest", "no sid", "another frame", "sealed already", "another codec", "malformed header"],
+    ids=["no sid", "another frame", "sealed already", "another codec", "malformed header"],
 )
 def test_what_can_not_be_sealed_fails_and_sends_nothing(envelope: Envelope) -> None:
     with pytest.raises(SealingFailed):
-        seal(PAYLOAD, envelope, jwk_of())
+        seal(envelope, jwk_of())
 
 
 def test_what_was_sealed_has_to_be_json() -> None:
-    with pytest.raises(SealingFailed, match="isn't JSON"):
-        open_sealed(seal(b"{", signed(), jwk_of()), PRIVATE)
-    with pytest.raises(SealingFailed, match="isn't JSON"):
-        open_sealed(seal(b"[" * 100_000, signed(), jwk_of()), PRIVATE)
+    with pytest.raises(SealingFailed, match="can't be opened"):
+        open_sealed(with_frame(seal(clear(b"{"), jwk_of()), pd="x"), PRIVATE)
+    with pytest.raises(SealingFailed, match="can't be opened"):
+        open_sealed(with_frame(seal(clear(b"[" * 100_000), jwk_of()), pd="x"), PRIVATE)
 
 
 def test_no_error_says_what_is_in_a_payload() -> None:
     with pytest.raises(SealingFailed) as caught:
-        open_sealed(seal(b'"secret"', signed(), jwk_of()), PRIVATE)
+        open_sealed(seal(clear(b'"secret"'), jwk_of()), PRIVATE)
     assert "secret" not in str(caught.value) + repr(caught.value)
 
 
@@ -228,13 +236,13 @@ def test_no_error_says_what_is_in_a_payload() -> None:
     ],
 )
 def test_what_is_not_plainly_plaintext_never_counts_as_it(sec: bytes, level: str) -> None:
-    assert level_of(signed(sec=msgspec.Raw(sec))) == level
+    assert level_of(clear(sec=msgspec.Raw(sec))) == level
     assert level in LEVELS
 
 
 def test_the_header_says_which_key_opens_it() -> None:
     assert encryption_of(SENT) == Encryption(SEALED, "enc1", "")
-    assert encryption_of(signed()) is None
+    assert encryption_of(clear()) is None
 
 
 @given(
@@ -252,12 +260,12 @@ def test_whatever_comes_is_opened_or_refused_with_one_error(sec: bytes, payload:
 
 
 def test_it_is_hpke_as_the_library_has_it() -> None:
-    """What another implementation needs to know: the suite, and `info` = label, headers and digest."""
+    """What another implementation needs to know: the suite, and `info` = label and headers."""
     suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
     headers = (
         '{"capabilities":null,"corr_id":"c1","id":"e1","reply_to":"__rpc__c@/s1/c","sid":"s1",'
         '"to":"math1@fame.fabric","trace_id":"t1","version":"1.0"}'
     )
-    info = f"fame-sealed-1\x1f{headers}\x1f{DIGEST}".encode()
+    info = f"fame-sealed-1\x1f{headers}".encode()
     ciphertext = base64.b64decode(msgspec.json.decode(SENT.frame.payload))  # type: ignore[union-attr]
     assert suite.decrypt(ciphertext, PRIVATE, info) == PAYLOAD

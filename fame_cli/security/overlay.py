@@ -1,8 +1,6 @@
-"""The gates of the profiles (SECURITY.md): what a neighbour may do by its grant, and whose an envelope is by its key.
+"""The gate of profile ``overlay``: everything is signed besides, and believed for that.
 
-`GrantGate` is profile ``gated``: credentials are looked at where a link begins, and whatever the neighbour does is held
-against them. `KeyGate` is ``overlay``: everything is signed besides, and believed for that. Both are asked by the core
-and do no I/O; the time comes from a clock they are given, in seconds since the epoch.
+Asked by the core, without I/O; the time comes from a clock, in seconds since the epoch.
 """
 
 from collections.abc import Callable
@@ -13,157 +11,23 @@ import msgspec
 from fame_cli.core.address import parse
 from fame_cli.core.envelope import Envelope
 from fame_cli.core.frames import (
-    Data,
-    DeliveryAck,
     KeyAnnounce,
     MeshUpdate,
     NodeAttach,
-    SecureAccept,
-    SecureClose,
-    SecureOpen,
 )
-from fame_cli.core.gate import Action, KnownKey, OpenGate, Refusal, Unknown, Verdict
-from fame_cli.core.grant import ADMIN, CLIENT, PEER, Grant
-from fame_cli.core.ids import id_time, sid_of
-from fame_cli.core.link import LOCAL, Link, LinkKind
+from fame_cli.core.gate import KnownKey, Refusal, Unknown, Verdict
+from fame_cli.core.grant import PEER, Grant
+from fame_cli.core.ids import id_time
+from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
-from fame_cli.security.judging import Judge, way_of
+from fame_cli.security.gated import CARRIED, GrantGate, below, is_answer
+from fame_cli.security.judging import Judge
 from fame_cli.security.jwk import NodeKeys
 from fame_cli.security.keyring import Key, Keyring
 from fame_cli.security.replay import Replays
-from fame_cli.security.signing import Signer, check, security_of, verify_bytes
+from fame_cli.security.signing import CLEAR, Signer, check, security_of, verify_bytes
 
-__all__ = ["GrantGate", "KeyGate"]
-
-CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
-"""Frames that are on their way to somebody; all others are between two neighbours."""
-
-
-def _below(path: str, above: str) -> bool:
-    return path == above or path.startswith(f"{above}/")
-
-
-class GrantGate(OpenGate):
-    """Hold every neighbour to its grant.
-
-    Args:
-        clock: the time.
-        granted: returns what a token allows, None when it isn't to be believed.
-        judge: asks the policy; None where there is none.
-    """
-
-    checks = True
-
-    def __init__(
-        self, clock: Callable[[], float], granted: Callable[[str], Grant | None], judge: Judge | None = None
-    ) -> None:
-        self._clock = clock
-        self._granted = granted
-        self._judge = judge
-        self.rules = judge is not None
-
-    def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
-        """Check that a credential allows the id and the kind of link."""
-        refusal = super().admit(attach, link, own)
-        if refusal is not None:
-            return refusal
-        grant = link.grant
-        if grant is None:
-            return Refusal("UNAUTHORIZED", "no credential")
-        if not grant.may_attach_as(attach.system_id):
-            return Refusal("UNAUTHORIZED", f"the credential isn't for {attach.system_id}")
-        if (link.kind is LinkKind.PEER or link.meshes) and not grant.may_be(PEER):
-            return Refusal("UNAUTHORIZED", "the credential isn't for a peer")
-        if not grant.roles:
-            return Refusal("UNAUTHORIZED", "the credential allows nothing")
-        if self._judge is None:
-            return None
-        self._judge.own_id = own.node_id
-        refusal = self._judge("connect", link, "")
-        if refusal is None and link.kind is LinkKind.PEER:
-            refusal = self._judge("attach_peer", link, "")
-        return refusal
-
-    def is_same(self, one: Link, other: Link) -> bool:
-        """Compare who holds the credentials; one that we dialled is known by its process alone."""
-        if one.grant is None or other.grant is None:
-            return one.instance_id == other.instance_id
-        return _holder(one.grant) == _holder(other.grant)
-
-    def renewed(self, link: Link, token: str) -> tuple[Grant, float] | None:
-        """Take a later credential of the same holder, that still allows the link to be what it is."""
-        grant, old = self._granted(token), link.grant
-        if grant is None or old is None or _holder(grant) != _holder(old):
-            return None
-        if not grant.may_attach_as(link.remote_id) or (link.kind is LinkKind.PEER and not grant.may_be(PEER)):
-            return None
-        return grant, float("inf") if grant.expires_at is None else grant.expires_at - self._clock()
-
-    def may(self, action: Action, link: Link, name: str) -> Refusal | None:
-        """Ask the grant; what a sentinel that we dialled says of its own is taken."""
-        grant = link.grant
-        if grant is not None and action != "key":
-            refusal = self._grants(grant, action, name)
-            if refusal is not None:
-                return refusal
-        if self._judge is None or link.kind is LinkKind.LOCAL:
-            return None
-        return self._judge(action, link, "" if action == "key" else name.rpartition(" ")[2])
-
-    def _grants(self, grant: Grant, action: Action, name: str) -> Refusal | None:
-        capability, _, address = name.rpartition(" ")
-        allowed = grant.may_announce(address)
-        if action == "bind":
-            allowed = allowed or grant.may_bind(address)
-        elif action == "advertise":
-            allowed = allowed or grant.may_advertise(capability, address)
-        return None if allowed else Refusal("UNAUTHORIZED", f"{grant.subject} may not {action} {name[:128]}")
-
-    def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
-        """Ask the policy about what comes from a neighbour."""
-        if self._judge is None or link is LOCAL:
-            return None
-        return self._judge(way_of(target, envelope), link, envelope.to or "", envelope, self._signed_by(envelope))
-
-    def _signed_by(self, envelope: Envelope) -> Grant | None:
-        """Return the grant of whoever has signed an envelope, None if that isn't known."""
-        return None
-
-    def moved(self, path: str) -> None:
-        """Let the rules know where this node is."""
-        if self._judge is not None:
-            self._judge.own_path = path
-
-    def verify(self, link: Link, envelope: Envelope) -> Verdict:
-        """Check that a child speaks for itself: its own reply address, its own `sid`, and only what it may ask."""
-        if link.kind is not LinkKind.CHILD or not isinstance(envelope.frame, CARRIED):
-            return None
-        if envelope.reply_to:
-            path = parse(envelope.reply_to).path
-            if path and not _below(path, link.remote_path):
-                return Refusal("UNAUTHORIZED", "the reply address is somebody else's")
-            if not path and link.grant is not None and not link.grant.may_bind(envelope.reply_to):
-                return Refusal("UNAUTHORIZED", "the reply address is somebody else's")
-        grant = link.grant
-        if grant is None or grant.may_be(PEER):
-            return None
-        if envelope.sid is not None and envelope.sid != sid_of(link.remote_path):
-            return Refusal("UNAUTHORIZED", "the sender's digest is somebody else's")
-        return self._may_ask(grant, envelope)
-
-    def _may_ask(self, grant: Grant, envelope: Envelope) -> Refusal | None:
-        if isinstance(envelope.frame, Data) and not _answers(envelope) and not grant.roles & {CLIENT, ADMIN, PEER}:
-            return Refusal("UNAUTHORIZED", f"{grant.subject} may answer, but not call")
-        return None
-
-
-def _answers(envelope: Envelope) -> bool:
-    """Tell an answer from what asks for one: by the address it goes to, because `rtype` isn't signed."""
-    return (envelope.to or "").startswith("__rpc__")
-
-
-def _holder(grant: Grant) -> tuple[str, str, str]:
-    return grant.issuer, grant.subject, grant.thumbprint
+__all__ = ["KeyGate"]
 
 
 class KeyGate(GrantGate):
@@ -191,13 +55,18 @@ class KeyGate(GrantGate):
     ) -> None:
         super().__init__(clock, granted, judge)
         self._keys = keys
-        self._own = msgspec.Raw(msgspec.json.encode(keys.public_jwks(token)))
+        self._token = token
+        self._chain: list[str] = []
         self._path = ""
         self._signer = Signer(keys.signing, keys.kid)
         self._ring = Keyring(granted, clock)
         self._replays = Replays(skew_s)
         self._joined: dict[Link, Key] = {}
         self.own_kid = keys.kid
+        self._own = self._jwks()
+
+    def _jwks(self) -> msgspec.Raw:
+        return msgspec.Raw(msgspec.json.encode(self._keys.public_jwks(self._token, self._chain)))
 
     # Links
 
@@ -241,6 +110,7 @@ class KeyGate(GrantGate):
         """Have our own key at our path, to tell those who ask."""
         super().moved(path)
         self._path = path
+        self._own = self._jwks()
         if path:
             self._ring.learn(self._own, path, None, beyond=True)
 
@@ -248,7 +118,7 @@ class KeyGate(GrantGate):
         """Have the new credential travel with our key, if it names it."""
         grant = self._granted(token)
         if grant is not None and grant.thumbprint == self._keys.thumbprint:
-            self._own = msgspec.Raw(msgspec.json.encode(self._keys.public_jwks(token)))
+            self._token = token
             self.moved(self._path)
 
     # Envelopes
@@ -266,13 +136,20 @@ class KeyGate(GrantGate):
         refusal = self._is_placed(link, envelope, key)
         if refusal is not None:
             return refusal
-        wrong = check(envelope, key.public, plaintext=not bytes(sec.enc))
+        unbelieved = self._is_believed(key, link, envelope)
+        if unbelieved is not None:
+            return unbelieved
+        wrong = check(envelope, key.public)
         if wrong:
             return Refusal("SIGNATURE_INVALID", wrong)
         if isinstance(envelope.frame, MeshUpdate):
             return self._knows_all(envelope.frame)
         if link.kind is LinkKind.CHILD and isinstance(envelope.frame, CARRIED) and not self.is_fresh(envelope):
             return Refusal("REPLAY_DETECTED", "it has come before, or its time is off")
+        return None
+
+    def _is_believed(self, key: Key, link: Link, envelope: Envelope) -> Verdict:
+        """Ask nothing more of a key in this profile."""
         return None
 
     def _signed_by(self, envelope: Envelope) -> Grant | None:
@@ -283,7 +160,7 @@ class KeyGate(GrantGate):
     def _is_placed(self, link: Link, envelope: Envelope, key: Key) -> Refusal | None:
         """Check that an envelope comes from where its signer is, and asks for answers there."""
         carried = isinstance(envelope.frame, CARRIED)
-        if (link.kind is LinkKind.CHILD or not carried) and not _below(key.path, link.remote_path):
+        if (link.kind is LinkKind.CHILD or not carried) and not below(key.path, link.remote_path):
             return Refusal("SIGNATURE_INVALID", "its signer isn't there")
         if envelope.reply_to and carried:
             path = parse(envelope.reply_to).path
@@ -307,7 +184,7 @@ class KeyGate(GrantGate):
         Answers may have waited for a slow reader however long: the call they are for tells that they aren't old.
         """
         sid, envelope_id = envelope.sid or "", envelope.id or ""
-        if _answers(envelope):
+        if is_answer(envelope):
             return self._replays.is_new(sid, envelope_id, self._clock(), self._clock())
         key = self._ring.find(self.kid(envelope), sid)
         made_at = id_time(envelope_id) if key is not None and key.grant is not None else _stamped(envelope.ts)
@@ -319,7 +196,7 @@ class KeyGate(GrantGate):
 
     def open(self, envelope: Envelope, *, sealed: bool) -> Envelope | Refusal:
         """Open nothing: this profile doesn't seal."""
-        if bytes(security_of(envelope).enc):
+        if security_of(envelope).level != CLEAR:
             return Refusal("CRYPTO_LEVEL", "this node opens nothing that is sealed")
         return envelope
 
@@ -348,6 +225,11 @@ class KeyGate(GrantGate):
         """Return a key at all paths where it is known to be."""
         return [KnownKey(key.path, _raw(key)) for key in self._ring.all_of(kid)]
 
+    def keys_at(self, path: str) -> list[msgspec.Raw]:
+        """Return the keys of the node at a path, to tell others; [] when there are none."""
+        key = self._ring.at(path)
+        return [] if key is None else _raw(key)
+
     def learn(self, announce: KeyAnnounce, link: Link) -> Refusal | None:
         """Take keys a neighbour tells of: of what is below it, and from a peer or the parent of what is beyond it."""
         beyond = link.kind is not LinkKind.CHILD or (link.grant is not None and link.grant.may_be(PEER))
@@ -371,7 +253,8 @@ class KeyGate(GrantGate):
 
     def _of_sentinel(self, node_id: str, kid: str) -> Key | None:
         for key in self._ring.all_of(kid):
-            if key.path.rpartition("/")[2] == node_id and (key.grant is None or key.grant.may_be(PEER)):
+            good = key.is_certified or not self.certifies
+            if good and key.path.rpartition("/")[2] == node_id and (key.grant is None or key.grant.may_be(PEER)):
                 return key
         return None
 
@@ -384,8 +267,9 @@ class KeyGate(GrantGate):
         return not grants or any(grant.may_announce(address) for grant in grants)
 
 
-def _raw(key: Key) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(key.jwk))
+def _raw(key: Key) -> list[msgspec.Raw]:
+    jwks = [key.jwk] if key.encryption is None else [key.jwk, key.encryption]
+    return [msgspec.Raw(msgspec.json.encode(jwk)) for jwk in jwks]
 
 
 def _stamped(ts: str | None) -> float | None:

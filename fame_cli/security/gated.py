@@ -1,0 +1,155 @@
+"""The gate of profile ``gated``: credentials are looked at where a link begins, and held against all that follows.
+
+Asked by the core, without I/O; the time comes from a clock, in seconds since the epoch.
+"""
+
+from collections.abc import Callable
+
+from fame_cli.core.address import parse
+from fame_cli.core.envelope import Envelope
+from fame_cli.core.frames import (
+    Data,
+    DeliveryAck,
+    NodeAttach,
+    SecureAccept,
+    SecureClose,
+    SecureOpen,
+)
+from fame_cli.core.gate import Action, OpenGate, Refusal, Verdict
+from fame_cli.core.grant import ADMIN, CLIENT, PEER, Grant
+from fame_cli.core.ids import sid_of
+from fame_cli.core.link import LOCAL, Link, LinkKind
+from fame_cli.core.settings import Settings
+from fame_cli.security.judging import Judge, way_of
+
+__all__ = ["CARRIED", "GrantGate", "below", "is_answer"]
+
+CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
+"""Frames that are on their way to somebody; all others are between two neighbours."""
+
+
+def below(path: str, above: str) -> bool:
+    return path == above or path.startswith(f"{above}/")
+
+
+class GrantGate(OpenGate):
+    """Hold every neighbour to its grant.
+
+    Args:
+        clock: the time.
+        granted: returns what a token allows, None when it isn't to be believed.
+        judge: asks the policy; None where there is none.
+    """
+
+    checks = True
+
+    def __init__(
+        self, clock: Callable[[], float], granted: Callable[[str], Grant | None], judge: Judge | None = None
+    ) -> None:
+        self._clock = clock
+        self._granted = granted
+        self._judge = judge
+        self.rules = judge is not None
+
+    def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
+        """Check that a credential allows the id and the kind of link."""
+        refusal = super().admit(attach, link, own)
+        if refusal is not None:
+            return refusal
+        grant = link.grant
+        if grant is None:
+            return Refusal("UNAUTHORIZED", "no credential")
+        if not grant.may_attach_as(attach.system_id):
+            return Refusal("UNAUTHORIZED", f"the credential isn't for {attach.system_id}")
+        if (link.kind is LinkKind.PEER or link.meshes) and not grant.may_be(PEER):
+            return Refusal("UNAUTHORIZED", "the credential isn't for a peer")
+        if not grant.roles:
+            return Refusal("UNAUTHORIZED", "the credential allows nothing")
+        if self._judge is None:
+            return None
+        self._judge.own_id = own.node_id
+        refusal = self._judge("connect", link, "")
+        if refusal is None and link.kind is LinkKind.PEER:
+            refusal = self._judge("attach_peer", link, "")
+        return refusal
+
+    def is_same(self, one: Link, other: Link) -> bool:
+        """Compare who holds the credentials; one that we dialled is known by its process alone."""
+        if one.grant is None or other.grant is None:
+            return one.instance_id == other.instance_id
+        return _holder(one.grant) == _holder(other.grant)
+
+    def renewed(self, link: Link, token: str) -> tuple[Grant, float] | None:
+        """Take a later credential of the same holder, that still allows the link to be what it is."""
+        grant, old = self._granted(token), link.grant
+        if grant is None or old is None or _holder(grant) != _holder(old):
+            return None
+        if not grant.may_attach_as(link.remote_id) or (link.kind is LinkKind.PEER and not grant.may_be(PEER)):
+            return None
+        return grant, float("inf") if grant.expires_at is None else grant.expires_at - self._clock()
+
+    def may(self, action: Action, link: Link, name: str) -> Refusal | None:
+        """Ask the grant; what a sentinel that we dialled says of its own is taken."""
+        grant = link.grant
+        if grant is not None and action != "key":
+            refusal = self._grants(grant, action, name)
+            if refusal is not None:
+                return refusal
+        if self._judge is None or link.kind is LinkKind.LOCAL:
+            return None
+        return self._judge(action, link, "" if action == "key" else name.rpartition(" ")[2])
+
+    def _grants(self, grant: Grant, action: Action, name: str) -> Refusal | None:
+        capability, _, address = name.rpartition(" ")
+        allowed = grant.may_announce(address)
+        if action == "bind":
+            allowed = allowed or grant.may_bind(address)
+        elif action == "advertise":
+            allowed = allowed or grant.may_advertise(capability, address)
+        return None if allowed else Refusal("UNAUTHORIZED", f"{grant.subject} may not {action} {name[:128]}")
+
+    def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
+        """Ask the policy about what comes from a neighbour."""
+        if self._judge is None or link is LOCAL:
+            return None
+        return self._judge(way_of(target, envelope), link, envelope.to or "", envelope, self._signed_by(envelope))
+
+    def _signed_by(self, envelope: Envelope) -> Grant | None:
+        """Return the grant of whoever has signed an envelope, None if that isn't known."""
+        return None
+
+    def moved(self, path: str) -> None:
+        """Let the rules know where this node is."""
+        if self._judge is not None:
+            self._judge.own_path = path
+
+    def verify(self, link: Link, envelope: Envelope) -> Verdict:
+        """Check that a child speaks for itself: its own reply address, its own `sid`, and only what it may ask."""
+        if link.kind is not LinkKind.CHILD or not isinstance(envelope.frame, CARRIED):
+            return None
+        if envelope.reply_to:
+            path = parse(envelope.reply_to).path
+            if path and not below(path, link.remote_path):
+                return Refusal("UNAUTHORIZED", "the reply address is somebody else's")
+            if not path and link.grant is not None and not link.grant.may_bind(envelope.reply_to):
+                return Refusal("UNAUTHORIZED", "the reply address is somebody else's")
+        grant = link.grant
+        if grant is None or grant.may_be(PEER):
+            return None
+        if envelope.sid is not None and envelope.sid != sid_of(link.remote_path):
+            return Refusal("UNAUTHORIZED", "the sender's digest is somebody else's")
+        return self._may_ask(grant, envelope)
+
+    def _may_ask(self, grant: Grant, envelope: Envelope) -> Refusal | None:
+        if isinstance(envelope.frame, Data) and not is_answer(envelope) and not grant.roles & {CLIENT, ADMIN, PEER}:
+            return Refusal("UNAUTHORIZED", f"{grant.subject} may answer, but not call")
+        return None
+
+
+def is_answer(envelope: Envelope) -> bool:
+    """Tell an answer from what asks for one: by the address it goes to, because `rtype` isn't signed."""
+    return (envelope.to or "").startswith("__rpc__")
+
+
+def _holder(grant: Grant) -> tuple[str, str, str]:
+    return grant.issuer, grant.subject, grant.thumbprint
