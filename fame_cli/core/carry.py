@@ -22,7 +22,7 @@ from fame_cli.core.entering import clash, enter
 from fame_cli.core.envelope import LAST, REPLY, SESSION, STREAM, TRACE, VIA, Envelope, encode, with_ttl
 from fame_cli.core.frames import Data, DeliveryAck
 from fame_cli.core.keysharing import tell_key
-from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.reach import settle
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.session import Session
@@ -57,6 +57,9 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
             envelope, data = below, encode(below)
     asks = bool((envelope.rtype or 0) & (REPLY | STREAM) and envelope.corr_id and envelope.reply_to)
     call = None if asks else state.calls.get((envelope.to or "", envelope.corr_id or ""))
+    if call is not None and _is_intruder(origin, call):
+        state.note("answer_refused", "warning", link=origin.number, node=origin.remote_id)
+        return False
     back = call.ingress if call is not None and call.ingress is not origin else None
     pin = _text(envelope, VIA) if meta is not None and VIA in meta and state.mesh is not None else ""  # not at a leaf
     key = "" if table.balance == "nearest" else _key(state, envelope)
@@ -83,6 +86,17 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
     if asks:
         return _pass_request(state, origin, state.sessions[link], envelope, data, now)
     return _pass_answer(state, origin, state.sessions[link], envelope, data, call, now)
+
+
+def _is_intruder(origin: Link, call: Call) -> bool:
+    """Tell whether an answer comes from somebody who wasn't asked.
+
+    Plain sentinels may have several links to ours and answer over any of them (spec 9); all others answer where they
+    were asked. The caller itself may take its call's names for an answer to nobody, which `route` then refuses.
+    """
+    if origin is LOCAL or origin is call.egress or origin is call.ingress:
+        return False
+    return origin.kind is LinkKind.CHILD or origin.is_ours
 
 
 def _is_barred(state: NodeState, origin: Link, target: Link, envelope: Envelope) -> bool:

@@ -278,6 +278,30 @@ def test_an_answer_to_no_call_that_is_known_follows_the_routes() -> None:
     assert crossing.rig.core.state.unroutable == 1
 
 
+@pytest.mark.parametrize("answer", ["Data", "DeliveryAck"])
+@pytest.mark.parametrize("intruder", ["child", "plain child", "sentinel"])
+def test_whoever_was_not_asked_cannot_answer(answer: str, intruder: str) -> None:
+    """Neither does the call end, nor does its caller hear of it; the true answer still comes through."""
+    trio = Trio()
+    ours = intruder != "plain child"
+    evil = trio.rig.peer("s9", ours=True) if intruder == "sentinel" else trio.rig.child("evil", ours=ours)
+    trio.ask()
+    forged = make_answer(CLIENT, result=666)
+    if answer == "DeliveryAck":
+        forged["frame"] = {"type": "DeliveryAck", "ok": False, "code": "NO_ROUTE", "refId": "x"}
+    trio.rig.feed(evil, forged)
+    assert trio.rig.said(trio.client) == []
+    assert trio.answer(result=7) == [make_answer(CLIENT, result=7) | {"ttl": 15}]
+
+
+def test_a_plain_sentinel_may_answer_by_another_of_its_links() -> None:
+    trio = Trio()
+    other = trio.rig.peer("n2", ours=False)
+    trio.ask()
+    trio.rig.feed(other, make_answer(CLIENT, result=7))
+    assert types(trio.rig.said(trio.client)) == ["Data"]
+
+
 def test_a_caller_cannot_answer_itself() -> None:
     """What comes by the link the request came by is no answer to it."""
     crossing = Crossing()
