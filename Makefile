@@ -33,7 +33,7 @@ help:
 	@echo 'make bench          how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
 	@echo 'make bench-scale    very many agents, addresses and clients: three minutes'
 	@echo 'make bench-startup  what a whole process costs, from its start to its end: half a minute'
-	@echo 'make bench-security what each security profile costs: two minutes'
+	@echo 'make bench-security what each security profile costs: four minutes'
 	@echo 'make check          lint, format, types, import rules'
 	@echo 'make format         format, and mend what a tool can'
 	@echo 'make setup          make $(VENV) with all of it inside (the others do so by themselves)'

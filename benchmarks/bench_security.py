@@ -1,6 +1,6 @@
 """What each security profile costs: `make bench-security`.
 
-    .venv/bin/python benchmarks/bench_security.py                        # five rounds, two minutes
+    .venv/bin/python benchmarks/bench_security.py                        # five rounds, four minutes
     .venv/bin/python benchmarks/bench_security.py --profiles open,overlay
     .venv/bin/python benchmarks/bench_security.py --quick                # one short round, to see that all of it runs
 

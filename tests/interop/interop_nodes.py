@@ -33,6 +33,7 @@ __all__ = [
     "NaylenceClient",
     "NodeProcess",
     "Sentinel",
+    "TokenServer",
     "World",
     "environment",
     "eventually",
@@ -266,6 +267,39 @@ class Sentinel:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenServer:
+    """The kit's development token server, with one client for everybody.
+
+    Args:
+        issuer: its URL, and `iss` of its tokens.
+    """
+
+    issuer: str
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Variables of the server itself."""
+        client = {"FAME_JWT_CLIENT_ID": "interop", "FAME_JWT_CLIENT_SECRET": "of-the-interop-tests"}
+        return {**client, "FAME_JWT_ISSUER": self.issuer, "FAME_JWT_AUDIENCE": "fame.fabric"}
+
+    @property
+    def accepting(self) -> dict[str, str]:
+        """Variables of a node that believes its tokens."""
+        return {"FAME_JWT_TRUSTED_ISSUER": self.issuer, "FAME_JWT_AUDIENCE": "fame.fabric"}
+
+    @property
+    def showing(self) -> dict[str, str]:
+        """Variables of a node that asks it for a token and shows that where it dials."""
+        return {
+            "FAME_ADMISSION_PROFILE": "direct",
+            "FAME_ADMISSION_TOKEN_URL": f"{self.issuer}/oauth/token",
+            "FAME_ADMISSION_CLIENT_ID": self.own["FAME_JWT_CLIENT_ID"],
+            "FAME_ADMISSION_CLIENT_SECRET": self.own["FAME_JWT_CLIENT_SECRET"],
+            "FAME_JWT_AUDIENCE": "fame.fabric",
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class NaylenceClient:
     """A real Naylence client that stays attached and does what it is told."""
 
@@ -329,11 +363,27 @@ class Fabric:
     Args:
         python: an interpreter with the Naylence kit.
         folder: where YAML files go; also the working folder and the HOME of our processes.
+        security: the section of that name in the YAML of our nodes.
+        ours: more variables of our processes.
+        theirs: more variables of the Naylence ones (`naylence/node_security.py`).
     """
 
     python: str
     folder: Path
     processes: list[NodeProcess] = field(default_factory=list)
+    security: dict[str, Any] = field(default_factory=lambda: {"profile": "open"})
+    ours: dict[str, str] = field(default_factory=dict)
+    theirs: dict[str, str] = field(default_factory=dict)
+
+    def token_server(self) -> "TokenServer":
+        """Start the kit's development token server."""
+        port = free_port()
+        server = TokenServer(f"http://127.0.0.1:{port}")
+        command = [self.python, "-m", "naylence.fame.fastapi.oauth2_server"]
+        env = environment({"APP_HOST": "127.0.0.1", "APP_PORT": str(port), "FAME_LOG_LEVEL": "error", **server.own})
+        process = self._keep(NodeProcess("token server", command, env=env, cwd=SCRIPTS))
+        process.wait_until(lambda: answers(f"{server.issuer}/.well-known/jwks.json"), "the token server has keys")
+        return server
 
     def naylence_sentinel(
         self,
@@ -384,7 +434,7 @@ class Fabric:
             "peers": [{"direct_url": url} for url in urls],
             "upstream": {"direct_url": upstream.url} if upstream else None,
             "log": {"show_envelopes": show_envelopes},
-            "security": {"profile": "open"},
+            "security": self.security,
         }
         return Sentinel(node, port, self._start_ours(node, "sentinel", config))
 
@@ -408,7 +458,7 @@ class Fabric:
             "id": node,
             "upstream": {"direct_url": at.url},
             "agent": agent,
-            "security": {"profile": "open"},
+            "security": self.security,
         }
         return self._start_ours(node, "agent", config)
 
@@ -501,7 +551,7 @@ class Fabric:
         shown = show_envelopes or os.environ.get("INTEROP_ENVELOPES") == "true"
         extra = {"FAME_SHOW_ENVELOPES": "true"} if shown else {}
         command = [self.python, str(SCRIPTS / script), *arguments]
-        return self._keep(NodeProcess(node, command, env=environment(extra), cwd=SCRIPTS))
+        return self._keep(NodeProcess(node, command, env=environment({**extra, **self.theirs}), cwd=SCRIPTS))
 
     def _start_ours(self, node: str, kind: str, config: Mapping[str, Any]) -> NodeProcess:
         (self.folder / f"{node}.yaml").write_text(json.dumps(config, indent=2), encoding="utf-8")  # JSON is YAML
@@ -522,7 +572,7 @@ class Fabric:
         repository = str(Path(__file__).parents[2])
         found = os.environ.get("PYTHONPATH")
         path = f"{repository}{os.pathsep}{found}" if found else repository
-        return environment({"HOME": str(self.folder), "PYTHONPATH": path})
+        return environment({"HOME": str(self.folder), "PYTHONPATH": path, **self.ours})
 
 
 @dataclass(frozen=True, slots=True)
