@@ -86,7 +86,7 @@ bench-scale: setup
 	$(BIN)/python benchmarks/bench_scale.py --output '$(RESULTS)/scale.json'
 
 bench-security: setup
-	$(BIN)/python benchmarks/bench_security.py
+	$(BIN)/python benchmarks/bench_security.py --output '$(RESULTS)/security.json'
 
 demo: setup
 	@for name in $(DEMOS); do \
