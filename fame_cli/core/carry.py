@@ -186,9 +186,11 @@ def _send_on(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
     if origin is not LOCAL:
         data = _worn(state, origin, envelope, data, now)
     flow_id = envelope.flow_id
-    if flow_id is None or out.flow.take(flow_id, len(data)):
+    if out.flow.take(flow_id, len(data)) if flow_id is not None else not out.flow.stalled:
         state.effects.append(Send(out.link, data))
         return True
+    if flow_id is None:
+        return False  # whoever names no flow can't be told to wait, and must not fill the link for all others
     return None if out.flow.hold(flow_id, data, origin if is_paced(origin, envelope) else None, size) else False
 
 

@@ -582,3 +582,16 @@ def test_a_request_there_is_no_room_for_is_refused_to_its_sender() -> None:
     assert trio.ask() == []
     assert nack_of(trio.rig.said(trio.client))["code"] == "QUEUE_FULL"
     assert trio.rig.core.calls_in_flight() == 0
+
+
+@pytest.mark.parametrize("rtype", [2, None])
+def test_what_is_in_no_flow_is_not_pushed_at_a_link_that_takes_no_more(rtype: int | None) -> None:
+    """It could neither wait for credit nor cost any: whoever names no flow would fill the link of everybody else."""
+    trio = Trio()
+    request = {name: value for name, value in make_request(CLIENT, rtype=rtype).items() if name != "flowId"}
+    trio.rig.feed(trio.client, {**request, "id": "first", "corrId": "first"})
+    assert len(trio.rig.said(trio.agent)) == 1
+    trio.rig.do(trio.rig.core.link_stalled(trio.agent))
+    trio.rig.feed(trio.client, request)
+    assert trio.rig.said(trio.agent) == []
+    assert nack_of(trio.rig.said(trio.client))["code"] == "QUEUE_FULL"
