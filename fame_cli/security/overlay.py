@@ -162,11 +162,12 @@ class KeyGate(GrantGate):
         carried = isinstance(envelope.frame, CARRIED)
         if (link.kind is LinkKind.CHILD or not carried) and not below(key.path, link.remote_path):
             return Refusal("SIGNATURE_INVALID", "its signer isn't there")
+        grant = key.grant if key.grant is not None else (link.grant if link.kind is LinkKind.CHILD else None)
         if envelope.reply_to and carried:
             path = parse(envelope.reply_to).path
-            if path and path != key.path:
+            is_own = path == key.path if path else grant is None or grant.may_bind(envelope.reply_to)
+            if not is_own:
                 return Refusal("UNAUTHORIZED", "the reply address isn't the signer's")
-        grant = key.grant if key.grant is not None else (link.grant if link.kind is LinkKind.CHILD else None)
         return self._may_ask(grant, envelope) if grant is not None else None
 
     def _knows_all(self, update: MeshUpdate) -> Verdict:

@@ -40,10 +40,15 @@ INNOCENT = '''
 """An agent that calls another one without pause, and says what became of it."""
 
 import asyncio
+import os
 import time
+from pathlib import Path
 
 from fame_cli import Agent, Client, operation
+from fame_cli.security.settings import SecuritySettings
 
+HOME = os.environ.get("FAME_HOME")
+SECURITY = SecuritySettings(os.environ.get("FAME_SECURITY_PROFILE", "open"), Path(HOME) if HOME else None)
 CALL_S = 10.0
 PAUSE_S = 0.005
 
@@ -68,7 +73,7 @@ class Innocent(Agent):
     async def keep_calling(self) -> None:
         while True:
             try:
-                async with Client(self.url, timeout_s=CALL_S) as client:
+                async with Client(self.url, timeout_s=CALL_S, security=SECURITY) as client:
                     while True:
                         await self.call(client)
                         await asyncio.sleep(PAUSE_S)
@@ -257,8 +262,11 @@ class Stage:
         return [line for line in lines if line.get("event") == name]
 
     def tails(self) -> str:
-        """Return the last lines of every process."""
-        return "\n".join(process.tail() for process in self.processes.values())
+        """Return the last lines of every process that tell of trouble."""
+        said = [(name, line) for name, process in self.processes.items() for line in list(process.log)]
+        return "\n".join(
+            f"{name}: {line[:300]}" for name, line in said if '"level": "info"' not in line or "link_closed" in line
+        )[-4000:]
 
     def close(self) -> None:
         """End everything."""

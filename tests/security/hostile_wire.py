@@ -395,7 +395,8 @@ async def attach(
         frame["keys"] = who.jwks()
     more: Json = {}
     if ours:
-        more["meta"] = {"fame.ext": ["batch", "cancel", "mesh", "sys", "window"], "fame.window": 256}
+        mesh = ["mesh"] if origin == "peer" else []  # a child that speaks of it is a sentinel below another
+        more["meta"] = {"fame.ext": ["batch", "cancel", "sys", "window", *mesh], "fame.window": 256}
         more["meta"]["fame.instance"] = frame["instanceId"]
     sent = wire.envelope(frame | changes, corrId=new_id(), **more)
     await wire.send(sent)

@@ -3,13 +3,17 @@
 import json
 
 import pytest
+from core_rig import STAMP
 from mesh_rig import PARENT, PEER
+from msgspec import Raw
 from secure_rig import SecureRig
 
 from fame_cli.core.effects import CloseLink, LinkRefused, Note
-from fame_cli.core.frames import MeshDelta, MeshRecord, MeshUpdate
+from fame_cli.core.envelope import Envelope, encode
+from fame_cli.core.frames import Data, MeshDelta, MeshRecord, MeshUpdate
 from fame_cli.core.grant import AGENT, CLIENT
 from fame_cli.core.grant import PEER as PEER_ROLE
+from fame_cli.core.ids import sid_of
 from fame_cli.core.state import send
 
 MATH = "math1@fame.fabric"
@@ -269,3 +273,28 @@ def test_a_sentinel_that_comes_back_with_the_same_key_is_believed_at_once() -> N
     rig.run()
     assert rig["s1"].record("s3").life == (2, "another")
     assert rig["s1"].core.table.ways(MATH)
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+@pytest.mark.parametrize("reply_to", [MATH, "__rpc__x@/s1/other", "__rpc__x@/s3/math"])
+def test_an_answer_goes_to_who_asked_and_nowhere_else(profile: str, reply_to: str) -> None:
+    rig = SecureRig("s1", profile=profile)
+    rig.leaf("math", "s1", MATH)
+    rig.allow("client", addresses=("client@fame.fabric",))
+    rig.leaf("client", "s1")
+    rig.run()
+    request = Envelope(
+        frame=Data(payload=Raw(b'{"jsonrpc":"2.0","id":"c","method":"add"}')),
+        id=rig.fresh_id(),
+        sid=sid_of("/s1/client"),
+        to=MATH,
+        reply_to=reply_to,
+        corr_id="c",
+        rtype=2,
+        ts=STAMP,
+    )
+    rig.feed("client", "s1", encode(rig.gates["client"].sign(request)))
+    rig.run()
+    assert rig["math"].requests() == []
+    denied = [e for e in rig["s1"].log if isinstance(e, Note) and e.event == "envelope_denied"]
+    assert [note.facts["code"] for note in denied] == ["UNAUTHORIZED"]

@@ -10,7 +10,7 @@ from hashlib import sha256
 import pytest
 from hostile_rig import FABRIC, INNOCENTS, Stage, against
 from hostile_wire import Identity, Mint, attach, b64, jws, new_id, request, unb64
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidMessage, InvalidStatus
 
 pytestmark = pytest.mark.e2e
 
@@ -80,10 +80,12 @@ async def test_a_token_that_is_not_in_order_opens_no_link(stage: Stage, name: st
         evil = stage.identity(bound=False)
         evil.token = FORGED[name](stage, evil.node_id)
         for kind in ("downstream", "peer"):
-            with pytest.raises(InvalidStatus) as caught:
+            with pytest.raises((InvalidStatus, InvalidMessage)) as caught:
                 async with stage.dial(evil, kind=kind):
                     pass
-            assert caught.value.response.status_code in (400, 401, 431)
+            assert name == "endless" or "HTTP 401" in str(
+                caught.value
+            )  # the transports end what is too long as they do
 
 
 @against(*SECURED)
