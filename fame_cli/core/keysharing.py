@@ -22,16 +22,21 @@ MAX_TOLD = 4096
 """Keys remembered to have been told to one neighbour; past it, all of them may be told again."""
 
 
-def park(state: NodeState, session: Session, envelope: Envelope, data: bytes, kid: str, now: float) -> bool:
-    """Have an envelope wait for its key, and ask the neighbour it came from; False when it may not wait."""
+def park(state: NodeState, parked: Parked, kid: str, now: float) -> bool:
+    """Have an envelope wait for its key, and ask the neighbour it came from; False when it may not wait.
+
+    It waits once for each key: one that has come and isn't at the path the envelope names would else be asked for, and
+    told, for ever.
+    """
+    session = parked.session
     link = session.link
-    if not state.parking.has_room(link, kid, len(data)):
+    if kid in parked.waited or not state.parking.has_room(link, kid, len(parked.data)):
         return False
     asked = ""
     if not state.parking.has_asked(link, kid):
         asked = state.new_id()
         send(state, session, KeyRequest(kid=kid, physical_path=state.table.path), corr_id=asked)
-    state.parking.add(kid, Parked(session, envelope, data), asked, now)
+    state.parking.add(kid, parked._replace(waited=(*parked.waited, kid)), asked, now)
     return True
 
 

@@ -21,11 +21,19 @@ MAX_LINK_BYTES = 1024 * 1024
 
 
 class Parked(NamedTuple):
-    """Hold one envelope that waits: the session it came by, what it is, and its bytes."""
+    """Hold one envelope that waits.
+
+    Args:
+        session: it came by.
+        envelope: what it is.
+        data: its bytes.
+        waited: ids of the keys it has waited for, the one it waits for now among them; never twice for the same.
+    """
 
     session: Session
     envelope: Envelope
     data: bytes
+    waited: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

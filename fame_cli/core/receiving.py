@@ -58,14 +58,21 @@ def take(state: NodeState, session: Session, data: bytes, now: float) -> None:
         _reject(state, session, data, error)
 
 
-def _sort(state: NodeState, session: Session, envelope: Envelope, data: bytes, now: float) -> None:
-    """Have the gate look at an envelope, act on it, and count it against its flow."""
+def _sort(
+    state: NodeState, session: Session, envelope: Envelope, data: bytes, now: float, waited: tuple[str, ...] = ()
+) -> None:
+    """Have the gate look at an envelope, act on it, and count it against its flow.
+
+    Args:
+        waited: ids of the keys it has waited for.
+    """
     if state.gate.checks and session.is_open and not isinstance(envelope.frame, UNSIGNED):
         verdict = state.gate.verify(session.link, envelope)
         if isinstance(verdict, Unknown):
-            if park(state, session, envelope, data, verdict.kid, now):
+            if park(state, Parked(session, envelope, data, waited), verdict.kid, now):
                 return  # its credit goes back once its key is there
-            verdict = Refusal("KEY_UNKNOWN", "too much from here waits for unknown keys")
+            why = "nobody knows the key at its path" if waited else "too much from here waits for unknown keys"
+            verdict = Refusal("KEY_UNKNOWN", why)
         if verdict is not None:
             deny(state, session, envelope, verdict)
             _count(state, session, envelope, len(data))
@@ -120,7 +127,7 @@ def _again(state: NodeState, parked: Parked, now: float) -> None:
     if not parked.session.is_open:
         return
     try:
-        _sort(state, parked.session, parked.envelope, parked.data, now)
+        _sort(state, parked.session, parked.envelope, parked.data, now, parked.waited)
     except RemoteProtocolError as error:
         _reject(state, parked.session, parked.data, error)
 

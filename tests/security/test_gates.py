@@ -8,7 +8,7 @@ from mesh_rig import PARENT, PEER
 from msgspec import Raw
 from secure_rig import SecureRig
 
-from fame_cli.core.effects import CloseLink, LinkRefused, Note
+from fame_cli.core.effects import CloseLink, LinkRefused, Note, Send
 from fame_cli.core.envelope import Envelope, encode
 from fame_cli.core.frames import Data, MeshDelta, MeshRecord, MeshUpdate
 from fame_cli.core.grant import AGENT, CLIENT
@@ -63,6 +63,19 @@ def test_keys_go_ahead_so_that_nobody_has_to_ask() -> None:
     call(rig)
     assert "KeyAnnounce" in {passed.kind for passed in rig.passed}
     assert "KeyRequest" not in {passed.kind for passed in rig.passed}
+
+
+def test_a_key_that_has_come_and_is_elsewhere_is_not_asked_for_again() -> None:
+    """Two honest nodes would else ask and tell each other for ever, because of one envelope."""
+    rig = three()
+    said = [json.loads(effect.data) for effect in rig["s2"].log if isinstance(effect, Send)]
+    signed = next(each for each in said if each["frame"]["type"] == "MeshUpdate")
+    rig.forget()
+    rig.feed("s2", "s1", signed | {"id": "another", "sid": "2cVx0000000000000000Aa"})
+    rig.run()
+    asked = [passed.kind for passed in rig.passed if passed.kind in ("KeyRequest", "KeyAnnounce")]
+    assert asked == ["KeyRequest", "KeyAnnounce"]
+    assert [note.facts["code"] for note in rig["s1"].noted("envelope_denied")] == ["KEY_UNKNOWN"]
 
 
 def test_a_key_that_got_lost_is_asked_for_and_the_envelope_waits() -> None:
