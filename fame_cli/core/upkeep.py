@@ -46,13 +46,15 @@ def sweep(state: NodeState, now: float, due: float) -> None:
 def _tell_full(state: NodeState) -> None:
     """Say how many envelopes there was no room for since the last sweep, and for whom most is held."""
     budget = state.budget
-    slowest = max(state.sessions.values(), key=lambda session: session.flow.held_bytes, default=None)
+    held = {session.link.remote_id: session.flow.held_bytes for session in state.sessions.values()}
+    slowest = max(held, key=held.__getitem__, default="")
+    node_bytes = held.get(slowest, 0)
     state.note(
         "envelopes_given_up",
         "warning",
         count=budget.refused,
-        node=slowest.link.remote_id if slowest is not None else "",
-        node_bytes=slowest.flow.held_bytes if slowest is not None else 0,
+        node=slowest if node_bytes else "",
+        node_bytes=node_bytes,
         held_bytes=budget.held_bytes,
         max_held_bytes=budget.most_bytes,
     )

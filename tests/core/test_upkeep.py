@@ -149,3 +149,13 @@ def test_what_there_was_no_room_for_is_told_once_a_sweep_with_whom_it_was_for() 
     assert [note.facts for note in rig.noted("envelopes_given_up")] == [told]
     rig.advance(1.1)
     assert len(rig.noted("envelopes_given_up")) == 1
+
+
+def test_nobody_is_named_when_all_that_was_held_has_gone_on() -> None:
+    rig = Rig()
+    agent, client = rig.child("a1"), rig.child("c1")
+    rig.core.state.budget.most_bytes = 4
+    assert not rig.core.state.sessions[client].flow.hold("f", b"xx", agent)
+    rig.advance(1.1)
+    [note] = rig.noted("envelopes_given_up")
+    assert (note.facts["node"], note.facts["node_bytes"]) == ("", 0)
