@@ -1,12 +1,23 @@
-"""Why a link couldn't be dialled, as our errors: one wording for every transport."""
+"""Why a link couldn't be dialled or a port be had, as our errors: one wording for every transport."""
 
 import errno
+import os
 import socket
 from ipaddress import ip_address
 
-from fame_cli.errors import AdmissionRefused, ConnectError
+from fame_cli.errors import AdmissionRefused, ConfigError, ConnectError
 
-__all__ = ["OPEN_TIMEOUT_S", "bad_url", "host_of", "is_loopback", "name_of", "no_websocket", "refused", "unreachable"]
+__all__ = [
+    "OPEN_TIMEOUT_S",
+    "bad_url",
+    "host_of",
+    "is_loopback",
+    "name_of",
+    "no_port",
+    "no_websocket",
+    "refused",
+    "unreachable",
+]
 
 OPEN_TIMEOUT_S = 10.0
 
@@ -67,3 +78,14 @@ def unreachable(url: str, error: OSError) -> ConnectError:
         return ConnectError(f"can't connect to {host}: as many files are open as the system allows", hint=hint)
     told = error.strerror or str(error) or type(error).__name__
     return ConnectError(f"can't connect to {host}: {told}", hint="check the URL: ws:// or wss://?")
+
+
+def no_port(host: str, port: int, error: OSError) -> ConfigError:
+    """Say why nothing can listen there."""
+    named = error.errno and not isinstance(error, socket.gaierror)  # whose numbers aren't those of the system
+    why = os.strerror(error.errno or 0) if named else error.strerror or str(error)
+    return ConfigError(
+        f"can't listen on {host}:{port}: {why.lower()}",
+        source="listen",
+        hint="choose another port, or stop what has it",
+    )

@@ -6,8 +6,6 @@ sentinel listens and its upstream, if the config names one, is attached (of seve
 """
 
 import json
-import os
-import socket
 import time
 from collections.abc import Callable
 
@@ -16,7 +14,7 @@ from fame_cli.core.attach import attach_refusal
 from fame_cli.core.gate import Refusal, Unknown
 from fame_cli.core.grant import Grant
 from fame_cli.core.link import LinkKind
-from fame_cli.errors import ConfigError
+from fame_cli.net import failures
 from fame_cli.net.answer import Asked, Page, Route, Server
 from fame_cli.net.transport import Transport
 from fame_cli.node.log import log_event
@@ -35,11 +33,11 @@ class Listener:
         node: whom they attach to.
         has_parent: True when the config names an upstream; the sentinel is ready once that is attached.
         max_links: links held at once; one more is turned away with HTTP 503.
-        waits_for: says what else is missing, "" when nothing.
+        waits_for: says what else is missing, "" when nothing; None when nothing ever is.
     """
 
     def __init__(
-        self, node: Node, *, has_parent: bool, max_links: int, waits_for: Callable[[], str] = lambda: ""
+        self, node: Node, *, has_parent: bool, max_links: int, waits_for: Callable[[], str] | None = None
     ) -> None:
         self._node = node
         self._has_parent = has_parent
@@ -58,13 +56,7 @@ class Listener:
                 host, port, self._node.turn, self._answer, self._accept, reuse_port=reuse_port
             )
         except OSError as error:
-            named = error.errno and not isinstance(error, socket.gaierror)
-            why = os.strerror(error.errno or 0) if named else error.strerror or str(error)
-            raise ConfigError(
-                f"can't listen on {host}:{port}: {why.lower()}",
-                source="listen",
-                hint="choose another port, or stop what has it",
-            ) from error
+            raise failures.no_port(host, port, error) from error
         bound = next(iter(self._server.sockets)).getsockname()
         return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
 
@@ -74,8 +66,10 @@ class Listener:
             self._server.close()
 
     def lacks(self) -> str:
-        """Say what is missing: the upstream of the config, if it has one, say; a peer that is away stops nobody."""
-        return "upstream" if self._has_parent and not self._node.attached.is_set() else self._waits_for()
+        """Return what is missing in a word, "" when nothing is; a peer that is away stops nobody."""
+        if self._has_parent and not self._node.attached.is_set():
+            return "upstream"
+        return "" if self._waits_for is None else self._waits_for()
 
     # HTTP
 

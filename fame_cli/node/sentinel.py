@@ -136,7 +136,7 @@ class Sentinel:
         node = Node(self._id, routes=True, options=self._options, observer=self._observer, security=security)
         parent = any(kind is LinkKind.PARENT for _, kind, _ in self._dials)
         siblings = self._siblings
-        waits_for = _nothing if siblings is None else siblings.waits_for
+        waits_for = None if siblings is None else siblings.waits_for
         listener = Listener(node, has_parent=parent, max_links=self._max_links, waits_for=waits_for)
         await node.__aenter__()
         try:
@@ -195,10 +195,6 @@ class Sentinel:
     def run(self) -> None:
         """Be a program: log to stderr, run until SIGINT or SIGTERM."""
         run_program(self.serve())
-
-
-def _nothing() -> str:
-    return ""
 
 
 def _peer(peer: str | tuple[str, int]) -> tuple[str, LinkKind, int]:

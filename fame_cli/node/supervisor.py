@@ -8,7 +8,6 @@ pipe does, so they don't outlive this process, whatever ends it.
 import asyncio
 import contextlib
 import errno
-import os
 import random
 import socket
 import time
@@ -17,7 +16,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from fame_cli.errors import ConfigError, FameError
+from fame_cli.errors import FameError
+from fame_cli.net import failures
 from fame_cli.net.backoff import delays
 from fame_cli.node.log import log_event
 from fame_cli.node.loop import until_signalled
@@ -198,13 +198,7 @@ def reserve(host: str, port: int) -> socket.socket:
             place = (place[0], probe.getsockname()[1], *place[2:])
         return _shared(family, place)
     except OSError as error:
-        named = error.errno and not isinstance(error, socket.gaierror)
-        why = os.strerror(error.errno or 0) if named else error.strerror or str(error)
-        raise ConfigError(
-            f"can't listen on {host}:{port}: {why.lower()}",
-            source="listen",
-            hint="choose another port, or stop what has it",
-        ) from error
+        raise failures.no_port(host, port, error) from error
 
 
 def _shared(family: int, place: tuple[object, ...]) -> socket.socket:
