@@ -17,27 +17,32 @@ WIRE_TESTS ?= tests/e2e tests/interop
 # Where `make bench…` leaves its figures: benchmarks/results holds those the docs speak of.
 RESULTS ?= .bench
 
+# For `make fuzz`: minutes for each target, and which of them (all when empty).
+MINUTES ?= 10
+FUZZ ?=
+
 # The first usable Python; expanded only where an environment has to be made.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-core test-wire sim bench bench-scale bench-security bench-startup demo format clean
+.PHONY: help setup check test test-core test-wire sim fuzz bench bench-scale bench-security bench-startup demo format clean
 
 help:
-	@echo 'make demo           the examples, each from start to end'
-	@echo 'make test           the whole suite'
-	@echo 'make test-core      the pure core alone, in seconds'
-	@echo 'make test-wire      real processes over each transport, with and without batches: ten minutes'
-	@echo 'make sim            more random meshes than `make test` runs; SEEDS=5000 says how many'
-	@echo 'make bench          how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
-	@echo 'make bench-scale    very many agents, addresses and clients: three minutes'
-	@echo 'make bench-startup  what a whole process costs, from its start to its end: half a minute'
-	@echo 'make bench-security what each security profile costs: four minutes'
-	@echo 'make check          lint, format, types, import rules'
-	@echo 'make format         format, and mend what a tool can'
-	@echo 'make setup          make $(VENV) with all of it inside (the others do so by themselves)'
-	@echo 'make clean          remove what make made'
+	@echo 'make demo            the examples, each from start to end'
+	@echo 'make test            the whole suite'
+	@echo 'make test-core       the pure core alone, in seconds'
+	@echo 'make test-wire       real processes over each transport, with and without batches: ten minutes'
+	@echo 'make sim             more random meshes than `make test` runs; SEEDS=5000 says how many'
+	@echo 'make fuzz            what reads bytes of others, guided by coverage; MINUTES=10 each, FUZZ="token config"'
+	@echo 'make bench           how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
+	@echo 'make bench-scale     very many agents, addresses and clients: three minutes'
+	@echo 'make bench-startup   what a whole process costs, from its start to its end: half a minute'
+	@echo 'make bench-security  what each security profile costs: four minutes'
+	@echo 'make check           lint, format, types, import rules'
+	@echo 'make format          format, and mend what a tool can'
+	@echo 'make setup           make $(VENV) with all of it inside (the others do so by themselves)'
+	@echo 'make clean           remove what make made'
 	@echo
 	@echo 'Figures go to $(RESULTS) as well; RESULTS=benchmarks/results puts them in place of those of the docs.'
 
@@ -75,6 +80,10 @@ test-core: setup
 sim: setup
 	FAME_SIM_SEEDS='$(SEEDS)' $(BIN)/python -m pytest -q tests/sim/test_mesh.py -k random
 
+fuzz: setup
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz/fuzz.py --minutes '$(MINUTES)' $(FUZZ)
+
 bench-startup: setup
 	$(BIN)/python benchmarks/bench_startup.py --output '$(RESULTS)/startup.json'
 
@@ -98,5 +107,5 @@ format: setup
 	$(BIN)/python -m ruff check --fix .
 
 clean:
-	rm -rf '$(VENV)' .venv-naylence .venv-bench .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf '$(VENV)' .venv-naylence .venv-bench .bench .fuzz .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -prune -exec rm -rf {} +
