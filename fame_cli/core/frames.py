@@ -218,12 +218,22 @@ class KeyAnnounce(_Wire, frozen=True):
     expires: str | None = None
 
 
-class KeyRequest(_Wire, frozen=True):
-    """Ask for a key, or for the encryption key behind an address (security.md 4.4)."""
+class KeyRequest(_Wire, frozen=True, rename={"snake_path": "physical_path", "physical_path": "physicalPath"}):
+    """Ask for a key, or for the encryption key behind an address (security.md 4.4).
+
+    The path is read in either spelling, as the original does (spec 6 has the one, its nodes send the other), and signed
+    as ``physicalPath``.
+    """
 
     kid: str | None = None
     address: str | None = None
     physical_path: str | None = None
+    snake_path: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.snake_path is not None:
+            msgspec.structs.force_setattr(self, "physical_path", self.physical_path or self.snake_path)
+            msgspec.structs.force_setattr(self, "snake_path", None)
 
 
 class SecureOpen(_Wire, frozen=True):

@@ -10,6 +10,7 @@ from fame_cli.core import frames
 from fame_cli.core.frames import (
     DeliveryAck,
     Frame,
+    KeyRequest,
     MeshDelta,
     MeshRecord,
     MeshSummary,
@@ -97,6 +98,12 @@ def test_a_summary_without_bounds_is_about_everything() -> None:
 def test_an_unknown_type_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"type":"NodeDetach"}', type=Frame)
+
+
+def test_a_key_is_asked_for_in_either_spelling() -> None:
+    asked = msgspec.json.decode(b'{"type":"KeyRequest","kid":"k","physical_path":"/s1"}', type=Frame)
+    assert asked == KeyRequest(kid="k", physical_path="/s1")
+    assert json.loads(msgspec.json.encode(asked)) == {"type": "KeyRequest", "kid": "k", "physicalPath": "/s1"}
 
 
 def test_an_absent_ok_means_yes() -> None:
