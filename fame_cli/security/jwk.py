@@ -1,8 +1,8 @@
 """Keys as JSON: what the wire and the files hold of Ed25519 and X25519 keys (RFC 7517, 7638, 8037; security.md 4.3)."""
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error
+from base64 import urlsafe_b64encode
+from binascii import Error, a2b_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -37,6 +37,8 @@ Jwk = dict[str, Any]
 
 PRIVATE_BYTES = 32
 
+_FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
+
 
 def to_base64(data: bytes) -> str:
     """Write bytes in base64url without padding."""
@@ -44,13 +46,13 @@ def to_base64(data: bytes) -> str:
 
 
 def from_base64(text: str) -> bytes:
-    """Read base64url with or without padding.
+    """Read base64url with or without padding; nothing else may be in it.
 
     Raises:
         ValueError: it isn't that.
     """
     try:
-        return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        return a2b_base64(f"{text}{'=' * (-len(text) % 4)}".encode().translate(_FROM_URL), strict_mode=True)
     except Error as error:
         raise ValueError("not base64url") from error
 

@@ -8,6 +8,7 @@ import pytest
 from fame_cli.core.ids import ALPHABET
 from fame_cli.security.jwk import (
     VOUCHED,
+    from_base64,
     generate,
     kid_of,
     load,
@@ -15,6 +16,7 @@ from fame_cli.security.jwk import (
     private_signing_jwk,
     signing_jwk,
     thumbprint,
+    to_base64,
 )
 
 VECTOR = json.loads(
@@ -62,6 +64,18 @@ def test_a_kid_names_the_key_itself() -> None:
     assert len(keys.kid) == 16
     assert set(keys.kid) <= set(ALPHABET)
     assert kid_of(bytes(32)) != kid_of(bytes(31) + b"\1")
+
+
+def test_bytes_survive_being_written_with_or_without_padding() -> None:
+    for length in range(5):
+        data = bytes(range(251, 251 + length))
+        assert from_base64(to_base64(data)) == from_base64(to_base64(data) + "=" * (-len(to_base64(data)) % 4)) == data
+
+
+@pytest.mark.parametrize("text", ["a", "AA!", "A A", "AA\n", "+/+/", "AAA=A", "====", "é", "\ud800"])
+def test_what_is_not_quite_base64url_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"base64url|encode"):
+        from_base64(text)
 
 
 def test_keys_survive_being_written() -> None:
