@@ -8,6 +8,7 @@ from fame_cli.core.grant import Grant
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.security.facts import LEVELS, Facts
 from fame_cli.security.settings import PolicySource
+from fame_cli.security.signing import CLEAR, security_of
 
 __all__ = ["Judge", "way_of"]
 
@@ -42,6 +43,8 @@ class Judge:
         self._tell = tell
         self.own_id = ""
         self.own_path = ""
+        self.verifies = False
+        """Whether signatures have been checked before the policy is asked; what wasn't checked counts as unsigned."""
 
     def __call__(
         self, action: str, link: Link, address: str, envelope: Envelope | None = None, grant: Grant | None = None
@@ -55,7 +58,7 @@ class Judge:
             grant: of whom it is; the neighbour's if None.
         """
         holder = grant or link.grant or _NOBODY
-        sealed = envelope is not None and b'"enc"' in bytes(envelope.sec)
+        sealed = envelope is not None and security_of(envelope).level != CLEAR
         facts = Facts(
             action,
             address,
@@ -67,7 +70,7 @@ class Judge:
             holder.scopes,
             holder.claims,
             envelope,
-            envelope is not None and bool(bytes(envelope.sec)),
+            envelope is not None and self.verifies,
             LEVELS[2] if sealed else LEVELS[0],
             self.own_id,
             self.own_path,

@@ -54,6 +54,8 @@ class KeyGate(GrantGate):
         judge: Judge | None = None,
     ) -> None:
         super().__init__(clock, granted, judge)
+        if judge is not None:
+            judge.verifies = True
         self._keys = keys
         self._token = token
         self._chain: list[str] = []
