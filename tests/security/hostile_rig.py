@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -25,11 +26,15 @@ from interop_nodes import NodeProcess, environment, free_port
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from fame_cli.security.certificates import chain_to_x5c
+from fame_cli.security.issuing import CertificateAuthority
+
 __all__ = ["FABRIC", "INNOCENTS", "MIB", "Stage", "against"]
 
 INNOCENTS = ("innocent1", "innocent2")
 ATTACH = "fame/v1/attach/ws"
 START_S = 25.0
+REPORT_S = 15.0
 TEST_S = 60.0
 AFTER_S = 0.3
 """Seconds that the innocents go on after an attack, so that late harm shows."""
@@ -40,7 +45,9 @@ INNOCENT = '''
 """An agent that calls another one without pause, and says what became of it."""
 
 import asyncio
+import json
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -65,6 +72,7 @@ class Innocent(Agent):
         self.answered, self.failed, self.worst_s, self.errors = 0, 0, 0.0, []
 
     async def on_start(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.report)
         self.task = asyncio.create_task(self.keep_calling())
 
     async def on_stop(self) -> None:
@@ -113,12 +121,11 @@ class Innocent(Agent):
         await asyncio.sleep(s)
         return "late"
 
-    @operation
-    def report(self) -> dict:
-        """Return what became of the calls since the last report."""
-        told = dict(answered=self.answered, failed=self.failed, worst_s=self.worst_s, errors=self.errors)
+    def report(self) -> None:
+        """Say what became of the calls since the last report."""
+        told = {"ok": True, "answered": self.answered, "failed": self.failed, "worst_s": self.worst_s}
+        print(json.dumps(told | {"errors": self.errors}), flush=True)
         self.clear()
-        return told
 '''
 
 
@@ -176,6 +183,8 @@ class Stage:
         (folder / "innocent.py").write_text(INNOCENT, encoding="utf-8")
         if profile != "open":
             self.fame("keys", "init")
+        if profile == "strict-overlay":
+            self.fame("ca", "init")
 
     @property
     def signs(self) -> bool:
@@ -214,14 +223,15 @@ class Stage:
         return self
 
     async def _until_calm(self) -> None:
-        async with self.watching() as watcher:
-            deadline = time.monotonic() + START_S
-            while True:
-                reports = await self.reports(watcher)
-                if all(each.get("answered", 0) > 0 and each["failed"] == 0 for each in reports):
-                    return
-                assert time.monotonic() < deadline, f"the innocents don't reach each other: {reports}\n{self.tails()}"
-                await asyncio.sleep(0.2)
+        deadline = time.monotonic() + START_S
+        for name in INNOCENTS:
+            self.processes[name].wait_for_line('"node_ready"')  # from here on it takes signals
+        while True:
+            reports = await self.reports()
+            if all(each["answered"] > 0 and each["failed"] == 0 for each in reports):
+                return
+            assert time.monotonic() < deadline, f"the innocents don't reach each other: {reports}\n{self.tails()}"
+            await asyncio.sleep(0.2)
 
     def sentinel(self, name: str, peers: Sequence[str] = ()) -> None:
         """Start a sentinel."""
@@ -234,8 +244,7 @@ class Stage:
         if self._limits:
             config["limits"] = self._limits
         self._run(name, config, self._security)
-        process = self.processes[name]
-        process.wait_until(lambda: any('"node_ready"' in line for line in list(process.log)), f"{name} is ready")
+        self.processes[name].wait_for_line('"node_ready"')
 
     def _run(self, name: str, config: Json, security: Mapping[str, object] | None = None) -> None:
         file = self.folder / f"{name}.yaml"
@@ -340,24 +349,42 @@ class Stage:
             origin = "peer" if how.get("kind") == "peer" else "downstream"
             frame = await attach(wire, origin, signs=self.signs, ours=ours)
             assert frame.get("ok", True), f"the attacker isn't let in: {frame}\n{self.tails()}"
+            if self.profile == "strict-overlay":
+                await self.certify(wire)
             yield wire
+
+    async def certify(self, wire: Wire) -> None:
+        """Have the fabric's authority say that a key is at the path its node was given, and tell the sentinel."""
+        files = [(self.home / name).read_bytes() for name in ("ca.pem", "ca.key")]
+        authority = CertificateAuthority.load(*files)
+        public = wire.who.signing.public_key()
+        chain = authority.issue(wire.path.rpartition("/")[2], wire.path, public, time.time())
+        keys = wire.who.jwks()
+        keys[0]["x5c"] = chain_to_x5c(chain)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        await wire.say({"type": "KeyAnnounce", "physicalPath": wire.path, "keys": keys, "created": stamp})
+
+    async def reaches(self, wire: Wire, name: str = INNOCENTS[1]) -> bool:
+        """Tell whether a call still gets through to an innocent; a strict one answers that it came in clear."""
+        frame = await wire.call(f"{name}@{FABRIC}", "add", x=3, y=4)
+        if self.profile == "strict-overlay":
+            return bool(frame.get("code") == "CRYPTO_LEVEL")
+        return bool(frame["type"] == "Data" and frame["payload"].get("result") == 7)
 
     # Innocents
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[Wire]:
-        """Attach somebody honest who asks the innocents how they are."""
+        """Attach somebody honest who may call."""
         async with self.attached(self.identity(f"watcher-{secrets.token_hex(3)}", roles=["client"])) as wire:
             yield wire
 
-    async def reports(self, watcher: Wire) -> list[Json]:
-        """Ask both innocents what became of their calls since the last time."""
-        reports = []
-        for name in INNOCENTS:
-            frame = await watcher.call(f"{name}@{FABRIC}", "report", within_s=30.0)
-            result = frame.get("payload", {}).get("result") if frame["type"] == "Data" else None
-            reports.append(result if isinstance(result, dict) else {"failed": 0, "answered": 0, "frame": frame})
-        return reports
+    async def reports(self) -> list[Json]:
+        """Ask both innocents, by a signal, what became of their calls since the last time."""
+        asked = [self.processes[name] for name in INNOCENTS]
+        for process in asked:
+            os.kill(process.pid, signal.SIGUSR1)
+        return [await asyncio.to_thread(process.results.get, timeout=REPORT_S) for process in asked]
 
     @asynccontextmanager
     async def undisturbed(
@@ -369,19 +396,18 @@ class Stage:
             worst_s: longest that one of their calls may take.
             grows: bytes that each sentinel may grow by.
         """
-        async with self.watching() as watcher:
-            await self.reports(watcher)
-            before = {at: self.rss(at) for at in self._ports}
-            yield
-            await asyncio.sleep(AFTER_S)
-            reports = await self.reports(watcher)
-            for each in reports:
-                assert each["failed"] == 0, f"an innocent's call failed: {reports}\n{self.tails()}"
-                assert each["answered"] > 0, f"an innocent came to a standstill: {reports}\n{self.tails()}"
-                assert each["worst_s"] < worst_s, f"an innocent's call took too long: {reports}"
-            for at, past in before.items():
-                grown = self.rss(at) - past
-                assert grown < grows, f"{at} grew by {grown / MIB:.1f} MiB"
+        await self.reports()
+        before = {at: self.rss(at) for at in self._ports}
+        yield
+        await asyncio.sleep(AFTER_S)
+        reports = await self.reports()
+        for each in reports:
+            assert each["failed"] == 0, f"an innocent's call failed: {reports}\n{self.tails()}"
+            assert each["answered"] > 0, f"an innocent came to a standstill: {reports}\n{self.tails()}"
+            assert each["worst_s"] < worst_s, f"an innocent's call took too long: {reports}"
+        for at, past in before.items():
+            grown = self.rss(at) - past
+            assert grown < grows, f"{at} grew by {grown / MIB:.1f} MiB"
 
 
 def _members(value: Any, name: str) -> list[str]:

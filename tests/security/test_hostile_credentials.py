@@ -167,7 +167,7 @@ async def test_a_node_signs_with_the_key_of_its_token_and_no_other(stage: Stage)
             assert (ack["ok"], ack["code"]) == (False, "UNAUTHORIZED")
 
 
-@against(*SECURED)
+@against("gated", "overlay")
 async def test_a_token_that_ends_ends_its_link_in_the_middle_of_a_stream(stage: Stage) -> None:
     async with stage.undisturbed(), stage.attached(stage.identity(ttl_s=3)) as wire:
         corr_id = new_id()
