@@ -339,17 +339,20 @@ class Stage:
             yield Wire(socket, who)
 
     @asynccontextmanager
-    async def attached(self, who: Identity, *, ours: bool = False, **how: Any) -> AsyncIterator[Wire]:
+    async def attached(
+        self, who: Identity, *, ours: bool = False, certified: bool = True, **how: Any
+    ) -> AsyncIterator[Wire]:
         """Connect and attach; that must succeed.
 
         Args:
+            certified: False to go without a certificate where the profile wants one.
             ours: True to speak of all our extensions, False to be a plain node.
         """
         async with self.dial(who, **how) as wire:
             origin = "peer" if how.get("kind") == "peer" else "downstream"
             frame = await attach(wire, origin, signs=self.signs, ours=ours)
             assert frame.get("ok", True), f"the attacker isn't let in: {frame}\n{self.tails()}"
-            if self.profile == "strict-overlay":
+            if self.profile == "strict-overlay" and certified:
                 await self.certify(wire)
             yield wire
 
