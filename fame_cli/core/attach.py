@@ -284,6 +284,8 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
     link = session.link
     fire(session, event)
     session.deadline, session.opened = 0.0, now
+    if session.meter is not None and (link.meshes or link.kind is LinkKind.PEER):
+        session.meter = Meter(state.settings.limits.of_sentinels)
     if not (link.dialed and state.gate.certifies):
         session.told.add(state.gate.own_kid)
     state.table.attach(link)

@@ -59,6 +59,8 @@ def on_control(state: NodeState, session: Session, envelope: Envelope, now: floa
             on_update(state, session.link, update, now)
         case AddressBind(address=address, physical_path=path):
             refusal = _bind(state, session, address, path or "", now)
+            if refusal is not None:
+                _note_refused(state, session.link, address, refusal)
             _answer(
                 state,
                 session,
@@ -133,6 +135,11 @@ def _renew(state: NodeState, session: Session, envelope: Envelope, now: float) -
     state.note("grant_renewed", link=link.number, node=link.remote_id, subject=link.grant.subject)
 
 
+def _note_refused(state: NodeState, link: Link, address: str, refusal: Refusal) -> None:
+    node, code = link.remote_id, refusal.code
+    state.note("name_refused", "warning", link=link.number, node=node, address=address[:128], code=code)
+
+
 def _is_full(state: NodeState, link: Link) -> bool:
     most = state.settings.limits.routes
     return bool(most) and state.table.count_of(link) >= most
@@ -158,7 +165,9 @@ def _offer_changed(state: NodeState, session: Session, envelope: Envelope, now: 
         refusal = next((each for each in asked if each is not None), None)
         if refusal is None and _is_full(state, link):
             refusal = Refusal("RATE_LIMITED", f"{link.remote_id} has bound as much as it may")
-        capabilities = [] if refusal is not None else capabilities
+        if refusal is not None:
+            capabilities = []
+            _note_refused(state, link, frame.address, refusal)
     changed = [(capability, frame.address) for capability in capabilities if change(capability, frame.address, link)]
     publish(state, changed, now)
     answer = CapabilityAdvertiseAck if isinstance(frame, CapabilityAdvertise) else CapabilityWithdrawAck

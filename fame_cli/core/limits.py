@@ -4,7 +4,7 @@ Pure. The defaults stop nobody who means well: one link of a client under load c
 second (benchmarks/README.md). A grant may set lower ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Limits", "Meter"]
 
@@ -34,6 +34,11 @@ class Limits:
     waiting_envelopes: int = 256
     errors: int = 100
     links_per_address: int = 0
+
+    @property
+    def of_sentinels(self) -> "Limits":
+        """The bounds of a link to a sentinel: what comes over it is of many, and counted where each of them enters."""
+        return replace(self, messages_per_s=0, bytes_per_s=0)
 
 
 ERRORS_S = 10.0

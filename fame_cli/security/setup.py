@@ -34,7 +34,15 @@ AUDITED = frozenset(
     {
         *("address_bound", "address_taken_over", "announcement_refused", "credential_refused", "envelope_barred"),
         *("envelope_denied", "grant_expired", "grant_refused", "grant_renewed", "key_refused", "link_attached"),
-        *("link_closed", "link_cut", "link_refused", "policy_changed", "policy_denied", "record_refused"),
+        *(
+            "link_closed",
+            "link_cut",
+            "link_refused",
+            "name_refused",
+            "policy_changed",
+            "policy_denied",
+            "record_refused",
+        ),
     }
 )
 """Events that the audit log has (docs/events.md); the policy's denials are there alone, with their rule."""

@@ -82,3 +82,13 @@ def test_bytes_are_counted_too_and_zero_is_no_bound() -> None:
 def test_errors_are_forgiven_after_a_while() -> None:
     meter = Meter(Limits(errors=2))
     assert [meter.bears(now) for now in (0.0, 1.0, 2.0, 10.0)] == [True, True, False, True]
+
+
+def test_what_comes_from_a_sentinel_is_of_many_and_not_counted_by_the_second() -> None:
+    rig, _, client = rig_with(messages_per_s=3)
+    peer = rig.peer("s2", ours=True)
+    for link in (client, peer):
+        for number in range(10):
+            rig.feed(link, request(number))
+    assert "RATE_LIMITED" in codes(rig, client)
+    assert "RATE_LIMITED" not in codes(rig, peer)
