@@ -193,16 +193,6 @@ async def test_whoever_may_only_call_can_not_bind(stage: Stage) -> None:
 
 
 @against(*SECURED)
-async def test_what_a_sentinel_knows_is_told_to_admins_alone(stage: Stage) -> None:
-    async with stage.undisturbed(), stage.attached(stage.identity(roles=["client"])) as wire:
-        for method in ("fabric.routes", "fabric.links", "fabric.graph", "fabric.names"):
-            frame = await wire.call("__sys__@/s1", method)
-            assert frame.get("code") == "UNAUTHORIZED" or "error" in frame["payload"]
-        async with stage.attached(stage.identity(roles=["admin"])) as admin:
-            assert "result" in (await admin.call("__sys__@/s1", "fabric.routes"))["payload"]
-
-
-@against(*SECURED)
 async def test_no_token_proof_or_key_is_in_any_log(stage: Stage) -> None:
     async with stage.undisturbed():
         for who in (stage.identity(), stage.identity(bound=True), stage.identity(ttl_s=-60)):
