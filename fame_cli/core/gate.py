@@ -165,8 +165,13 @@ class Gate(Protocol):
         """Check what a sentinel says of itself."""
         ...
 
-    def may_offer(self, kid: str, name: str) -> bool:
-        """Tell whether the sentinel that holds a key may offer a name, as it stands in its record."""
+    def may_offer(self, node_id: str, kid: str, name: str, link: Link) -> bool:
+        """Tell whether a sentinel may offer a name, as it stands in its record.
+
+        Args:
+            node_id, kid: of the sentinel.
+            link: by which the record came.
+        """
         ...
 
 
@@ -272,6 +277,6 @@ class OpenGate:
         """Believe everything."""
         return None
 
-    def may_offer(self, kid: str, name: str) -> bool:
+    def may_offer(self, node_id: str, kid: str, name: str, link: Link) -> bool:
         """Allow everything."""
         return True

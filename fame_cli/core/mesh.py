@@ -293,7 +293,7 @@ def _take(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now: fl
             mesh.links_changed(now)
     if message.offers is not None:
         gap = gap or record.offers.misses(message.offers)
-        _offers_changed(state, record, message, now)
+        _offers_changed(state, record, message, link, now)
     if gap:
         ask(state, link, now)
     if (record.life, record.version) != before:
@@ -307,19 +307,19 @@ def _begun(state: NodeState, message: MeshRecord, now: float) -> Record:
     return record
 
 
-def _offers_changed(state: NodeState, record: Record, message: MeshRecord, now: float) -> None:
+def _offers_changed(state: NodeState, record: Record, message: MeshRecord, link: Link, now: float) -> None:
     """Turn changed offers into ways of the route table, and tell plain neighbours."""
     names: list[Name] = []
     assert message.offers is not None
     changed = record.offers.apply(message.offers, now, proof_of(state, message, "offers"))
     for text, (before, after) in (changed or {}).items():
         name = name_of(text)
-        if name is None or not state.gate.may_offer(record.kid, text):
+        if name is None:
             continue
         names.append(name)
         if before is not None:
             state.table.remove(name, record.way(before))
-        if after is not None:
+        if after is not None and state.gate.may_offer(record.node_id, record.kid, text, link):
             state.table.add(name, record.way(after))
         check_conflict(state, name)
     tell(state, names, now)
@@ -348,8 +348,7 @@ def forget(state: NodeState, record: Record, now: float) -> None:
 
 def _drop_offers(state: NodeState, record: Record, now: float) -> None:
     """Take everything a record offers out of the route table."""
-    offers = [(text, value) for text, value in record.offers.items() if state.gate.may_offer(record.kid, text)]
-    names = [(name, value) for text, value in offers if (name := name_of(text)) is not None]
+    names = [(name, value) for text, value in record.offers.items() if (name := name_of(text)) is not None]
     for name, value in names:
         state.table.remove(name, record.way(value))
     tell(state, [name for name, _ in names], now)

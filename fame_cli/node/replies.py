@@ -23,6 +23,7 @@ class Answer:
         """Never happens: a call that didn't ask for a stream gets none."""
 
     def call_ended(self, outcome: Outcome) -> None:
+        """Take the answer."""
         if not self.future.done():
             self.future.set_result(outcome)
 
@@ -41,6 +42,7 @@ class Items:
         self._node = node
 
     def item_arrived(self, item: ItemArrived) -> None:
+        """Take an item; the stream ends when too many wait."""
         self.waiting.append(item)
         self.changed.set()
         if len(self.waiting) >= MAX_UNREAD_ITEMS:
@@ -48,6 +50,7 @@ class Items:
             self.outcome = Outcome("nack", code="QUEUE_FULL", message=f"{MAX_UNREAD_ITEMS} items wait to be read")
 
     def call_ended(self, outcome: Outcome) -> None:
+        """Take the end; what waits can still be read."""
         self.outcome = self.outcome or outcome
         self.changed.set()
 

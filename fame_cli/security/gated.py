@@ -29,6 +29,7 @@ CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
 
 
 def below(path: str, above: str) -> bool:
+    """Tell whether a physical path is another one or lies under it."""
     return path == above or path.startswith(f"{above}/")
 
 
@@ -117,6 +118,12 @@ class GrantGate(OpenGate):
     def _signed_by(self, envelope: Envelope) -> Grant | None:
         """Return the grant of whoever has signed an envelope, None if that isn't known."""
         return None
+
+    def may_offer(self, node_id: str, kid: str, name: str, link: Link) -> bool:
+        """Hold a neighbour to its own grant; what it says that others offer isn't proved in this profile."""
+        if name.startswith("/") or link.grant is None or link.remote_id != node_id:
+            return True
+        return link.grant.may_announce(name.rpartition(" ")[2])
 
     def moved(self, path: str) -> None:
         """Let the rules know where this node is."""

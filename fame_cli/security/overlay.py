@@ -261,7 +261,7 @@ class KeyGate(GrantGate):
                 return key
         return None
 
-    def may_offer(self, kid: str, name: str) -> bool:
+    def may_offer(self, node_id: str, kid: str, name: str, link: Link) -> bool:
         """Hold a sentinel to what its grant lets it announce; paths are its own by their form."""
         if name.startswith("/"):
             return True

@@ -1,11 +1,10 @@
 """Neighbours that speak for others: end their calls, claim their names, lie about the mesh; or that say too much."""
 
-import asyncio
 import contextlib
 import secrets
 
 import pytest
-from hostile_rig import FABRIC, INNOCENTS, MIB, Stage, against
+from hostile_rig import FABRIC, INNOCENTS, MIB, Stage, against, given
 from hostile_wire import Identity, Json, Wire, b64, new_id, request
 from websockets.exceptions import ConnectionClosed
 
@@ -121,7 +120,7 @@ async def test_a_pool_takes_no_call_from_an_exact_address(stage: Stage) -> None:
     async with stage.undisturbed(), stage.attached(stage.identity(addresses=["**"])) as wire:
         for pool in (f"{INNOCENTS[0]}@*.{FABRIC}", f"{INNOCENTS[1]}@*.fabric"):
             await wire.bind(pool)
-        await asyncio.sleep(0.5)  # the innocents go on calling, and whatever comes here gets no answer
+        await given(0.5)  # the innocents go on calling, and whatever comes here gets no answer
         assert [each for each in wire.heard if each["frame"]["type"] == "Data"] == []
 
 
@@ -191,7 +190,7 @@ async def test_flows_without_end_fill_no_memory(stage: Stage) -> None:
         with contextlib.suppress(ConnectionClosed):
             for number in range(20_000):
                 await wire.send(wire.envelope({"type": "CreditUpdate", "flowId": f"flow-{number}", "credits": 1}))
-        await asyncio.sleep(0.5)
+        await given(0.5)
 
 
 @against(*SIGNED)
@@ -295,7 +294,7 @@ async def test_a_record_of_another_sentinel_is_not_taken_from_who_can_not_sign_i
             ):
                 with contextlib.suppress(ConnectionClosed):
                     await wire.say({"type": "MeshUpdate", "records": [told]})
-            await asyncio.sleep(0.5)
+            await given(0.5)
 
 
 @against(*SIGNED)
@@ -304,7 +303,7 @@ async def test_a_link_that_one_end_alone_tells_of_is_not_used(stage: Stage) -> N
         evil = stage.identity(roles=["peer"], prefixes=["**"])
         async with stage.attached(evil, kind="peer", ours=True) as wire:
             await wire.say({"type": "MeshUpdate", "records": [own_record(evil, {"s1": 1, "s2": 1}, {})]})
-            await asyncio.sleep(0.5)
+            await given(0.5)
             assert [each for each in wire.heard if each["frame"]["type"] == "Data"] == []
 
 
@@ -330,7 +329,7 @@ async def test_records_without_end_fill_no_memory(stage: Stage) -> None:
                 for number in range(200):
                     ghosts = [record(f"ghost-{number}-{each}", links={"s9": 1}, offers={}) for each in range(100)]
                     await wire.say({"type": "MeshUpdate", "records": ghosts})
-            await asyncio.sleep(0.5)
+            await given(0.5)
 
 
 def own_record(who: Identity, links: Json, offers: Json) -> Json:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostile_rig import FABRIC, INNOCENTS, Stage, run
+from hostile_rig import FABRIC, INNOCENTS, Stage, given, run
 from hostile_wire import new_id, request
 from waiting import eventually
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -90,7 +90,7 @@ def test_neighbours_that_stay_within_their_limits_use_up_none_of_their_sentinels
             for _ in range(3):
                 for number in range(500):
                     await wire.say({"type": "Data", "payload": number}, to=to, corrId=new_id())
-                await asyncio.sleep(0.5)
+                await given(0.5)
 
     async def body() -> None:
         sink = tight.identity(roles=["agent"])
@@ -142,7 +142,7 @@ def test_a_policy_that_changes_in_the_middle_bars_at_once_and_costs_no_link(tigh
             await eventually(is_barred, within_s=SEEN_S)
             await wire.alive()
             policy.write_text("rules: [{effect: nonsense", encoding="utf-8")
-            await asyncio.sleep(1.5)  # nothing shows that a file was looked at and passed over
+            await given(1.5)  # nothing shows that a file was looked at and passed over
             assert await is_barred()
             write(policy, LOOK)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from hostile_rig import FABRIC, INNOCENTS, MIB, Stage, against
+from hostile_rig import FABRIC, INNOCENTS, MIB, Stage, against, given
 from hostile_wire import attach, new_id, request
 from websockets.exceptions import ConnectionClosed
 
@@ -109,7 +109,7 @@ async def test_a_handshake_that_comes_byte_by_byte_is_not_waited_for(stage: Stag
             while True:
                 for _, writer in streams:
                     writer.write(b"x")
-                await asyncio.sleep(0.5)
+                await given(0.5)
 
         dripping = asyncio.ensure_future(drip())
         try:
