@@ -54,9 +54,6 @@ class LimitsConfig(Section):
     errors: Bound = 100
     """Envelopes that may be denied in ten seconds before a neighbour's link is closed."""
 
-    links_per_address: Bound = 0
-    """Links from one IP address."""
-
     def per_link(self) -> Limits:
         """Return those of each link, as the core knows them."""
         return Limits(
@@ -68,5 +65,4 @@ class LimitsConfig(Section):
             self.unknown_keys,
             self.waiting_envelopes,
             self.errors,
-            self.links_per_address,
         )

@@ -22,7 +22,6 @@ class Limits:
         unknown_keys: keys nobody has told us of that its envelopes may wait for.
         waiting_envelopes: envelopes that may wait for such keys.
         errors: envelopes that may be denied in ten seconds before the link is closed.
-        links_per_address: links from one IP address.
     """
 
     attach_s: float = 5.0
@@ -33,7 +32,6 @@ class Limits:
     unknown_keys: int = 64
     waiting_envelopes: int = 256
     errors: int = 100
-    links_per_address: int = 0
 
     @property
     def of_sentinels(self) -> "Limits":

@@ -4,6 +4,7 @@ Each transport reads the path off its library's request and writes the answer in
 decides (``node/listening.py``) knows neither.
 """
 
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -40,10 +41,15 @@ class Asked(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """Hold what a dialler shows: a token and the proof that it is its own; "" for none."""
+    """Hold what a dialler shows: a token and the proof that it is its own, "" for none; and how it does TLS.
+
+    Args:
+        tls: None for the system's authorities and no certificate of one's own.
+    """
 
     token: str = ""
     proof: str = ""
+    tls: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
         return f"<Shown {'a token' if self.token else 'nothing'}>"
@@ -115,7 +121,15 @@ class Listen(Protocol):
     """Bind host and port (0 for any free one), answer requests and accept links."""
 
     def __call__(
-        self, host: str, port: int, turn: Turn, answer: Answer, accept: Accept, *, reuse_port: bool = False
+        self,
+        host: str,
+        port: int,
+        turn: Turn,
+        answer: Answer,
+        accept: Accept,
+        *,
+        reuse_port: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> Awaitable[Server]:
         """Listen.
 
@@ -123,6 +137,7 @@ class Listen(Protocol):
             answer: sees every request first.
             accept: takes each new link.
             reuse_port: other processes listen on the same port, and the system spreads connections over them.
+            tls: how links are encrypted; None for not at all.
 
         Raises:
             OSError: the port can't be had.

@@ -10,6 +10,7 @@ it reads until then is dropped here.
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -311,6 +312,7 @@ async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> Transport:  # no
                 read_buffer_init_size=READ_BUFFER_BYTES,
                 logger_name=LOGGER,
                 extra_headers=shown.headers,
+                ssl_context=shown.tls if url.startswith("wss:") else None,
                 use_aiofastnet=not url.startswith("wss:"),  # its TLS reports a failed handshake as a fault of ours
             )
     except (WSError, OSError, ValueError) as error:
@@ -337,7 +339,14 @@ def _mapped(url: str, error: WSError | OSError | ValueError) -> FameError:
 
 
 async def listen(
-    host: str, port: int, turn: Turn, answer: Answer, accept: Accept, *, reuse_port: bool = False
+    host: str,
+    port: int,
+    turn: Turn,
+    answer: Answer,
+    accept: Accept,
+    *,
+    reuse_port: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> Server:
     """Listen for WebSocket links and plain HTTP requests on one port; see `answer.Listen`."""
 
@@ -364,6 +373,9 @@ async def listen(
         read_buffer_init_size=READ_BUFFER_BYTES,
         logger_name=LOGGER,
         reuse_port=reuse_port or None,
+        use_aiofastnet=tls is None,  # as where we dial
+        ssl=tls,
+        ssl_handshake_timeout=None if tls is None else OPEN_TIMEOUT_S,
         backlog=BACKLOG,
     )
 

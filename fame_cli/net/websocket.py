@@ -6,6 +6,7 @@ library's. Errors of the library are mapped to ours here and nowhere else.
 """
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
 from socket import socket
@@ -252,6 +253,7 @@ async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> WebSocketTranspo
             ping_timeout=KEEPALIVE_S,
             write_limit=HIGH_WATER_BYTES,
             additional_headers=shown.headers,
+            ssl=(shown.tls or True) if url.startswith("wss:") else None,
             proxy=None if failures.is_loopback(failures.name_of(failures.host_of(url))) else True,
         )
     except InvalidStatus as error:
@@ -283,7 +285,14 @@ class _Server:
 
 
 async def listen(
-    host: str, port: int, turn: Turn, answer: Answer, accept: Accept, *, reuse_port: bool = False
+    host: str,
+    port: int,
+    turn: Turn,
+    answer: Answer,
+    accept: Accept,
+    *,
+    reuse_port: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> _Server:
     """Listen for WebSocket links and plain HTTP requests on one port; see `answer.Listen`."""
 
@@ -313,6 +322,8 @@ async def listen(
             host,
             port,
             reuse_port=reuse_port or None,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else OPEN_TIMEOUT_S,
             backlog=BACKLOG,
             create_connection=_AcceptedLink,
             process_request=request_received,

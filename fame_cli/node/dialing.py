@@ -42,7 +42,7 @@ async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[L
         AdmissionRefused: the other side said no.
     """
     whole = f"{url}/{node.node_id}"
-    shown = await node.security.show(whole) if node.security is not None else ("", "")
+    shown = await node.security.show(whole) if node.security is not None else ("", "", None)
     transport = await node.network.dial(whole, node.turn, Shown(*shown))
     link = node.open_link(transport, kind, "", dialed=True, cost=cost)
     try:

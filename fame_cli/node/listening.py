@@ -51,9 +51,11 @@ class Listener:
         Raises:
             ConfigError: the port can't be had.
         """
+        security = self._node.security
+        tls = security.server_tls if security is not None else None
         try:
             self._server = await self._node.network.listen(
-                host, port, self._node.turn, self._answer, self._accept, reuse_port=reuse_port
+                host, port, self._node.turn, self._answer, self._accept, reuse_port=reuse_port, tls=tls
             )
         except OSError as error:
             raise failures.no_port(host, port, error) from error

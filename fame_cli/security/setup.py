@@ -5,6 +5,7 @@ seconds since the epoch.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from fame_cli.security.keystore import Home
 from fame_cli.security.oauth import Credential, CredentialSource, SelfIssued, source_of
 from fame_cli.security.overlay import KeyGate
 from fame_cli.security.settings import SecuritySettings
+from fame_cli.security.tls import client_context, server_context
 from fame_cli.security.tokens import KeysMissing, TokenVerifier
 
 __all__ = ["Security"]
@@ -73,6 +75,7 @@ class Security:
         self._credential = Credential("", None)
         self._verifier = self._whom_to_believe()
         self._proofs = ProofChecker(settings.skew_s)
+        self._client_tls = client_context(settings.tls)
         self.gate: Gate = OpenGate()
         self.audit: AuditLog | None = None
 
@@ -168,19 +171,29 @@ class Security:
         """
         return self.settings.policy is not None and self.settings.policy.refresh()
 
+    @property
+    def server_tls(self) -> ssl.SSLContext | None:
+        """How a listener of this node encrypts; None for not at all.
+
+        Raises:
+            ConfigError: its files can't be used.
+        """
+        return server_context(self.settings.tls)
+
     # Where we dial
 
-    async def show(self, url: str) -> tuple[str, str]:
-        """Return the token to show at a URL and the proof that it is ours; "" for none.
+    async def show(self, url: str) -> tuple[str, str, ssl.SSLContext | None]:
+        """Return the token to show at a URL, the proof that it is ours, "" for none, and how to do TLS there.
 
         Raises:
             AdmissionRefused, ConnectError, ConfigError: there is no token that is good now.
         """
         if self._source is None:
-            return "", ""
+            return "", "", self._client_tls
         now = self._clock()
         token = (await self._source.get(now)).token
-        return token, proof(self._keys, url, token, now) if self._is_bound(token) else ""
+        shown = proof(self._keys, url, token, now) if self._is_bound(token) else ""
+        return token, shown, self._client_tls
 
     async def renewed(self) -> str:
         """Return a new token if the last one has been replaced since, "" if not; ask before it expires."""
