@@ -1,6 +1,7 @@
 """Why a link couldn't be dialled or a port be had, as our errors: one wording for every transport."""
 
 import errno
+import json
 import os
 import socket
 from ipaddress import ip_address
@@ -47,14 +48,31 @@ def bad_url(url: str) -> ConnectError:
     return ConnectError(f"not a WebSocket URL: {url}", hint="write ws://host:port/fame/v1/attach/ws/…")
 
 
-def refused(url: str, status: int) -> AdmissionRefused | ConnectError:
-    """Say that the other side answered by HTTP instead of upgrading."""
-    host = host_of(url)
+def refused(url: str, status: int, body: bytes | None = None) -> AdmissionRefused | ConnectError:
+    """Say that the other side answered by HTTP instead of upgrading, and why, if it says so."""
+    host, why = host_of(url), _told(body)
     if status in (401, 403):
-        return AdmissionRefused(
-            f"{host} refused the link (HTTP {status})", hint="check the URL's path and this node's id"
-        )
+        told = f"{host} refused the link: {why}" if why else f"{host} refused the link (HTTP {status})"
+        hint = _WITHOUT_TOKEN if status == 401 else "check the URL's path and this node's id"
+        return AdmissionRefused(told, hint=hint)
+    if why and status == 503:
+        return ConnectError(f"{host} takes no link now: {why}", hint="try again later, or raise its limits.max_links")
     return ConnectError(f"{host} answered HTTP {status} to {url}", hint="is it a sentinel's attach URL?")
+
+
+_WITHOUT_TOKEN = (
+    "set FAME_SECURITY_PROFILE as there beside its authority, else FAME_ADMISSION_TOKEN_FILE (fame token issue)"
+)
+
+
+def _told(body: bytes | None) -> str:
+    """Return the reason in an answer of ours (`error`) or of the original's web framework (`detail`), made harmless."""
+    try:
+        found = json.loads((body or b"")[:4096])
+    except (ValueError, RecursionError):
+        return ""
+    told = found.get("error", found.get("detail")) if isinstance(found, dict) else None
+    return "".join(each for each in " ".join(told.split()) if each.isprintable())[:200] if isinstance(told, str) else ""
 
 
 def no_websocket(url: str, why: object) -> ConnectError:

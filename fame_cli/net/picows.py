@@ -15,7 +15,6 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from picows import (
-    WSCloseCode,
     WSError,
     WSFrame,
     WSInvalidStatusError,
@@ -43,6 +42,7 @@ from fame_cli.net.transport import (
     MAX_TRANSPORT_BYTES,
     Receiver,
     Transport,
+    certificate_of,
     short_reason,
 )
 
@@ -130,6 +130,11 @@ class PicowsTransport(WSListener):
         """Join the messages of a turn from now on."""
         self.flush()
         self._batches = True
+
+    def certificate(self) -> bytes:
+        """Return the other side's certificate, b"" for none."""
+        assert self.link is not None
+        return certificate_of(self.link.underlying_transport)
 
     def close(self, code: int, reason: str) -> None:
         """Write what is queued and the close frame; the other side has `CLOSE_TIMEOUT_S` to answer it."""
@@ -243,7 +248,7 @@ class PicowsTransport(WSListener):
 
     def _closed_by_peer(self, transport: WSTransport, frame: WSFrame) -> None:
         """Answer a close frame, and end the connection; the server does it first (RFC 6455, 7.1.1)."""
-        self.close(_number(frame.get_close_code()) or 1000, frame.get_close_reason() or "")
+        self.close(frame.get_close_code().value or 1000, frame.get_close_reason() or "")
         self._closing = True
         self._schedule(CLOSE_TIMEOUT_S, self.abort)
         if not transport.is_client_side:
@@ -276,12 +281,7 @@ class PicowsTransport(WSListener):
         if handshake is None:
             return "connection lost"
         said = handshake.recv or handshake.sent
-        return f"{_number(said.code) or 1005} {said.reason or ''}".strip() if said else "connection lost"
-
-
-def _number(code: WSCloseCode) -> int:
-    """Return a close code as a number; 0 for a close frame without one."""
-    return code.value
+        return f"{said.code.value or 1005} {said.reason or ''}".strip() if said else "connection lost"
 
 
 async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> Transport:  # noqa: B008  # it is frozen
@@ -329,8 +329,8 @@ async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> Transport:  # no
 def _mapped(url: str, error: WSError | OSError | ValueError) -> FameError:
     """Return our error for one of the library's."""
     match error:
-        case WSInvalidStatusError(response=WSUpgradeResponse(status=status)):
-            return failures.refused(url, status)
+        case WSInvalidStatusError(response=WSUpgradeResponse(status=status), raw_body=body):
+            return failures.refused(url, status, body)
         case OSError():  # before ValueError: a certificate that doesn't hold is both
             return failures.unreachable(url, error)
         case WSInvalidURL() | ValueError():  # ValueError: a port or a host that can't be
@@ -351,11 +351,10 @@ async def listen(
     """Listen for WebSocket links and plain HTTP requests on one port; see `answer.Listen`."""
 
     def request_received(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        headers = request.headers
-        offered = ",".join(headers.getall("sec-websocket-protocol", []))
-        token = bearer(offered, ",".join(headers.getall("authorization", [])))
+        names = ("sec-websocket-protocol", "authorization", "dpop")
+        offered, authorization, proof = (",".join(request.headers.getall(name, [])) for name in names)
         path = request.path.decode("ascii", "surrogateescape")
-        said = answer(Asked(path, token, ",".join(headers.getall("dpop", []))))
+        said = answer(Asked(path, bearer(offered, authorization), proof))
         if isinstance(said, Route) and not _asks_for_upgrade(request):
             said = Page(426, b'{"error": "this path is for WebSocket links"}\n')
         if isinstance(said, Page):

@@ -5,9 +5,11 @@ for a transport that has ended is dropped, and its end has been reported. Callba
 time, and never before `start`; `connection_lost` is the last and comes exactly once.
 """
 
+import asyncio
+import ssl
 from typing import Protocol
 
-__all__ = ["Receiver", "Transport", "short_reason"]
+__all__ = ["Receiver", "Transport", "certificate_of", "short_reason"]
 
 HIGH_WATER_BYTES = 1024 * 1024
 """Bytes that wait in a transport before it says it is stalled."""
@@ -56,6 +58,10 @@ class Transport(Protocol):
         """Join the messages of a turn from now on (``core/batch.py``); what is queued leaves as it is."""
         ...
 
+    def certificate(self) -> bytes:
+        """Return the certificate the other side has shown and TLS has verified, DER; b"" for none."""
+        ...
+
     def close(self, code: int, reason: str) -> None:
         """Write what is queued, then end the connection in good order."""
         ...
@@ -63,6 +69,12 @@ class Transport(Protocol):
     async def wait_closed(self) -> None:
         """Return once the connection has ended, whoever ended it."""
         ...
+
+
+def certificate_of(transport: asyncio.BaseTransport | None) -> bytes:
+    """Return the certificate that the other side of a connection has shown, DER; b"" for none."""
+    session: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
+    return b"" if session is None else session.getpeercert(True) or b""
 
 
 def short_reason(reason: str) -> str:

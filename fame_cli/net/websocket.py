@@ -27,7 +27,14 @@ from fame_cli.net import failures
 from fame_cli.net.answer import BACKLOG, Accept, Answer, Asked, Page, Route, Shown, bearer
 from fame_cli.net.failures import OPEN_TIMEOUT_S
 from fame_cli.net.pump import EARLY_FLUSH_BYTES, EARLY_FLUSH_MESSAGES, Turn
-from fame_cli.net.transport import HARD_LIMIT_BYTES, HIGH_WATER_BYTES, MAX_TRANSPORT_BYTES, Receiver, short_reason
+from fame_cli.net.transport import (
+    HARD_LIMIT_BYTES,
+    HIGH_WATER_BYTES,
+    MAX_TRANSPORT_BYTES,
+    Receiver,
+    certificate_of,
+    short_reason,
+)
 
 __all__ = ["WebSocketTransport", "dial", "listen", "proxied"]
 
@@ -178,6 +185,10 @@ class WebSocketTransport:
         self.flush()
         self._batches = True
 
+    def certificate(self) -> bytes:
+        """Return the other side's certificate, b"" for none."""
+        return certificate_of(self._connection.transport)
+
     def close(self, code: int, reason: str) -> None:
         """Write what is queued, then start the closing handshake; `wait_closed` sees it through."""
         if self._end is None:
@@ -257,7 +268,7 @@ async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> WebSocketTranspo
             proxy=None if failures.is_loopback(failures.name_of(failures.host_of(url))) else True,
         )
     except InvalidStatus as error:
-        raise failures.refused(url, error.response.status_code) from error
+        raise failures.refused(url, error.response.status_code, bytes(error.response.body)) from error
     except OSError as error:  # first, because a certificate that doesn't hold is a ValueError, too
         raise failures.unreachable(url, error) from error
     except (InvalidURI, ValueError) as error:  # ValueError: a port or a host that can't be

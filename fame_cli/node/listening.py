@@ -125,11 +125,14 @@ class Listener:
         self._node.open_link(transport, KINDS[route.kind], route.remote_id, dialed=False, grant=grant)
 
     async def _settle(self, transport: Transport, route: Route) -> None:
-        """Fetch the keys of a token's issuer, then let the link begin, or refuse it as the original does."""
+        """Let a link begin once its issuer's keys or its certificate are here, or refuse it as the original does."""
         security, asked = self._node.security, route.asked
         assert security is not None
-        await security.fetch(route.unsettled)
-        grant = security.admit(asked.path, asked.token, asked.proof)
+        if asked.token:
+            await security.fetch(route.unsettled)
+            grant = security.admit(asked.path, asked.token, asked.proof)
+        else:
+            grant = security.admit_certificate(transport.certificate())
         if grant is None or isinstance(grant, Grant):
             self._open(transport, route, grant)
             return

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fame_cli.core.gate import Gate, OpenGate, Refusal, Unknown
+from fame_cli.core.glob import glob_matches
 from fame_cli.core.grant import Grant
 from fame_cli.errors import AdmissionRefused, ConfigError
 from fame_cli.security.audit import AuditLog, LogEvent
@@ -26,7 +27,10 @@ from fame_cli.security.settings import SecuritySettings
 from fame_cli.security.tls import client_context, server_context
 from fame_cli.security.tokens import KeysMissing, TokenVerifier
 
-__all__ = ["Security"]
+__all__ = ["CERTIFICATE", "Security"]
+
+CERTIFICATE = "certificate"
+"""Stands for the issuer of what nobody showed a token for: the certificate says, once it can be looked at."""
 
 Clock = Callable[[], float]
 Told = tuple[Clock, NodeKeys, str, Callable[[str], Grant | None], float, Judge | None]
@@ -223,7 +227,7 @@ class Security:
         if self.settings.profile == "open":
             return None
         if not token:
-            return Refusal("UNAUTHORIZED", "no token")
+            return Unknown(CERTIFICATE) if self.settings.tls.clients != "none" else Refusal("UNAUTHORIZED", "no token")
         now = self._clock()
         try:
             grant = self._verifier.verify(token, now)
@@ -234,6 +238,21 @@ class Security:
         except TokenRefused as refused:
             return Refusal("UNAUTHORIZED", str(refused))
         return grant
+
+    def admit_certificate(self, der: bytes) -> Grant | Refusal:
+        """Return what the holder of a certificate may do that TLS has verified: what the config grants to its node."""
+        from fame_cli.security.certificates import CertificateRefused, node_named_in  # who has no TLS needs none
+
+        try:
+            name = node_named_in(der).node_id if der else ""
+        except CertificateRefused:
+            name = ""
+        if not name:
+            return Refusal("UNAUTHORIZED", "no token, and no certificate of a node")
+        for grant in self.settings.grants:
+            if glob_matches(grant.subject, name):
+                return replace(grant, subject=name, node=name)
+        return Refusal("UNAUTHORIZED", "no grant of the config is for its certificate")
 
     async def fetch(self, issuer: str) -> None:
         """Fetch the keys of an issuer."""

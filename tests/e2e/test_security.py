@@ -1,0 +1,174 @@
+"""Profiles over real sockets: the same program, one setting, and who shows nothing gets nowhere."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
+from fame_cli.errors import AdmissionRefused, FameError, NoRoute
+from fame_cli.node.agent import Agent, operation
+from fame_cli.node.client import Client
+from fame_cli.node.sentinel import Sentinel
+from fame_cli.node.serving import serve_agent
+from fame_cli.security.files import PRIVATE, PUBLIC, write_file
+from fame_cli.security.issuing import CertificateAuthority, ServerNames, private_pem
+from fame_cli.security.keystore import Home
+from fame_cli.security.settings import Admission, SecuritySettings, Tls
+
+pytestmark = pytest.mark.e2e
+
+MATH = "math@fame.fabric"
+SECURED = ["gated", "overlay", "strict-overlay"]
+
+
+class Math(Agent):
+    """Add and count."""
+
+    @operation
+    def add(self, x: int, y: int) -> int:
+        """Return the sum."""
+        return x + y
+
+    @operation
+    async def count(self, n: int) -> AsyncIterator[int]:
+        """Yield 0 .. n - 1."""
+        for number in range(n):
+            yield number
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Give a home folder with both authorities."""
+    made = Home(tmp_path / "home")
+    made.make_authority("fame.fabric")
+    authority = CertificateAuthority.create("test", time.time())
+    write_file(made.root / "ca.pem", authority.certificate_pem.encode(), PUBLIC)
+    write_file(made.root / "ca.key", authority.key_pem, PRIVATE)
+    return made
+
+
+@contextlib.asynccontextmanager
+async def fabric(security: SecuritySettings, hops: int = 2) -> AsyncIterator[list[Sentinel]]:
+    """Run a chain of sentinels with an agent at its end."""
+    async with contextlib.AsyncExitStack() as stack:
+        sentinels: list[Sentinel] = []
+        for number in range(hops):
+            peers = [sentinels[-1].peer_url] if sentinels else []
+            made = Sentinel(id=f"s{number}", listen="127.0.0.1:0", peers=peers, security=security)
+            sentinels.append(await stack.enter_async_context(made))
+            await asyncio.wait_for(made.ready(), 10)
+        serving = asyncio.ensure_future(serve_agent(Math(), MATH, sentinels[-1].url, node_id="math", security=security))
+        try:
+            yield sentinels
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+async def reached(client: Client) -> int:
+    """Call until the agent is known everywhere."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return int(await client.call(MATH, "add", x=3, y=4))
+            except NoRoute:
+                await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("profile", SECURED)
+@pytest.mark.parametrize("hops", [1, 3])
+def test_calls_and_streams_pass_in_every_profile(profile: str, hops: int, home: Home) -> None:
+    async def main() -> None:
+        security = SecuritySettings(profile=profile, home=home.root)
+        async with fabric(security, hops) as sentinels, Client(sentinels[0].url, security=security) as client:
+            assert await reached(client) == 7
+            assert [item async for item in client.stream(MATH, "count", n=100)] == list(range(100))
+            with pytest.raises(FameError):
+                await client.call(MATH, "nothing")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("profile", SECURED)
+def test_who_shows_nothing_or_what_is_not_good_is_refused(profile: str, home: Home, tmp_path: Path) -> None:
+    async def main() -> None:
+        security = SecuritySettings(profile=profile, home=home.root)
+        stranger = Home(tmp_path / "other")
+        authority = stranger.make_authority("fame.fabric")
+        foreign = authority.issue(Grant("c", roles=frozenset({CLIENT})), time.time(), 60)
+        async with Sentinel(id="s", listen="127.0.0.1:0", security=security) as sentinel:
+            for token in ("", foreign, "a.b.c"):
+                shown = SecuritySettings(admission=Admission(token=token))
+                with pytest.raises(AdmissionRefused, match="authentication failed"):
+                    async with Client(sentinel.url, security=shown):
+                        pass
+
+    asyncio.run(main())
+
+
+def test_a_new_credential_keeps_a_link_alive_and_its_calls(home: Home, tmp_path: Path) -> None:
+    async def main() -> None:
+        security = SecuritySettings(profile="gated", home=home.root)
+        authority = home.authority()
+        assert authority is not None
+        grant = Grant("c", "c", roles=frozenset({CLIENT}))
+        file = tmp_path / "c.jwt"
+        file.write_text(authority.issue(grant, time.time(), 3))
+        shown = SecuritySettings(profile="gated", home=home.root, admission=Admission(token_file=file))
+        async with fabric(security, 1) as sentinels, Client(sentinels[0].url, node_id="c", security=shown) as client:
+            assert await reached(client) == 7
+            node = sentinels[0].node
+            before = next(link for link in node.core.table.children.values() if link.remote_id == "c").expires_at
+            file.write_text(authority.issue(grant, time.time(), 600))
+            async with asyncio.timeout(10):
+                while node.core.table.children["c"].expires_at == before:
+                    assert await client.call(MATH, "add", x=1, y=1) == 2
+
+    asyncio.run(main())
+
+
+def test_a_link_whose_credential_has_expired_is_closed(home: Home) -> None:
+    async def main() -> None:
+        security = SecuritySettings(profile="gated", home=home.root)
+        authority = home.authority()
+        assert authority is not None
+        token = authority.issue(Grant("c", "c", roles=frozenset({CLIENT})), time.time(), 2)
+        shown = SecuritySettings(admission=Admission(token=token))
+        listening = Sentinel(id="s", listen="127.0.0.1:0", security=security)
+        async with listening, Client(listening.url, node_id="c", security=shown), asyncio.timeout(10):
+            while "c" in listening.node.core.table.children:
+                await listening.node.links_changed()
+
+    asyncio.run(main())
+
+
+def test_a_certificate_does_in_place_of_a_token(home: Home, tmp_path: Path) -> None:
+    authority = CertificateAuthority.load((home.root / "ca.pem").read_bytes(), (home.root / "ca.key").read_bytes())
+
+    def files(name: str) -> Tls:
+        keys = home.node_keys(name)
+        names = ServerNames(addresses=(ip_address("127.0.0.1"),))
+        chain = authority.issue(name, f"/{name}", keys.signing.public_key(), time.time(), names=names)
+        (tmp_path / f"{name}.pem").write_text(chain)
+        (tmp_path / f"{name}.key").write_bytes(private_pem(keys.signing))
+        return Tls(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", home.root / "ca.pem")
+
+    async def main() -> None:
+        grants = (Grant("good", roles=frozenset({CLIENT, AGENT, PEER}), addresses=("**",)),)
+        listens = replace(files("s"), clients="required")
+        security = SecuritySettings(profile="gated", home=home.root, tls=listens, grants=grants)
+        async with Sentinel(id="s", listen="127.0.0.1:0", security=security) as sentinel:
+            url = sentinel.url.replace("ws://", "wss://")
+            async with Client(url, node_id="good", security=SecuritySettings(tls=files("good"))) as client:
+                assert (await client.ask("fabric.status"))["node"] == "s"
+            with pytest.raises(FameError):
+                async with Client(url, node_id="bad", security=SecuritySettings(tls=files("bad"))):
+                    pass
+
+    asyncio.run(main())
