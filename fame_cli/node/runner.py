@@ -291,8 +291,8 @@ class Node:
         self._transports[link] = transport
         if dialed:
             self._openings[link] = self.loop.create_future()
-        transport.start(Inbound(self, link))
         self.perform(self.core.link_opened(link, time.monotonic()))
+        transport.start(Inbound(self, link))  # which brings at once what came while the link was still looked at
         return link
 
     async def attach_answer(self, link: Link) -> LinkRefused | None:
