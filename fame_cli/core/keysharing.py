@@ -1,8 +1,8 @@
 """How keys get to where their signatures are met: told ahead of the first envelope, asked for where they lack.
 
 Pure functions over `NodeState`. Every node checks what it lets through, so it has the key of all it has sent on, and a
-question never goes further than to the neighbour an envelope came from (security.md 4.4). Between nodes of ours the key
-goes ahead of the envelope, and nobody has to ask. An envelope whose key lacks is parked, a bounded number for a bounded
+question never goes further than to the neighbour an envelope came from (security.md 4.4). Between nodes of ours, and to
+plain sentinels, the key goes ahead of the envelope, and nobody has to ask. An envelope whose key lacks is parked, a bounded number for a bounded
 time; whoever sends more than that, or signs with a key that nobody knows, gets a NACK.
 """
 
@@ -12,6 +12,7 @@ from fame_cli.core.ending import refuse
 from fame_cli.core.envelope import Envelope, raw_list
 from fame_cli.core.frames import KeyAnnounce, KeyRequest
 from fame_cli.core.gate import KnownKey
+from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.parking import Parked
 from fame_cli.core.session import Session
 from fame_cli.core.state import NodeState, send
@@ -88,9 +89,14 @@ def _announce(
     send(state, session, frame, corr_id=corr_id, trace_id=trace_id)
 
 
+def _wants_keys(link: Link) -> bool:
+    """Tell whether a neighbour has to be told keys unasked: ours, and plain sentinels, of which a root never asks."""
+    return link.is_ours or link.kind is not LinkKind.CHILD
+
+
 def tell_key(state: NodeState, session: Session, kid: str) -> None:
-    """Tell a neighbour of ours a key ahead of what is signed with it, once."""
-    if kid in session.told or not kid or not session.link.is_ours:
+    """Tell a neighbour a key ahead of what is signed with it, once."""
+    if kid in session.told or not kid or not _wants_keys(session.link):
         return
     if len(session.told) >= MAX_TOLD:
         session.told.clear()
