@@ -211,6 +211,16 @@ class Chain:
         self.processes.append(process)
         return process
 
+    def run(self, role: str, *command: str, env: Mapping[str, str] | None = None) -> None:
+        """Run a process that ends by itself, to its end.
+
+        Raises:
+            Broken: it hasn't ended within 20 s, or badly.
+        """
+        process = self.start(role, *command, env=env)
+        process.finish()
+        self.processes.remove(process)
+
     def write(self, name: str, content: object) -> str:
         """Write a file, JSON unless it is a text, and return its path."""
         path = self.folder / name

@@ -46,9 +46,10 @@ def start_fabric(chain: Chain, python: str, env: Mapping[str, str] | None = None
 
 
 def secrets(chain: Chain, python: str, profile: str) -> dict[str, str]:
-    """Make a fabric authority for this chain alone; return the variables that make nodes use it."""
+    """Make the authorities of a fabric for this chain alone; return the variables that make nodes use them."""
     env = {"FAME_HOME": str(chain.folder / "home"), "FAME_SECURITY_PROFILE": profile}
-    chain.start("keys", python, "-P", "-m", "fame_cli", "keys", "init", env=env).finish()
+    for what in ("keys", "ca"):
+        chain.run(what, python, "-P", "-m", "fame_cli", what, "init", env=env)
     return env
 
 

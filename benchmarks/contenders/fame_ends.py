@@ -3,6 +3,7 @@
 import inspect
 import os
 import sys
+from pathlib import Path
 
 from load import WrongAnswer, run, serve
 
@@ -46,7 +47,13 @@ class FameEnds:
 
 
 def client_of(url: str) -> Client:
-    """Make a client on the transport that FAME_TRANSPORT names, as the other nodes of the chain are."""
+    """Make a client as FAME_TRANSPORT, FAME_SECURITY_PROFILE and FAME_HOME say, like the other nodes of the chain."""
+    profile, home = os.environ.get("FAME_SECURITY_PROFILE", "open"), os.environ.get("FAME_HOME", "")
+    if profile != "open":
+        from fame_cli.security.settings import SecuritySettings  # older versions have none
+
+        security = SecuritySettings(profile, Path(home))
+        return Client(url, transport=os.environ.get("FAME_TRANSPORT", "auto"), security=security)
     if "transport" in inspect.signature(Client).parameters:  # older ones have but one transport
         return Client(url, transport=os.environ.get("FAME_TRANSPORT", "auto"))
     return Client(url)
