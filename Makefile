@@ -7,6 +7,9 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 # Examples with a demo that runs by itself.
 DEMOS := peers mesh tree capabilities
 
+# Security profile of the demos: gated, overlay or strict-overlay; empty for what the files say.
+PROFILE ?=
+
 # Random meshes that `make sim` breaks and mends.
 SEEDS ?= 2000
 
@@ -99,7 +102,7 @@ bench-security: setup
 
 demo: setup
 	@for name in $(DEMOS); do \
-		$(MAKE) --no-print-directory -C "examples/$$name" demo PYTHON='$(abspath $(BIN))/python' || exit; \
+		PROFILE='$(PROFILE)' $(MAKE) --no-print-directory -C "examples/$$name" demo PYTHON='$(abspath $(BIN))/python' || exit; \
 	done
 
 format: setup

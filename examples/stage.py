@@ -67,6 +67,23 @@ class Stage:
         done = subprocess.run([*FAME, *words], env=self.env, cwd=self.folder, check=False, stderr=subprocess.STDOUT)
         return done.returncode
 
+    def secure(self, profile: str, state: str) -> int:
+        """Choose a security profile by one variable, and make a fabric's authorities; return the exit code.
+
+        Args:
+            profile: gated, overlay or strict-overlay; "" for what the files say.
+            state: a folder that is gone after the demo.
+        """
+        if not profile:
+            return 0
+        self.env |= {"FAME_SECURITY_PROFILE": profile, "FAME_HOME": f"{state}/home"}
+        print(f"$ export FAME_SECURITY_PROFILE={profile}\n$ fame keys init", flush=True)
+        code = self.fame("keys", "init")
+        if profile == "strict-overlay" and not code:
+            print("$ fame ca init", flush=True)
+            code = self.fame("ca", "init")
+        return code
+
     def up(self) -> int:
         """Start the nodes and return the exit code."""
         print("$ fame up -d fabric.yaml", flush=True)
@@ -165,7 +182,7 @@ def perform(
     with tempfile.TemporaryDirectory(prefix="fame-demo-") as state:
         stage = Stage(folder, state, _free_ports(ports))
         try:
-            if code := _set(stage, before_up):
+            if code := stage.secure(os.environ.get("PROFILE", ""), state) or _set(stage, before_up):
                 return code
             play(stage)
         finally:

@@ -271,11 +271,20 @@ def _is_cycle(state: NodeState, assigned: str) -> bool:
     return state.settings.routes and state.settings.node_id in assigned.split("/")[1:-1]
 
 
+def _is_elsewhere(state: NodeState) -> bool:
+    """Tell whether this node isn't where a peer takes it to be: a sentinel with a parent, whose key is told anew."""
+    return state.settings.routes and state.table.path != f"/{state.settings.node_id}"
+
+
 def _take_path(state: NodeState, path: str, now: float) -> None:
     """Move to the path the parent gave us; children hold paths below the old one and must attach anew."""
     before = state.table.path
     state.move(path)
     publish(state, [name for name in (before, path) if name], now)
+    for session in state.sessions.values():
+        if session.is_open:
+            session.told.discard(state.gate.own_kid)
+            tell_key(state, session, state.gate.own_kid)
     for child in list(state.table.children.values()):
         end(state, state.sessions[child], CLOSE_NORMAL, "the sentinel's path changed")
 
@@ -286,9 +295,10 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
     session.deadline, session.opened = 0.0, now
     if session.meter is not None and (link.meshes or link.kind is LinkKind.PEER):
         session.meter = Meter(state.settings.limits.of_sentinels)
-    if not (link.dialed and state.gate.certifies):
+    if not link.dialed or not (state.gate.certifies or _is_elsewhere(state)):
         session.told.add(state.gate.own_kid)
     state.table.attach(link)
+    tell_key(state, session, state.gate.own_kid)
     if state.settings.routes:
         link.reply_prefix = stack_prefix(link, state.settings.node_id, state.table.path)
     if link.meshes:
@@ -302,7 +312,6 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
         path = f"/{link.remote_id}" if plain else DEFAULT_ROUTE
         state.table.bind(path, link)
         publish(state, [path], now)
-    tell_key(state, session, state.gate.own_kid)
     if link.expires_at:
         state.look_at(session, now)
     state.effects.append(LinkAttached(link))

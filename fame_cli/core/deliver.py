@@ -12,7 +12,7 @@ from fame_cli.core.entering import clash, enter
 from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope
 from fame_cli.core.frames import EMPTY, Data, DeliveryAck
 from fame_cli.core.gate import Refusal
-from fame_cli.core.link import LOCAL, Link, LinkKind
+from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.state import NodeState
 from fame_cli.core.trace import extended, trace_of
 from fame_cli.errors import RemoteProtocolError
@@ -40,7 +40,7 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
     if (envelope.rtype or 0) & ACK and envelope.reply_to and isinstance(envelope.frame, Data):
         # "received", not "done"; a Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)
         send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
-    elsewhere = origin.kind not in (LinkKind.LOCAL, LinkKind.CHILD)  # what a child sends is looked at as it comes in
+    elsewhere = origin is not LOCAL and not origin.is_leaf  # what a leaf sends is looked at as it comes in
     if state.gate.signs and elsewhere and not state.gate.is_fresh(envelope):
         state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code="REPLAY_DETECTED")
         return False

@@ -2,16 +2,16 @@
 
 Pure functions over `NodeState`. Every node checks what it lets through, so it has the key of all it has sent on, and a
 question never goes further than to the neighbour an envelope came from (security.md 4.4). Between nodes of ours, and to
-plain sentinels, the key goes ahead of the envelope, and nobody has to ask. An envelope whose key lacks is parked, a bounded number for a bounded
-time; whoever sends more than that, or signs with a key that nobody knows, gets a NACK.
+plain sentinels, the key goes ahead of the envelope, and nobody has to ask. An envelope whose key lacks is parked, a
+bounded number for a bounded time; whoever sends more than that, or signs with a key that nobody knows, gets a NACK.
 """
 
 import msgspec
 
-from fame_cli.core.ending import refuse
+from fame_cli.core.ending import deny
 from fame_cli.core.envelope import Envelope, raw_list
 from fame_cli.core.frames import KeyAnnounce, KeyRequest
-from fame_cli.core.gate import KnownKey
+from fame_cli.core.gate import KnownKey, Refusal
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.parking import Parked
 from fame_cli.core.session import Session
@@ -114,4 +114,4 @@ def forget_overdue(state: NodeState, now: float) -> None:
 
 
 def _give_up(state: NodeState, parked: Parked) -> None:
-    refuse(state, parked.session.link, parked.envelope, "KEY_UNKNOWN", "nobody knows the key it is signed with")
+    deny(state, parked.session, parked.envelope, Refusal("KEY_UNKNOWN", "nobody knows the key it is signed with"))

@@ -61,6 +61,11 @@ class Link:
         return "mesh" in self.extensions
 
     @property
+    def is_leaf(self) -> bool:
+        """Tell whether the neighbour speaks for itself and what is below it alone: a child outside the mesh."""
+        return self.kind is LinkKind.CHILD and not self.meshes
+
+    @property
     def is_ours(self) -> bool:
         """Tell whether the neighbour speaks any of our extensions; a plain Naylence node speaks none."""
         return bool(self.extensions)

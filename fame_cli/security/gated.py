@@ -132,7 +132,7 @@ class GrantGate(OpenGate):
 
     def verify(self, link: Link, envelope: Envelope) -> Verdict:
         """Check that a child speaks for itself: its own reply address, its own `sid`, and only what it may ask."""
-        if link.kind is not LinkKind.CHILD or not isinstance(envelope.frame, CARRIED):
+        if not link.is_leaf or not isinstance(envelope.frame, CARRIED):
             return None
         if envelope.reply_to:
             path = parse(envelope.reply_to).path

@@ -17,7 +17,7 @@ from fame_cli.core.frames import (
 )
 from fame_cli.core.gate import KnownKey, Refusal, Unknown, Verdict
 from fame_cli.core.grant import PEER, Grant
-from fame_cli.core.ids import id_time
+from fame_cli.core.ids import id_time, sid_of
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
 from fame_cli.security.gated import CARRIED, GrantGate, below, is_answer
@@ -131,8 +131,10 @@ class KeyGate(GrantGate):
         if sec.sig is None or not envelope.sid:
             return Refusal("SIGNATURE_REQUIRED", "it isn't signed")
         key = self._ring.find(sec.sig.kid, envelope.sid)
+        if key is None and isinstance(envelope.frame, KeyAnnounce):
+            key = self._moved_neighbour(link, envelope, envelope.frame)
         if key is None:
-            if self._ring.all_of(sec.sig.kid) and link.kind is LinkKind.CHILD:
+            if self._ring.all_of(sec.sig.kid) and link.is_leaf:
                 return Refusal("SIGNATURE_INVALID", "the key isn't the sender's")
             return Unknown(sec.sig.kid)
         refusal = self._is_placed(link, envelope, key)
@@ -146,9 +148,17 @@ class KeyGate(GrantGate):
             return Refusal("SIGNATURE_INVALID", wrong)
         if isinstance(envelope.frame, MeshUpdate):
             return self._knows_all(envelope.frame)
-        if link.kind is LinkKind.CHILD and isinstance(envelope.frame, CARRIED) and not self.is_fresh(envelope):
+        if link.is_leaf and isinstance(envelope.frame, CARRIED) and not self.is_fresh(envelope):
             return Refusal("REPLAY_DETECTED", "it has come before, or its time is off")
         return None
+
+    def _moved_neighbour(self, link: Link, envelope: Envelope, announce: KeyAnnounce) -> Key | None:
+        """Return the key of a neighbour that tells it anew from another path of its own, as which it signs already."""
+        own = self._joined.get(link)
+        last = announce.physical_path.rpartition("/")[2]
+        if own is None or last != link.remote_id or envelope.sid != sid_of(announce.physical_path):
+            return None
+        return own if self.kid(envelope) == own.kid else None
 
     def _is_believed(self, key: Key, link: Link, envelope: Envelope) -> Verdict:
         """Ask nothing more of a key in this profile."""
@@ -161,8 +171,9 @@ class KeyGate(GrantGate):
 
     def _is_placed(self, link: Link, envelope: Envelope, key: Key) -> Refusal | None:
         """Check that an envelope comes from where its signer is, and asks for answers there."""
-        carried = isinstance(envelope.frame, CARRIED)
-        if (link.kind is LinkKind.CHILD or not carried) and not below(key.path, link.remote_path):
+        carried, own = isinstance(envelope.frame, CARRIED), self._joined.get(link)
+        by_itself = not carried and own is not None and own.kid == key.kid
+        if (link.is_leaf or not carried) and not by_itself and not below(key.path, link.remote_path):
             return Refusal("SIGNATURE_INVALID", "its signer isn't there")
         grant = key.grant if key.grant is not None else (link.grant if link.kind is LinkKind.CHILD else None)
         if envelope.reply_to and carried:

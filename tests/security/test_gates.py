@@ -9,8 +9,8 @@ from msgspec import Raw
 from secure_rig import SecureRig
 
 from fame_cli.core.effects import CloseLink, LinkRefused, Note, Send
-from fame_cli.core.envelope import Envelope, encode
-from fame_cli.core.frames import Data, MeshDelta, MeshRecord, MeshUpdate
+from fame_cli.core.envelope import Envelope, encode, raw_list
+from fame_cli.core.frames import Data, KeyAnnounce, MeshDelta, MeshRecord, MeshUpdate
 from fame_cli.core.grant import AGENT, CLIENT
 from fame_cli.core.grant import PEER as PEER_ROLE
 from fame_cli.core.ids import sid_of
@@ -311,3 +311,35 @@ def test_an_answer_goes_to_who_asked_and_nowhere_else(profile: str, reply_to: st
     assert rig["math"].requests() == []
     denied = [e for e in rig["s1"].log if isinstance(e, Note) and e.event == "envelope_denied"]
     assert [note.facts["code"] for note in denied] == ["UNAUTHORIZED"]
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay", "strict-overlay"])
+def test_sentinels_that_have_a_parent_and_peer_with_each_other_believe_each_other(profile: str) -> None:
+    rig = SecureRig("head", "west", "east", profile=profile)
+    rig.join("west", "head", PARENT)
+    rig.join("east", "west", PEER)  # under another path than the one it takes now
+    rig.run()
+    rig.join("east", "head", PARENT)
+    rig.run()
+    rig.leaf("math", "east", MATH)
+    rig.leaf("client", "west")
+    seal_to = ""
+    if profile == "strict-overlay":
+        keys = raw_list(rig["east"].core.state.gate.keys_at("/head/east/math"))
+        announce = KeyAnnounce(physical_path="/head/east/math", keys=keys)
+        rig["client"].core.state.gate.learn(announce, rig["client"].link_to("west"))
+        seal_to = "/head/east/math"
+    key = rig.call("client", MATH, seal_to=seal_to)
+    rig.answer("math")
+    assert [outcome.kind for outcome in rig.outcomes("client", key)] == ["result"]
+    assert rig.agree()
+    assert not [note.facts for node in rig.nodes.values() for note in node.noted("envelope_denied")]
+
+
+def test_an_answer_whose_key_never_comes_ends_its_call() -> None:
+    rig = three()
+    rig.lost = lambda message: message.kind == "KeyAnnounce" and message.target == "client"
+    key = rig.call("client", MATH)
+    rig.answer("math")
+    rig.advance(7.0)
+    assert [outcome.code for outcome in rig.outcomes("client", key)] == ["KEY_UNKNOWN"]
