@@ -199,15 +199,7 @@ def test_the_readme_shows_each_command() -> None:
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Run the example's four nodes and give the variables with which a command reaches them."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = [str(each.getsockname()[1]) for each in sockets]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FAME_", "PEER_SENTINEL"))}
-    env = kept | {"PEER_SENTINEL1_PORT": ports[0], "PEER_SENTINEL2_PORT": ports[1], "PYTHONPATH": str(ROOT)}
-    env["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
-    env["FAME_DIRECT_ADMISSION_URL"] = f"ws://127.0.0.1:{ports[0]}/fame/v1/attach/ws/downstream"
+    env = surroundings(tmp_path_factory)
     try:
         run(["up", "-d", "examples/peers/fabric.yaml"], env)
         yield env
@@ -215,10 +207,25 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         run(["down", "examples/peers/fabric.yaml"], env)
 
 
-def run(words: list[str], env: dict[str, str]) -> str:
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the variables of a machine that has no fabric yet: two free ports, and folders of its own."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        ports = [str(each.getsockname()[1]) for each in sockets]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FAME_", "PEER_SENTINEL"))}
+    env = kept | {"PEER_SENTINEL1_PORT": ports[0], "PEER_SENTINEL2_PORT": ports[1], "PYTHONPATH": str(ROOT)}
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        env[name] = str(tmp_path_factory.mktemp(name.lower()))
+    env["FAME_DIRECT_ADMISSION_URL"] = f"ws://127.0.0.1:{ports[0]}/fame/v1/attach/ws/downstream"
+    return env
+
+
+def run(words: list[str], env: dict[str, str], code: int = 0) -> str:
     command = [sys.executable, "-m", "fame_cli", *words]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout
 
 
@@ -228,6 +235,28 @@ def test_each_command_gives_the_result_the_readme_shows(line: CommandLine, examp
     said = line.result.removesuffix(", one a line")
     shown = said.replace(" ", "\n") if said != line.result else said
     assert run(line.words(), example) == shown + "\n"
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("profile", ["gated", "overlay", "strict-overlay"])
+def test_a_fabric_is_opened_to_others_as_the_readme_shows(
+    profile: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    env = surroundings(tmp_path_factory)
+    try:
+        for line in blocks(section("Open it to others"), "bash")[0].splitlines():
+            said, _, claimed = line.partition("→ ")
+            words = shlex.split(said, comments=True)
+            given = dict(each.split("=", 1) for each in words if re.match(r"[A-Z_]+=", each))
+            if words[0] == "export":
+                env |= given | {"FAME_SECURITY_PROFILE": profile}
+                continue
+            code = re.search(r"exit code (\d)", said)
+            printed = run(words[words.index("fame") + 1 :], env | given, int(code[1]) if code else 0)
+            assert not claimed or printed == claimed + "\n"
+    finally:
+        command = [sys.executable, "-m", "fame_cli", "down", "examples/peers/fabric.yaml"]
+        subprocess.run(command, env=env, cwd=ROOT, capture_output=True, timeout=60, check=False)  # a line has failed
 
 
 def test_the_readme_shows_results_at_all() -> None:
