@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from fame_cli.cli.session import METHOD_NOT_FOUND, CallingClient, advised
+from fame_cli.cli.clients import CallingClient
+from fame_cli.cli.session import METHOD_NOT_FOUND, advised
 from fame_cli.errors import NoRoute, RemoteError, RemoteProtocolError
 
 __all__ = [

@@ -18,6 +18,7 @@ from fame_cli.cli import output
 from fame_cli.cli.answers import Described, Name, asked_all, asked_graph, read
 from fame_cli.cli.arguments import CallWords, parse_words
 from fame_cli.cli.bench_report import Progress, Report, document_of, lines_of
+from fame_cli.cli.clients import CallingClient, Stream
 from fame_cli.cli.interrupts import until_interrupted
 from fame_cli.cli.options import (
     CapabilityOption,
@@ -33,17 +34,7 @@ from fame_cli.cli.options import (
 from fame_cli.cli.output import OutputFormat, Span
 from fame_cli.cli.pinging import PING
 from fame_cli.cli.places import address_of
-from fame_cli.cli.session import (
-    Callee,
-    CallingClient,
-    Flags,
-    Stream,
-    ask,
-    attached_many,
-    check_callee,
-    choose_callee,
-    listed,
-)
+from fame_cli.cli.session import Callee, Flags, ask, attached_many, check_callee, choose_callee, listed
 from fame_cli.errors import CallCancelled, FameError, UsageError
 from fame_cli.node.load import Load, Plan, Work, calling, streaming
 from fame_cli.node.loop import open_files, run

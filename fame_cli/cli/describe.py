@@ -7,6 +7,7 @@ import typer
 
 from fame_cli.cli import output
 from fame_cli.cli.answers import Described, Operation, read
+from fame_cli.cli.clients import CallingClient
 from fame_cli.cli.options import (
     ConfigOption,
     DebugOption,
@@ -19,7 +20,7 @@ from fame_cli.cli.options import (
 )
 from fame_cli.cli.output import OutputFormat
 from fame_cli.cli.places import address_of, check_place
-from fame_cli.cli.session import METHOD_NOT_FOUND, CallingClient, Flags, advised, attached, with_place
+from fame_cli.cli.session import METHOD_NOT_FOUND, Flags, advised, attached, with_place
 from fame_cli.cli.signature import parameters_of, signature
 from fame_cli.errors import NoRoute, RemoteError
 

@@ -11,12 +11,13 @@ from itertools import count as numbers
 from statistics import median
 
 from fame_cli.cli import output
+from fame_cli.cli.clients import CallingClient
 from fame_cli.cli.given import Given
 from fame_cli.cli.interrupts import until_interrupted
 from fame_cli.cli.invocation import Invocation
 from fame_cli.cli.output import OutputFormat
 from fame_cli.cli.places import address_of, check_place
-from fame_cli.cli.session import METHOD_NOT_FOUND, CallingClient, Flags, advised, attached
+from fame_cli.cli.session import METHOD_NOT_FOUND, Flags, advised, attached
 from fame_cli.errors import CallCancelled, DeadlineExceeded, FameError, LinkLost, NoRoute, RemoteError
 
 __all__ = ["PING", "run"]

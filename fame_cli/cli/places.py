@@ -6,8 +6,9 @@ Sentinels are asked where they are known by their ids but reached by their paths
 
 from fame_cli.cli.answers import asked_graph
 from fame_cli.cli.arguments import shown
+from fame_cli.cli.clients import CallingClient
 from fame_cli.cli.likeness import alike
-from fame_cli.cli.session import CallingClient, listed
+from fame_cli.cli.session import listed
 from fame_cli.core import address
 from fame_cli.errors import NoRoute, RemoteProtocolError, UsageError
 

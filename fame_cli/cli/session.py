@@ -9,10 +9,11 @@ invocation, so the same code runs against a fabric and against a stub.
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fame_cli.cli import output
 from fame_cli.cli.arguments import CallWords, build_params, shown
+from fame_cli.cli.clients import CallingClient
 from fame_cli.cli.given import Given
 from fame_cli.cli.invocation import Invocation
 from fame_cli.cli.likeness import alike
@@ -27,12 +28,10 @@ __all__ = [
     "METHOD_NOT_FOUND",
     "SEE_ALL",
     "Callee",
-    "CallingClient",
     "ClientSettings",
     "Connect",
     "Flags",
     "Observer",
-    "Stream",
     "advised",
     "ask",
     "attached",
@@ -50,69 +49,6 @@ SEE_ALL = "see what there is: fame ls"
 
 Observer = Callable[[str, bytes, float], None]
 """Sees each envelope: ``out`` or ``in``, its bytes, and seconds on the loop's clock."""
-
-
-class Stream(Protocol):
-    """Items as they come; `aclose` cancels the producer."""
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        """Iterate over the items."""
-        ...
-
-    async def aclose(self) -> None:
-        """End the stream at both ends."""
-        ...
-
-
-class CallingClient(Protocol):
-    """Say what the command line needs of a client."""
-
-    @property
-    def last_trace(self) -> Sequence[str]:
-        """Return the way the last answer took, where the settings asked for one."""
-        ...
-
-    async def request(
-        self,
-        target: str | None,
-        operation: str,
-        params: dict[str, Any],
-        *,
-        timeout_s: float | None = None,
-        capabilities: list[str] | None = None,
-        session: str | None = None,
-    ) -> object:
-        """Call an operation and return its result."""
-        ...
-
-    def open_stream(
-        self,
-        target: str | None,
-        operation: str,
-        params: dict[str, Any],
-        *,
-        timeout_s: float | None = None,
-        capabilities: list[str] | None = None,
-        session: str | None = None,
-    ) -> Stream:
-        """Call a streaming operation."""
-        ...
-
-    async def ask(self, method: str, *, at: str | None = None, arguments: Mapping[str, Any] | None = None) -> object:
-        """Ask a sentinel, by its physical path or the attached one, what it knows."""
-        ...
-
-    async def describe(self, address: str) -> dict[str, Any]:
-        """Ask an agent for its operations and their schemas."""
-        ...
-
-    async def lookup(self, operation: str) -> list[dict[str, Any]]:
-        """Return who offers an operation: ``{"address", "node"}`` each."""
-        ...
-
-    async def operations(self) -> list[str]:
-        """Return the names of all operations the fabric offers."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +113,11 @@ async def attached(invocation: Invocation, flags: Flags) -> AsyncIterator[Callin
     settings = replace(settings, observer=log, trace=flags.trace or log is not None)
     try:
         async with (invocation.connect or _connect)(settings) as client:
-            yield client
+            try:
+                yield client
+            finally:
+                if log is not None:
+                    log.signer = client.last_signer
     finally:
         for line in log.summary() if log else ():
             output.diagnostic(line)

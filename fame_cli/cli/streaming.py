@@ -9,10 +9,11 @@ from contextlib import aclosing
 
 from fame_cli.cli import output, reader
 from fame_cli.cli.arguments import CallWords, parse_words
+from fame_cli.cli.clients import Stream
 from fame_cli.cli.given import Given
 from fame_cli.cli.invocation import Invocation
 from fame_cli.cli.output import OutputFormat
-from fame_cli.cli.session import Flags, Stream, ask, attached, check_callee, choose_callee
+from fame_cli.cli.session import Flags, ask, attached, check_callee, choose_callee
 
 __all__ = ["run"]
 

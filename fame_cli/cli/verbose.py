@@ -87,10 +87,12 @@ class EnvelopeLog:
     Args:
         say: takes one line of styled text.
         level: 1 for a line of metadata an envelope, 2 to add the envelope itself.
+        signer: who signed the last answer, for the summary; "" where nothing is signed.
     """
 
     say: Callable[[Sequence[Span]], None]
     level: int = 1
+    signer: str = ""
     _start_s: float | None = None
     _own_path: str = ""
     _sentinel: str = ""
@@ -201,6 +203,8 @@ class EnvelopeLog:
             lines += self._path_lines(exchange)
         elif exchange is not None:
             lines.append(_labelled("path", f"no answer from {exchange.to}"))
+        if self.signer:
+            lines.append(_labelled("signed", f"by {self.signer}"))
         sent, received = self._traffic["out"], self._traffic["in"]
         lines.append(
             _labelled(

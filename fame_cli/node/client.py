@@ -71,6 +71,7 @@ class Client:
 
     Attributes:
         last_trace: the way the last answer took, when `trace` is on (docs/wire-extensions.md).
+        last_signer: who signed the last answer, and how that is known; "" where nothing is signed.
 
     Raises:
         ConnectError: on entering, when no sentinel listens at `url`.
@@ -93,6 +94,7 @@ class Client:
         self.url = url
         self.timeout_s = timeout_s
         self.last_trace: list[str] = []
+        self.last_signer = ""
         self._node_id = node_id or random_id("client")
         self._named = node_id is not None
         self._trace = trace
@@ -201,7 +203,7 @@ class Client:
         finally:
             if slots is not None:
                 slots.release()
-        self.last_trace = outcome.trace or self.last_trace
+        self.last_trace, self.last_signer = outcome.trace or self.last_trace, outcome.signer
         if outcome.kind != "result":
             raise _error(outcome, target, operation)
         value = bytes(outcome.value)
@@ -253,7 +255,7 @@ class Client:
             if items.outcome is None:
                 node.cancel(key)
         outcome = items.outcome or Outcome("cancelled")
-        self.last_trace = outcome.trace or self.last_trace
+        self.last_trace, self.last_signer = outcome.trace or self.last_trace, outcome.signer
         if outcome.kind != "end":
             error = _error(outcome, target, operation)
             raise StreamEnded(f"{operation} stopped after {read} items: {error}") if _is_loss(error, read) else error

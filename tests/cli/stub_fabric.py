@@ -120,6 +120,7 @@ class StubClient:
     description: dict[str, Any] | None = None
     trace: list[str] = field(default_factory=lambda: list(TRACE))
     last_trace: list[str] = field(default_factory=list)
+    last_signer: str = ""
     session: str | None = None
     failure: FameError | None = None
     failures: list[FameError | None] = field(default_factory=list)
