@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN, Event
+from websockets.typing import Subprotocol
 
 from fame_cli.core.batch import joined
 from fame_cli.net import failures
@@ -263,7 +264,8 @@ async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> WebSocketTranspo
             ping_interval=KEEPALIVE_S,
             ping_timeout=KEEPALIVE_S,
             write_limit=HIGH_WATER_BYTES,
-            additional_headers=shown.headers,
+            subprotocols=[Subprotocol("bearer"), Subprotocol(shown.token)] if shown.token else None,
+            additional_headers={"DPoP": shown.proof} if shown.proof else None,
             ssl=(shown.tls or True) if url.startswith("wss:") else None,
             proxy=None if failures.is_loopback(failures.name_of(failures.host_of(url))) else True,
         )
