@@ -10,7 +10,7 @@ from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Req
 from fame_cli.core.ending import deny, end_call, send_routed
 from fame_cli.core.entering import clash, enter
 from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope
-from fame_cli.core.frames import EMPTY, Data, DeliveryAck
+from fame_cli.core.frames import EMPTY, Data, DeliveryAck, SecureAccept, SecureOpen
 from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.state import NodeState
@@ -18,6 +18,9 @@ from fame_cli.core.trace import extended, trace_of
 from fame_cli.errors import RemoteProtocolError
 
 __all__ = ["deliver", "is_paced"]
+
+NO_KEY = "A" * 43 + "="
+"""32 zero bytes in base64: what stands for a key where a channel is refused (security.md 7.4)."""
 
 
 def is_paced(origin: Link, envelope: Envelope) -> bool:
@@ -58,6 +61,9 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
     if call is not None and ours:
         return _answered(state, key, call, origin, envelope, size, now)
     frame = envelope.frame
+    if isinstance(frame, SecureOpen) and envelope.reply_to:
+        refusal = SecureAccept(ok=False, reason="this node opens no channels", cid=frame.cid, eph_pub=NO_KEY)
+        send_routed(state, origin, envelope.reply_to, refusal, envelope, 0)
     if not isinstance(frame, Data):
         return False
     address = envelope.to or next(

@@ -9,7 +9,7 @@ from fame_cli.core.address import parse
 from fame_cli.core.calls import Call, CallKey
 from fame_cli.core.effects import CallEnded, DispatchCancelled, Outcome
 from fame_cli.core.envelope import RESET, Envelope, Header
-from fame_cli.core.frames import CallCancel, DeliveryAck
+from fame_cli.core.frames import CallCancel, DeliveryAck, SecureAccept
 from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL, Link, next_link
 from fame_cli.core.routing import Drop, route
@@ -100,7 +100,12 @@ def deny(state: NodeState, session: Session, envelope: Envelope, refusal: Refusa
 
 
 def send_routed(
-    state: NodeState, origin: Link, to: str, frame: DeliveryAck, about: Envelope | Header, flow_flags: int
+    state: NodeState,
+    origin: Link,
+    to: str,
+    frame: DeliveryAck | SecureAccept,
+    about: Envelope | Header,
+    flow_flags: int,
 ) -> None:
     """Send an acknowledgement of ours back: in the mesh the way its cause came, else along the routes.
 

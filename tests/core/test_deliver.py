@@ -374,3 +374,14 @@ def test_a_provider_learns_whether_its_caller_takes_packs() -> None:
         meta = {"fame.pack": value} if value is not None else None
         rig.feed(link, make_request(CLIENT, corrId=f"c{number}", rtype=4, meta=meta))
     assert [request.packs for request in rig.requests()] == [True, False, False, False]
+
+
+def test_who_wants_a_channel_hears_that_there_is_none() -> None:
+    rig = Rig()
+    agent = rig.child("a1", ours=True)
+    rig.do(rig.core.bind("here@fame.fabric"))
+    frame: Json = {"type": "SecureOpen", "cid": "c", "ephPub": "x", "alg": "CHACHA20P1305", "opts": 0}
+    rig.feed(agent, make_envelope(frame, to="here@fame.fabric", replyTo="__sys__@/s1/a1", corrId="k"))
+    accept = next(each["frame"] for each in rig.said(agent) if each["frame"]["type"] == "SecureAccept")  # type: ignore[index]
+    assert accept["ok"] is False  # type: ignore[index]
+    assert accept["cid"] == "c"  # type: ignore[index]
