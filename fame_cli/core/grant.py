@@ -15,8 +15,8 @@ __all__ = ["ADMIN", "AGENT", "CLIENT", "EVERYTHING", "PEER", "ROLES", "Grant"]
 AGENT, CLIENT, PEER, ADMIN = "agent", "client", "peer", "admin"
 
 ROLES = (AGENT, CLIENT, PEER, ADMIN)
-"""What a node may be: an agent binds addresses, a client calls, a peer is a sentinel and announces what others bound,
-an admin may ask the ``fabric.*`` operations for everything."""
+"""What a node may be: an agent binds addresses, a client calls, a peer is a sentinel and announces what others bound.
+An admin calls, too, and is for the rules of a policy to tell apart, e.g. in who may ask a sentinel what it knows."""
 
 
 @dataclass(slots=True, frozen=True)
