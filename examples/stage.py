@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 __all__ = ["Stage", "perform"]
@@ -188,7 +188,8 @@ def perform(
         finally:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave anything running
-            print("\n$ fame down fabric.yaml", flush=True)
+            with suppress(BrokenPipeError):  # whoever read this may be gone; what was started has to end all the same
+                print("\n$ fame down fabric.yaml", flush=True)
             stage.fame("down", "fabric.yaml")
     well = verdict.format(count=stage.count)
     print(f"\nfailed: {'; '.join(stage.failed)}" if stage.failed else f"\n{well}", flush=True)

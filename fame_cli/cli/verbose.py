@@ -295,8 +295,11 @@ def _items_in(envelope: Mapping[str, Any]) -> int:
     """Return how many items an answer holds: one, unless it is a pack of them (docs/wire-extensions.md)."""
     if ITEMS not in _part(envelope, "meta"):
         return 1
+    told = _part(envelope, "meta")[ITEMS]
     result = _part(_part(envelope, "frame"), "payload").get("result")
-    return len(result) if isinstance(result, list) else 1
+    if isinstance(result, list):
+        return len(result)
+    return told if isinstance(told, int) and told > 0 else 1  # sealed: the answer says it beside
 
 
 def _refusal(frame: Mapping[str, Any]) -> str:

@@ -67,7 +67,7 @@ def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
         ttl=state.settings.max_hops - 1,
     )
     call = Call(LOCAL, LOCAL, envelope.id or "", wish.streaming, now, wish.timeout_s, envelope.trace_id)
-    call.packs, call.sealed = wish.packs, bool(wish.seal_to)
+    call.packs, call.sealed, call.address = wish.packs, bool(wish.seal_to), wish.to or ""
     state.calls.open(key, call)
     if wish.seal_to:
         sealed = state.gate.seal(envelope, wish.seal_to)

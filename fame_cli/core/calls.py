@@ -57,6 +57,7 @@ class Call(msgspec.Struct):
         trace: trace entries to give back; provider's node only.
         sent: answers sent so far; provider's node only.
         packs: True when we said that we take several items in one answer; caller's node only.
+        address: that was asked, "" where a capability was; caller's node only.
         sealed: True when the request's payload was sealed, and answers have to be; at both ends only.
         unread: answers the local reader hasn't taken; its time doesn't run while there are any. Caller's node only.
     """
@@ -74,6 +75,7 @@ class Call(msgspec.Struct):
     unread: int = 0
     packs: bool = False
     sealed: bool = False
+    address: str = ""
 
 
 class CallTable:

@@ -130,6 +130,11 @@ def _answered(
         return False
     if not isinstance(frame, Data):
         return False
+    impostor = state.gate.speaks_for(envelope, call.address) if state.gate.signs and origin is not LOCAL else None
+    if impostor is not None:
+        state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code=impostor.code)
+        _finish(state, key, Outcome("nack", code=impostor.code, message=impostor.reason))
+        return False
     try:
         response = read_response(frame.payload)
     except RemoteProtocolError as error:

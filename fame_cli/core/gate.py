@@ -125,6 +125,18 @@ class Gate(Protocol):
         """
         ...
 
+    def speaks_for(self, envelope: Envelope, address: str) -> Refusal | None:
+        """Hold the signer of a verified answer to the address that was asked: it must be allowed to have it.
+
+        Args:
+            address: logical or physical; "" where whoever offers a capability was asked.
+        """
+        ...
+
+    def owns(self, path: str, address: str) -> Refusal | None:
+        """Hold the key of the node at a path to an address a call is to be sealed for."""
+        ...
+
     def signer(self, envelope: Envelope) -> str:
         """Say for people who signed a verified envelope, and how that is known; "" where nothing is signed."""
         ...
@@ -241,6 +253,14 @@ class OpenGate:
     def open(self, envelope: Envelope, *, sealed: bool) -> Envelope | Refusal:
         """Leave an envelope as it is."""
         return envelope
+
+    def speaks_for(self, envelope: Envelope, address: str) -> Refusal | None:
+        """Believe everybody."""
+        return None
+
+    def owns(self, path: str, address: str) -> Refusal | None:
+        """Believe everybody."""
+        return None
 
     def signer(self, envelope: Envelope) -> str:
         """Know nobody."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fame_cli.core.address import pool_matches
 from fame_cli.core.glob import ANYTHING, matches_any
 
 __all__ = ["ADMIN", "AGENT", "CLIENT", "EVERYTHING", "PEER", "ROLES", "Grant"]
@@ -62,6 +63,14 @@ class Grant:
     def may_bind(self, address: str) -> bool:
         """Tell whether it may bind an address."""
         return AGENT in self.roles and matches_any(self.addresses, address)
+
+    def may_answer(self, address: str) -> bool:
+        """Tell whether it may answer what was asked of an address, its own or that of a pool it is in; "" for any."""
+        if AGENT not in self.roles or not address or self.may_bind(address):
+            return AGENT in self.roles
+        name, _, host = address.partition("@")
+        pools = [pattern.partition("@") for pattern in self.addresses if "@*." in pattern]
+        return any(pool == name and pool_matches(pattern, host) for pool, _, pattern in pools)
 
     def may_advertise(self, capability: str, address: str) -> bool:
         """Tell whether it may offer a capability under an address."""

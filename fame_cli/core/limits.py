@@ -1,7 +1,7 @@
 """What one neighbour can make this node do and hold: bounds of a link, and the count of what it sends.
 
 Pure. The defaults stop nobody who means well: one link of a client under load carries 40,000 messages and 600 MB a
-second (benchmarks/README.md). A grant may set lower ones.
+second (benchmarks/README.md).
 """
 
 from dataclasses import dataclass, replace

@@ -83,6 +83,7 @@ class Recipients:
         gate = self._node.core.state.gate
         announce = KeyAnnounce(physical_path=path, keys=msgspec.Raw(encode_json(keys)))
         refusal = gate.learn(announce, parent) if parent is not None else None
+        refusal = refusal or gate.owns(path, address)
         if refusal is not None:
             raise UsageError(f"the keys of {path} can't be believed: {refusal.reason}")
         if len(self._paths) >= MAX_REMEMBERED:

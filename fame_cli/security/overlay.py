@@ -148,6 +148,8 @@ class KeyGate(GrantGate):
             return Refusal("SIGNATURE_INVALID", wrong)
         if isinstance(envelope.frame, MeshUpdate):
             return self._knows_all(envelope.frame)
+        if link.is_leaf and isinstance(envelope.frame, CARRIED) and not self._is_timely(envelope):
+            return Refusal("CLOCK_SKEW", "its time is off: compare the clocks of both machines")
         if link.is_leaf and isinstance(envelope.frame, CARRIED) and not self.is_fresh(envelope):
             return Refusal("REPLAY_DETECTED", "it has come before, or its time is off")
         return None
@@ -200,9 +202,19 @@ class KeyGate(GrantGate):
         sid, envelope_id = envelope.sid or "", envelope.id or ""
         if is_answer(envelope):
             return self._replays.is_new(sid, envelope_id, self._clock(), self._clock())
-        key = self._ring.find(self.kid(envelope), sid)
-        made_at = id_time(envelope_id) if key is not None and key.grant is not None else _stamped(envelope.ts)
+        made_at = self._made_at(envelope)
         return made_at is not None and self._replays.is_new(sid, envelope_id, made_at, self._clock())
+
+    def _is_timely(self, envelope: Envelope) -> bool:
+        """Tell whether an envelope's time is near enough; answers may have waited however long."""
+        if is_answer(envelope):
+            return True
+        made_at = self._made_at(envelope)
+        return made_at is not None and self._replays.is_timely(made_at, self._clock())
+
+    def _made_at(self, envelope: Envelope) -> float | None:
+        key = self._ring.find(self.kid(envelope), envelope.sid or "")
+        return id_time(envelope.id or "") if key is not None and key.grant is not None else _stamped(envelope.ts)
 
     def sign(self, envelope: Envelope) -> Envelope:
         """Sign an envelope of ours."""
@@ -213,6 +225,27 @@ class KeyGate(GrantGate):
         if security_of(envelope).level != CLEAR:
             return Refusal("CRYPTO_LEVEL", "this node opens nothing that is sealed")
         return envelope
+
+    def speaks_for(self, envelope: Envelope, address: str) -> Refusal | None:
+        """Hold an answer to the place or the grant of its signer; a key that is only told has none."""
+        key = self._ring.find(self.kid(envelope), envelope.sid or "")
+        return None if key is None else self._held(key, address)
+
+    def owns(self, path: str, address: str) -> Refusal | None:
+        """Hold the key at a path to an address, as an answer from there would be."""
+        key = self._ring.at(path)
+        return Refusal("KEY_UNKNOWN", f"nobody told the key of {path}") if key is None else self._held(key, address)
+
+    def _held(self, key: Key, address: str) -> Refusal | None:
+        place = parse(address).path if address else ""
+        if place:
+            good = key.path == place
+        else:
+            good = key.grant.may_answer(address) if key.grant is not None else not self.certifies
+        if good:
+            return None
+        who = key.grant.subject if key.grant is not None else key.path
+        return Refusal("SIGNATURE_INVALID", f"signed by {who}, who may not answer for {address or 'anybody'}")
 
     def signer(self, envelope: Envelope) -> str:
         """Name the signer of a verified envelope."""
@@ -278,7 +311,9 @@ class KeyGate(GrantGate):
             return True
         grants = [key.grant for key in self._ring.all_of(kid) if key.grant is not None]
         address = name.rpartition(" ")[2]
-        return not grants or any(grant.may_announce(address) for grant in grants)
+        if not grants:
+            return super().may_offer(node_id, kid, name, link)
+        return any(grant.may_announce(address) for grant in grants)
 
 
 def _raw(key: Key) -> list[msgspec.Raw]:

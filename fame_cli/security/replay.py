@@ -27,13 +27,17 @@ class Replays:
         self._since = self._old_since = float("-inf")
         self._floor = float("-inf")
 
+    def is_timely(self, made_at: float, now: float) -> bool:
+        """Tell whether clocks may differ by as much."""
+        return abs(now - made_at) <= self._skew_s
+
     def is_new(self, sid: str, envelope_id: str, made_at: float, now: float) -> bool:
         """Remember an envelope; False when it has come before, or is too old or too far ahead to tell."""
         if now - self._since > 2 * self._skew_s or len(self._new) >= MAX_REMEMBERED:
             if len(self._new) >= MAX_REMEMBERED:
                 self._floor = self._since + self._skew_s
             self._old, self._new, self._since = self._new, set(), now
-        if abs(now - made_at) > self._skew_s or made_at < self._floor:
+        if not self.is_timely(made_at, now) or made_at < self._floor:
             return False
         key = (sid, envelope_id)
         if key in self._new or key in self._old:

@@ -9,11 +9,11 @@ from msgspec import Raw
 from secure_rig import SecureRig
 
 from fame_cli.core.effects import CloseLink, LinkRefused, Note, Send
-from fame_cli.core.envelope import Envelope, encode, raw_list
+from fame_cli.core.envelope import Envelope, data_frame, encode, raw_list
 from fame_cli.core.frames import Data, KeyAnnounce, MeshDelta, MeshRecord, MeshUpdate
-from fame_cli.core.grant import AGENT, CLIENT
+from fame_cli.core.grant import AGENT, CLIENT, Grant
 from fame_cli.core.grant import PEER as PEER_ROLE
-from fame_cli.core.ids import sid_of
+from fame_cli.core.ids import sid_of, time_digits
 from fame_cli.core.state import send
 
 MATH = "math1@fame.fabric"
@@ -343,3 +343,30 @@ def test_an_answer_whose_key_never_comes_ends_its_call() -> None:
     rig.answer("math")
     rig.advance(7.0)
     assert [outcome.code for outcome in rig.outcomes("client", key)] == ["KEY_UNKNOWN"]
+
+
+def test_a_sentinel_between_can_not_answer_in_the_agents_place() -> None:
+    rig = three()
+    key = rig.call("client", MATH)
+    state = rig["s2"].core.state
+    payload = data_frame(b'{"jsonrpc":"2.0","id":"x","result":666}')
+    send(state, state.sessions[rig["s2"].link_to("s1")], payload, to=key[0], corr_id=key[1])
+    effects, state.effects = state.effects, []
+    rig.do(rig["s2"], effects)
+    rig.run()
+    assert [(outcome.kind, outcome.code) for outcome in rig.outcomes("client", key)] == [("nack", "SIGNATURE_INVALID")]
+
+
+def test_an_agent_answers_for_what_its_grant_names_and_for_the_pools_it_is_in() -> None:
+    grant = Grant("a", roles=frozenset({AGENT}), addresses=("math1@fame.fabric", "desk@*.fame.fabric"))
+    told = ("math1@fame.fabric", "", "desk@east.fame.fabric", "desk@fame.fabric", "desk@a.b.fame.fabric")
+    assert all(grant.may_answer(address) for address in told)
+    assert not any(grant.may_answer(address) for address in ("math2@fame.fabric", "other@east.fame.fabric"))
+    assert not Grant("s", roles=frozenset({PEER_ROLE}), addresses=("**",)).may_answer("math1@fame.fabric")
+
+
+def test_a_clock_that_is_off_is_told() -> None:
+    rig = three()
+    rig["client"].core.state.new_id = lambda: f"{time_digits(int((rig.clock - 300) * 1000))}{next(rig._serial):09}"
+    key = rig.call("client", MATH)
+    assert [outcome.code for outcome in rig.outcomes("client", key)] == ["CLOCK_SKEW"]

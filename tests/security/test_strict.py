@@ -123,3 +123,14 @@ def test_a_node_of_a_lower_profile_is_not_let_in(profile: str) -> None:
     rig.bind("math", MATH)
     rig.run()
     assert not rig["s1"].core.table.ways(MATH)
+
+
+def test_a_call_is_sealed_for_nobody_who_may_not_have_the_address() -> None:
+    """A sentinel that is asked where an address is can't name itself."""
+    rig = three()
+    gate = rig["client"].core.state.gate
+    assert gate.owns("/s3/math", MATH) is None
+    refusal = gate.owns("/s1", MATH)
+    assert refusal is not None
+    assert refusal.code == "SIGNATURE_INVALID"
+    assert gate.owns("/nobody", MATH) is not None
