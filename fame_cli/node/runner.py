@@ -221,7 +221,7 @@ class Node:
 
     def _opened(self, link: Link, refusal: LinkRefused | None) -> None:
         """Tell whoever dialled a link what became of it; the first news counts."""
-        opening = self._openings.pop(link, None)
+        opening = self._openings.get(link)
         if opening is not None and not opening.done():
             opening.set_result(refusal)
 
@@ -297,8 +297,11 @@ class Node:
 
     async def attach_answer(self, link: Link) -> LinkRefused | None:
         """Wait for the answer to the attach of a link we dialled; None is a yes."""
-        opening = self._openings.get(link)
-        return await opening if opening is not None else None
+        opening = self._openings.get(link)  # answered already, perhaps: what came early is taken as the link opens
+        try:
+            return await opening if opening is not None else None
+        finally:
+            self._openings.pop(link, None)
 
     async def links_changed(self) -> None:
         """Wait until the next link opens or ends."""
