@@ -70,7 +70,7 @@ async def until_closed(reader: asyncio.StreamReader, within_s: float = 20.0) -> 
     async with asyncio.timeout(within_s):
         try:
             return await reader.read()
-        except ConnectionResetError:
+        except OSError:  # reset, or already gone when we said that we have nothing more to say
             return b""
 
 
