@@ -8,11 +8,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fame_cli.core.frames import Data, Frame, Meta
+from fame_cli.core.frames import Data, DeliveryAck, Frame, Meta, SecureAccept, SecureClose, SecureOpen
 from fame_cli.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
     "ACK",
+    "CARRIED",
     "FLOW_ACK",
     "GRANT",
     "ITEMS",
@@ -40,6 +41,9 @@ __all__ = [
 
 MAX_MESSAGE_BYTES = 262_144
 """Bytes of JSON in one envelope (spec 2.3)."""
+
+CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
+"""Frames that are on their way to somebody; all others are between two neighbours."""
 
 ACK, REPLY, STREAM = 1, 2, 4
 """Bits of `rtype` (spec 4): acknowledgement wanted, one reply expected, a stream expected."""

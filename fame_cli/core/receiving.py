@@ -8,21 +8,16 @@ from fame_cli.core import answering, attach, control, ending
 from fame_cli.core.batch import one_line
 from fame_cli.core.carry import carry
 from fame_cli.core.ending import deny
-from fame_cli.core.envelope import Envelope, decode, peek
+from fame_cli.core.envelope import CARRIED, Envelope, decode, peek
 from fame_cli.core.frames import (
     CallCancel,
     CreditUpdate,
-    Data,
-    DeliveryAck,
     KeyAnnounce,
     KeyRequest,
     NodeAttach,
     NodeAttachAck,
     NodeHeartbeat,
     NodeHeartbeatAck,
-    SecureAccept,
-    SecureClose,
-    SecureOpen,
 )
 from fame_cli.core.gate import Refusal, Unknown
 from fame_cli.core.keysharing import on_key_announce, on_key_request, park
@@ -34,9 +29,6 @@ from fame_cli.errors import RemoteProtocolError
 __all__ = ["take"]
 
 CLOSE_VIOLATION = 1008
-
-CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
-"""Frames that are on their way to somebody; all others are between two neighbours."""
 
 UNSIGNED = (CreditUpdate, NodeHeartbeat, NodeHeartbeatAck, NodeAttach, NodeAttachAck)
 """Frames that not everybody signs (security.md 5.5) and that change nothing but the link they come by."""

@@ -6,15 +6,8 @@ Asked by the core, without I/O; the time comes from a clock, in seconds since th
 from collections.abc import Callable
 
 from fame_cli.core.address import parse
-from fame_cli.core.envelope import Envelope
-from fame_cli.core.frames import (
-    Data,
-    DeliveryAck,
-    NodeAttach,
-    SecureAccept,
-    SecureClose,
-    SecureOpen,
-)
+from fame_cli.core.envelope import CARRIED, Envelope
+from fame_cli.core.frames import Data, NodeAttach
 from fame_cli.core.gate import Action, OpenGate, Refusal, Verdict
 from fame_cli.core.grant import ADMIN, CLIENT, PEER, Grant
 from fame_cli.core.ids import sid_of
@@ -22,10 +15,7 @@ from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.settings import Settings
 from fame_cli.security.judging import Judge, way_of
 
-__all__ = ["CARRIED", "GrantGate", "below", "is_answer"]
-
-CARRIED = (Data, DeliveryAck, SecureOpen, SecureAccept, SecureClose)
-"""Frames that are on their way to somebody; all others are between two neighbours."""
+__all__ = ["GrantGate", "below", "is_answer"]
 
 
 def below(path: str, above: str) -> bool:

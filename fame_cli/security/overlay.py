@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from fame_cli.core.address import parse
-from fame_cli.core.envelope import Envelope
+from fame_cli.core.envelope import CARRIED, Envelope
 from fame_cli.core.frames import (
     KeyAnnounce,
     MeshUpdate,
@@ -20,7 +20,7 @@ from fame_cli.core.grant import PEER, Grant
 from fame_cli.core.ids import id_time, sid_of
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
-from fame_cli.security.gated import CARRIED, GrantGate, below, is_answer
+from fame_cli.security.gated import GrantGate, below, is_answer
 from fame_cli.security.judging import Judge
 from fame_cli.security.jwk import NodeKeys
 from fame_cli.security.keyring import Key, Keyring
