@@ -201,7 +201,7 @@ class KeyGate(GrantGate):
         """
         sid, envelope_id = envelope.sid or "", envelope.id or ""
         if is_answer(envelope):
-            return self._replays.is_new(sid, envelope_id, self._clock(), self._clock())
+            return self._replays.is_new(sid, envelope_id, None, self._clock())
         made_at = self._made_at(envelope)
         return made_at is not None and self._replays.is_new(sid, envelope_id, made_at, self._clock())
 
