@@ -210,6 +210,7 @@ _HINTS = {
     "ROUTE_LOOP": "routes are changing: try again",
     "QUEUE_FULL": "read faster or ask for less at once, or raise limits.max_held_bytes at the node before it",
     "RATE_LIMITED": "ask for less at once",
+    "CRYPTO_LEVEL": "whoever has the address may have moved: try again",
     "MESSAGE_TOO_LARGE": "send less, or raise limits.max_message_bytes at every node on the way",
 }
 

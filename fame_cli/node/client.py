@@ -203,7 +203,7 @@ class Client:
         finally:
             if slots is not None:
                 slots.release()
-        self.last_trace, self.last_signer = outcome.trace or self.last_trace, outcome.signer
+        self._note(outcome, target)
         if outcome.kind != "result":
             raise _error(outcome, target, operation)
         value = bytes(outcome.value)
@@ -255,10 +255,16 @@ class Client:
             if items.outcome is None:
                 node.cancel(key)
         outcome = items.outcome or Outcome("cancelled")
-        self.last_trace, self.last_signer = outcome.trace or self.last_trace, outcome.signer
+        self._note(outcome, target)
         if outcome.kind != "end":
             error = _error(outcome, target, operation)
             raise StreamEnded(f"{operation} stopped after {read} items: {error}") if _is_loss(error, read) else error
+
+    def _note(self, outcome: Outcome, target: str | None) -> None:
+        """Keep what the end of a call tells beside its result."""
+        self.last_trace, self.last_signer = outcome.trace or self.last_trace, outcome.signer
+        if self._recipients is not None and target is not None and outcome.kind in ("nack", "timeout"):
+            self._recipients.forget(target)
 
     def _slots(self, node: Node) -> asyncio.Semaphore | None:
         """Return what to acquire before a call and to release once its first answer is there.

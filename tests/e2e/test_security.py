@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
-from fame_cli.errors import AdmissionRefused, FameError, NoRoute
+from fame_cli.errors import AdmissionRefused, FameError, LinkLost, NoRoute
 from fame_cli.node.agent import Agent, operation
 from fame_cli.node.client import Client
 from fame_cli.node.sentinel import Sentinel
@@ -71,13 +71,13 @@ async def fabric(security: SecuritySettings, hops: int = 2) -> AsyncIterator[lis
             await asyncio.gather(serving, return_exceptions=True)
 
 
-async def reached(client: Client) -> int:
-    """Call until the agent is known everywhere."""
+async def reached(client: Client, address: str = MATH) -> int:
+    """Call until the agent is known everywhere, and has the key its calls are sealed to."""
     async with asyncio.timeout(10):
         while True:
             try:
-                return int(await client.call(MATH, "add", x=3, y=4))
-            except NoRoute:
+                return int(await client.call(address, "add", x=3, y=4))
+            except (NoRoute, LinkLost):
                 await asyncio.sleep(0)
 
 
@@ -91,6 +91,21 @@ def test_calls_and_streams_pass_in_every_profile(profile: str, hops: int, home: 
             assert [item async for item in client.stream(MATH, "count", n=100)] == list(range(100))
             with pytest.raises(FameError):
                 await client.call(MATH, "nothing")
+
+    asyncio.run(main())
+
+
+def test_calls_that_are_sealed_find_an_agent_that_moved(home: Home) -> None:
+    async def main() -> None:
+        security = SecuritySettings(profile="strict-overlay", home=home.root)
+        async with fabric(security) as sentinels, Client(sentinels[0].url, security=security) as client:
+            for node_id, sentinel in (("first", sentinels[1]), ("second", sentinels[0])):
+                async with asyncio.TaskGroup() as group:
+                    serving = group.create_task(
+                        serve_agent(Math(), "moves@fame.fabric", sentinel.url, node_id=node_id, security=security)
+                    )
+                    assert await reached(client, "moves@fame.fabric") == 7
+                    serving.cancel()
 
     asyncio.run(main())
 
