@@ -58,14 +58,18 @@ class Meter:
     _errors: int = 0
     _errors_since: float = float("-inf")
 
-    def takes(self, size: int, now: float) -> bool:
-        """Count one envelope; False when it is one too many for this second."""
+    def takes(self, envelopes: int, size: int, now: float) -> bool:
+        """Count the envelopes of one message; False when this second was used up before it.
+
+        A message counts as a whole, so that a bound lower than what a neighbour joins in one lets it through.
+        """
         if int(now) != self._second:
             self._second, self._messages, self._bytes = int(now), 0, 0
-        self._messages += 1
-        self._bytes += size
         limits = self.limits
-        return not (0 < limits.messages_per_s < self._messages or 0 < limits.bytes_per_s < self._bytes)
+        spent = 0 < limits.messages_per_s <= self._messages or 0 < limits.bytes_per_s <= self._bytes
+        self._messages += envelopes
+        self._bytes += size
+        return not spent
 
     def bears(self, now: float) -> bool:
         """Count one denied envelope; False when the neighbour has used its budget up."""

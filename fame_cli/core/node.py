@@ -23,7 +23,7 @@ from fame_cli.core.mesh import flush
 from fame_cli.core.parking import Parking
 from fame_cli.core.publish import begin, farewell, publish
 from fame_cli.core.reach import settle
-from fame_cli.core.receiving import take
+from fame_cli.core.receiving import refuse_rate, take
 from fame_cli.core.session import Event, Session, State, fire
 from fame_cli.core.settings import Settings
 from fame_cli.core.state import NodeState, credit_back, send
@@ -114,8 +114,10 @@ class NodeCore:
         lines = parted(data) if BATCH in link.extensions else [data]
         if not lines:
             self._state.note("envelope_rejected", "warning", link=link.number, reason="too many in a message, or none")
+        meter = session.meter
+        handle = take if meter is None or meter.takes(len(lines), len(data), now) else refuse_rate
         for line in lines:
-            take(self._state, session, line, now)
+            handle(self._state, session, line, now)
         if self._state.renaming:
             return self._effects() + self._give_way()
         return self._effects()

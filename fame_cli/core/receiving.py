@@ -26,7 +26,7 @@ from fame_cli.core.session import Session, State
 from fame_cli.core.state import NodeState, send_credit
 from fame_cli.errors import RemoteProtocolError
 
-__all__ = ["take"]
+__all__ = ["refuse_rate", "take"]
 
 CLOSE_VIOLATION = 1008
 
@@ -40,11 +40,7 @@ def take(state: NodeState, session: Session, data: bytes, now: float) -> None:
     try:
         if len(data) > limit:
             raise RemoteProtocolError(f"{len(data)} bytes; the limit is {limit}")
-        if session.state is State.CLOSED:
-            return
-        if session.meter is not None and not session.meter.takes(len(data), now):
-            _too_much(state, session, data, now)
-        else:
+        if session.state is not State.CLOSED:
             _sort(state, session, decode(data), one_line(data) if b"\n" in data else data, now)
     except RemoteProtocolError as error:
         _reject(state, session, data, error)
@@ -99,7 +95,7 @@ def _act(state: NodeState, session: Session, envelope: Envelope, data: bytes, no
     return False
 
 
-def _too_much(state: NodeState, session: Session, data: bytes, now: float) -> None:
+def refuse_rate(state: NodeState, session: Session, data: bytes, now: float) -> None:
     """Refuse what comes faster than a neighbour may send; whoever doesn't mind that is cut off."""
     header = peek(data)
     if header is not None and session.is_open:

@@ -1,5 +1,8 @@
 """Bounds of a link: past one of them a neighbour hears why, and nobody else notices."""
 
+import json
+from collections.abc import Iterable
+
 from core_rig import MATH, Rig, make_envelope, make_request
 
 from fame_cli.core.effects import CloseLink
@@ -24,6 +27,11 @@ def codes(rig: Rig, link: Link) -> list[object]:
 
 def request(number: int) -> dict[str, object]:
     return make_request("__rpc__x@/s1/c", corrId=f"c{number}", id=f"e{number}")
+
+
+def together(numbers: Iterable[int]) -> bytes:
+    """Join requests in one message."""
+    return b"\n".join(json.dumps(request(number)).encode() for number in numbers)
 
 
 def test_a_neighbour_has_so_many_calls_in_flight_and_no_more() -> None:
@@ -74,9 +82,19 @@ def test_who_goes_on_regardless_is_cut_off_and_nobody_else() -> None:
 
 
 def test_bytes_are_counted_too_and_zero_is_no_bound() -> None:
-    assert [Meter(Limits(bytes_per_s=100)).takes(size, 0.0) for size in (100, 101)] == [True, False]
+    meter = Meter(Limits(bytes_per_s=100))
+    assert [meter.takes(1, 60, now) for now in (0.0, 0.1, 0.2, 1.0)] == [True, True, False, True]
     free = Meter(Limits(messages_per_s=0, bytes_per_s=0, errors=0))
-    assert all(free.takes(10**9, 0.0) and free.bears(0.0) for _ in range(1000))
+    assert all(free.takes(1, 10**9, 0.0) and free.bears(0.0) for _ in range(1000))
+
+
+def test_a_message_is_taken_whole_even_where_it_holds_more_than_a_second_may() -> None:
+    rig, _, client = rig_with(messages_per_s=5)
+    rig.now = 1.0
+    rig.feed(client, together(range(9)))
+    assert codes(rig, client) == []
+    rig.feed(client, together(range(10, 13)))
+    assert codes(rig, client) == ["RATE_LIMITED"] * 3
 
 
 def test_errors_are_forgiven_after_a_while() -> None:
