@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fame_cli.core.grant import Grant
+from fame_cli.net.handshake import Asked, Shown
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
 
-__all__ = ["BACKLOG", "Accept", "Answer", "Asked", "Listen", "Page", "Route", "Server", "Shown", "bearer"]
+__all__ = ["BACKLOG", "TOO_LONG", "Accept", "Answer", "Asked", "Listen", "Page", "Route", "Server", "Shown"]
 
 
 BACKLOG = 4096
@@ -21,51 +22,16 @@ second, three, seven, …: with asyncio's 100 it took 28 s until 2,000 agents th
 bench_scale.py)."""
 
 
-class Asked(NamedTuple):
-    """Hold a request before there is a link.
-
-    Args:
-        path: with what follows a ``?``.
-        token: what was shown: behind ``bearer`` among the subprotocols, or in the header Authorization; "" for none.
-        proof: the header DPoP (RFC 9449), "" for none.
-        host: IP address it came from, "" where that isn't known yet.
-    """
-
-    path: str
-    token: str = ""
-    proof: str = ""
-    host: str = ""
-
-    def __repr__(self) -> str:
-        return f"<Asked {self.path} from {self.host or '?'}>"
-
-
-class Shown(NamedTuple):
-    """Hold what a dialler shows: a token and the proof that it is its own, "" for none; and how it does TLS.
-
-    Args:
-        tls: None for the system's authorities and no certificate of one's own.
-    """
-
-    token: str = ""
-    proof: str = ""
-    tls: ssl.SSLContext | None = None
-
-    def __repr__(self) -> str:
-        return f"<Shown {'a token' if self.token else 'nothing'}>"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the handshake that carry it (security.md 3.1; RFC 9449)."""
-        found = {"Sec-WebSocket-Protocol": f"bearer, {self.token}"} if self.token else {}
-        return found | ({"DPoP": self.proof} if self.proof else {})
-
-
 class Page(NamedTuple):
-    """Answer a request by HTTP and close: a status of 200 or above and a body of JSON."""
+    """Answer a request by HTTP and close: a status of 200 or above, a body of JSON, headers beside those it needs."""
 
     status: int
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+TOO_LONG = Page(431, b'{"error": "a header is too long"}\n')
+"""For a request whose headers can't be those of an honest dialler."""
 
 
 class Route(NamedTuple):
@@ -84,20 +50,6 @@ class Route(NamedTuple):
 
 Answer = Callable[[Asked], Page | Route]
 """Sees every request."""
-
-
-def bearer(protocols: str, authorization: str) -> str:
-    """Return the token of a request, "" for none.
-
-    Args:
-        protocols: Sec-WebSocket-Protocol: ``bearer, <token>`` (security.md 3.1).
-        authorization: Authorization: ``Bearer <token>`` (RFC 6750, 2.1).
-    """
-    offered = [each.strip() for each in protocols.split(",")]
-    if offered[0] == "bearer":
-        return offered[1] if len(offered) > 1 else ""
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 Accept = Callable[[Transport, Route], None]
@@ -137,7 +89,7 @@ class Listen(Protocol):
             answer: sees every request first.
             accept: takes each new link.
             reuse_port: other processes listen on the same port, and the system spreads connections over them.
-            tls: how links are encrypted; None for not at all.
+            tls: speak ``wss://`` with this and nothing else; None for ``ws://``.
 
         Raises:
             OSError: the port can't be had.

@@ -3,17 +3,32 @@
 Both speak the same WebSocket, so nodes of either kind talk to each other. A library is imported when it is chosen.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Protocol
 
 from fame_cli.errors import ConfigError
 from fame_cli.net.answer import Listen, Shown
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
 
-__all__ = ["NETWORKS", "Network", "network"]
+__all__ = ["NETWORKS", "Dial", "Network", "network"]
 
 NETWORKS = ("auto", "websockets", "picows")
+
+
+class Dial(Protocol):
+    """Open a link to a complete ``ws://`` or ``wss://`` URL."""
+
+    def __call__(self, url: str, turn: Turn, shown: Shown = ...) -> Awaitable[Transport]:
+        """Dial.
+
+        Raises:
+            ConnectError: nobody listens, its certificate doesn't hold, or it isn't a WebSocket.
+            AdmissionRefused: the other side refused before the upgrade.
+            ConfigError: what is to be shown can't be.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +37,12 @@ class Network:
 
     Attributes:
         name: the library's.
-        dial: open a link to a complete ``ws://`` or ``wss://`` URL; raises ConnectError or AdmissionRefused.
+        dial: see `Dial`.
         listen: see `answer.Listen`.
     """
 
     name: str
-    dial: Callable[[str, Turn, Shown], Awaitable[Transport]]
+    dial: Dial
     listen: Listen
 
 
@@ -44,9 +59,9 @@ def network(name: str = "auto") -> Network:
         raise ConfigError(f"unknown transport {name!r}", source="transport", hint=f"use {', '.join(NETWORKS)}")
     if name != "websockets":
         try:
-            from fame_cli.net import picows  # an extra
+            from fame_cli.net import picows_ends  # an extra
 
-            return Network("picows", picows.dial, picows.listen)
+            return Network("picows", picows_ends.dial, picows_ends.listen)
         except ImportError as error:
             if name == "picows":
                 raise ConfigError(
@@ -54,6 +69,6 @@ def network(name: str = "auto") -> Network:
                     source="transport",
                     hint="install the extra `fast` (pip install picows), or use websockets",
                 ) from error
-    from fame_cli.net import websocket  # on demand: a node on picows never needs it
+    from fame_cli.net import websocket_ends  # on demand: a node on picows never needs it
 
-    return Network("websockets", websocket.dial, websocket.listen)
+    return Network("websockets", websocket_ends.dial, websocket_ends.listen)

@@ -1,9 +1,14 @@
-"""Why a link couldn't be dialled or a port be had, as our errors: one wording for every transport."""
+"""Why a link couldn't be dialled or a port be had, as our errors: one wording for every transport.
+
+What the other side said is shown cut, cleaned and without the token it was shown; a URL is shown without its user.
+"""
 
 import errno
 import json
 import os
+import re
 import socket
+import ssl
 from ipaddress import ip_address
 
 from fame_cli.errors import AdmissionRefused, ConfigError, ConnectError
@@ -21,6 +26,26 @@ __all__ = [
 ]
 
 OPEN_TIMEOUT_S = 10.0
+
+MAX_BODY_BYTES = 4096
+"""Of an answer that refuses; what is longer isn't one of ours."""
+
+MAX_REASON_CHARS = 200
+
+_TOKENS = re.compile(r"eyJ[\w=-]+(\.[\w=-]*)*")
+"""What looks like a token, whole or in part."""
+
+_CERTIFICATES = {
+    9: ("isn't valid yet", "check the clocks of both machines"),
+    10: ("has expired", "renew it there"),
+    62: ("isn't for {name}", "dial a name that it is for, or have it issued for this one, too"),
+    64: ("isn't for {name}", "dial a name that it is for, or have it issued for this address, too"),
+}
+_UNKNOWN_AUTHORITY = ("is from an authority that isn't known here", "name its file: security.tls.authorities")
+_UNKNOWN_CODES = {2, 18, 19, 20, 21}
+"""What OpenSSL calls these (x509_vfy.h): no issuer, self-signed, self-signed in its chain, no issuer here, no chain."""
+
+_NO_TLS = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"}
 
 
 def host_of(url: str) -> str:
@@ -43,46 +68,74 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _shown(url: str) -> str:
+    """Return a URL without its user and password."""
+    scheme, mark, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
+
+
 def bad_url(url: str) -> ConnectError:
     """Say that a URL can't be one of a link."""
-    return ConnectError(f"not a WebSocket URL: {url}", hint="write ws://host:port/fame/v1/attach/ws/…")
+    return ConnectError(f"not a WebSocket URL: {_shown(url)}", hint="write ws://host:port/fame/v1/attach/ws/…")
 
 
-def refused(url: str, status: int, body: bytes | None = None) -> AdmissionRefused | ConnectError:
-    """Say that the other side answered by HTTP instead of upgrading, and why, if it says so."""
-    host, why = host_of(url), _told(body)
+def refused(url: str, status: int, body: bytes = b"", token: str = "") -> AdmissionRefused | ConnectError:
+    """Say that the other side answered by HTTP instead of upgrading.
+
+    Args:
+        url: that was dialled.
+        status: of the answer.
+        body: of the answer, as much of it as there is.
+        token: that was shown; if the answer repeats it, we don't.
+    """
+    host, why = host_of(url), _reason_in(body, token)
     if status in (401, 403):
-        told = f"{host} refused the link: {why}" if why else f"{host} refused the link (HTTP {status})"
-        hint = _WITHOUT_TOKEN if status == 401 else "check the URL's path and this node's id"
-        return AdmissionRefused(told, hint=hint)
+        hint = "check the URL's path and this node's id"
+        if status == 401:
+            hint = _WITH_TOKEN if token else _WITHOUT_TOKEN
+        return AdmissionRefused(f"{host} refused the link: {why or f'HTTP {status}'}", hint=hint)
     if why and status == 503:
         return ConnectError(f"{host} takes no link now: {why}", hint="try again later, or raise its limits.max_links")
-    return ConnectError(f"{host} answered HTTP {status} to {url}", hint="is it a sentinel's attach URL?")
+    told = f": {why}" if why else ""
+    return ConnectError(f"{host} answered HTTP {status} to {_shown(url)}{told}", hint="is it a sentinel's attach URL?")
 
 
 _WITHOUT_TOKEN = (
     "set FAME_SECURITY_PROFILE as there beside its authority, else FAME_ADMISSION_TOKEN_FILE (fame token issue)"
 )
+_WITH_TOKEN = "show another token: FAME_ADMISSION_TOKEN_FILE, or fame token issue"
 
 
-def _told(body: bytes | None) -> str:
-    """Return the reason in an answer of ours (`error`) or of the original's web framework (`detail`), made harmless."""
+def _reason_in(body: bytes, token: str) -> str:
+    """Return what a body says: ``error`` as we write it, or ``detail`` as FastAPI does; "" if nothing."""
     try:
-        found = json.loads((body or b"")[:4096])
+        told = json.loads(body[:MAX_BODY_BYTES])
     except (ValueError, RecursionError):
         return ""
-    told = found.get("error", found.get("detail")) if isinstance(found, dict) else None
-    return "".join(each for each in " ".join(told.split()) if each.isprintable())[:200] if isinstance(told, str) else ""
+    said = (told.get("error") or told.get("detail")) if isinstance(told, dict) else None
+    if isinstance(said, dict):  # as Naylence's token server does
+        said = said.get("error_description") or said.get("error")
+    if not isinstance(said, str) or not said.strip():
+        return ""
+    text = said.replace(token, "…") if token else said
+    text = "".join(each if each.isprintable() else " " for each in _TOKENS.sub("…", text))
+    return " ".join(text.split())[:MAX_REASON_CHARS]
 
 
 def no_websocket(url: str, why: object) -> ConnectError:
     """Say that something else than a WebSocket server answered."""
-    return ConnectError(f"{host_of(url)} doesn't speak WebSocket: {why}", hint="is it a sentinel's port?")
+    hint = "is it a sentinel's port, and does it speak ws:// rather than wss://?"
+    if url.startswith("wss:"):
+        hint = "is it a sentinel's port? if it wants a certificate of those who dial: security.tls.certificate"
+    return ConnectError(f"{host_of(url)} doesn't speak WebSocket: {why}", hint=hint)
 
 
 def unreachable(url: str, error: OSError) -> ConnectError:
-    """Say why no connection came about; a `TimeoutError` is an OSError, too."""
+    """Say why no connection came about; a `TimeoutError` is an OSError, too, and what TLS fails with."""
     host = host_of(url)
+    if isinstance(error, ssl.SSLError):
+        return _no_tls(host, error)
     if isinstance(error, TimeoutError):
         hint = "check the URL: ws:// or wss://?" if url.startswith("wss:") else "is it a sentinel?"
         return ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s", hint=hint)
@@ -96,6 +149,24 @@ def unreachable(url: str, error: OSError) -> ConnectError:
         return ConnectError(f"can't connect to {host}: as many files are open as the system allows", hint=hint)
     told = error.strerror or str(error) or type(error).__name__
     return ConnectError(f"can't connect to {host}: {told}", hint="check the URL: ws:// or wss://?")
+
+
+def _no_tls(host: str, error: ssl.SSLError) -> ConnectError:
+    """Say why TLS failed: whose certificate doesn't hold and why, or that the other side doesn't speak it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        told = f"doesn't hold: {error.verify_message}", _UNKNOWN_AUTHORITY[1]
+        if error.verify_code in _UNKNOWN_CODES:
+            told = _UNKNOWN_AUTHORITY
+        why, hint = _CERTIFICATES.get(error.verify_code, told)
+        return ConnectError(f"the certificate of {host} {why.format(name=name_of(host))}", hint=hint)
+    reason = error.reason or ""
+    if reason in _NO_TLS:
+        return ConnectError(f"{host} doesn't speak TLS", hint="check the URL: ws:// or wss://?")
+    if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
+        said = re.sub("^(TLSV1|TLSV13|SSLV3)_ALERT_", "", reason).replace("_", " ").lower()
+        hint = "show another one: security.tls.certificate"
+        return ConnectError(f"{host} doesn't take this node's certificate: {said}", hint=hint)
+    return ConnectError(f"TLS with {host} failed: {reason.replace('_', ' ').lower() or 'no reason given'}", hint="")
 
 
 def no_port(host: str, port: int, error: OSError) -> ConfigError:

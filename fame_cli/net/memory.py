@@ -72,10 +72,6 @@ class MemoryTransport:
             self._stalled = False
             self._receiver.transport_drained()
 
-    def certificate(self) -> bytes:
-        """Have none."""
-        return b""
-
     def close(self, code: int, reason: str) -> None:
         """End both ends, after what is on its way."""
         for end in (self, self.other):

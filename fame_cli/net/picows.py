@@ -9,44 +9,24 @@ it reads until then is dropped here.
 """
 
 import asyncio
-import logging
-import ssl
 from collections.abc import Callable
-from http import HTTPStatus
 
-from picows import (
-    WSError,
-    WSFrame,
-    WSInvalidStatusError,
-    WSInvalidURL,
-    WSListener,
-    WSMsgType,
-    WSTransport,
-    WSUpgradeRequest,
-    WSUpgradeResponse,
-    WSUpgradeResponseWithListener,
-    ws_connect,
-    ws_create_server,
-)
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from fame_cli.core.batch import joined
-from fame_cli.errors import FameError
-from fame_cli.net import failures
-from fame_cli.net.answer import BACKLOG, Accept, Answer, Asked, Page, Route, Server, Shown, bearer
-from fame_cli.net.failures import OPEN_TIMEOUT_S
 from fame_cli.net.framing import frames
 from fame_cli.net.pump import EARLY_FLUSH_BYTES, EARLY_FLUSH_MESSAGES, Turn
 from fame_cli.net.transport import (
     HARD_LIMIT_BYTES,
     HIGH_WATER_BYTES,
     MAX_TRANSPORT_BYTES,
+    TOO_EARLY,
+    Early,
     Receiver,
-    Transport,
-    certificate_of,
     short_reason,
 )
 
-__all__ = ["PicowsTransport", "dial", "listen"]
+__all__ = ["PicowsTransport"]
 
 CLOSE_TIMEOUT_S = 2.0
 KEEPALIVE_S = 20.0
@@ -55,12 +35,6 @@ KEEPALIVE_S = 20.0
 SMALL_BYTES = 4096
 """Mean size of messages up to which it is cheaper to mask them in Python (timeit: 7 µs for as many bytes) than to have
 the library write each by itself."""
-
-READ_BUFFER_BYTES = 2048
-"""First size of a link's read buffer; it doubles when reads fill it, and idle links are many."""
-
-LOGGER = logging.LoggerAdapter(logging.getLogger("picows"), {})
-"""An adapter, because of a plain logger the library makes a new one for each connection."""
 
 _CONTINUATION, _BINARY = WSMsgType.CONTINUATION, WSMsgType.BINARY
 _CLOSE, _PONG = WSMsgType.CLOSE, WSMsgType.PONG
@@ -80,7 +54,8 @@ class PicowsTransport(WSListener):
         self._connected = connected
         self._loop = asyncio.get_running_loop()
         self._receiver: Receiver | None = None
-        self._early: list[bytes] = []
+        self._early = Early()
+        self._held = False
         self._parts: bytearray | None = None
         self._queue: list[bytes] = []
         self._queued_bytes = 0
@@ -93,9 +68,9 @@ class PicowsTransport(WSListener):
     def start(self, receiver: Receiver) -> None:
         """Begin to call back; what came before is delivered first."""
         self._receiver = receiver
-        early, self._early = self._early, []
-        for data in early:
+        for data in self._early.taken():
             receiver.message_received(data)
+        self._read_on()
         if self._ended.is_set():
             receiver.connection_lost(self._end_text())
 
@@ -131,11 +106,6 @@ class PicowsTransport(WSListener):
         self.flush()
         self._batches = True
 
-    def certificate(self) -> bytes:
-        """Return the other side's certificate, b"" for none."""
-        assert self.link is not None
-        return certificate_of(self.link.underlying_transport)
-
     def close(self, code: int, reason: str) -> None:
         """Write what is queued and the close frame; the other side has `CLOSE_TIMEOUT_S` to answer it."""
         link = self.link
@@ -143,6 +113,7 @@ class PicowsTransport(WSListener):
             return
         self.flush()
         self._closing = True
+        self._read_on()  # else the answer to the close frame would never be read
         link.send_close(code, short_reason(reason))  # type: ignore[arg-type]  # any code may be sent, not only those with a name
         self._schedule(CLOSE_TIMEOUT_S, self.abort)
 
@@ -172,6 +143,9 @@ class PicowsTransport(WSListener):
             except Exception as error:
                 self._fault(error)
                 self.abort()
+        if self._receiver is None and not self._closing:
+            self._held = True
+            transport.underlying_transport.pause_reading()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame, and end the turn with the last one of a read: what they made anybody send leaves now."""
@@ -241,10 +215,10 @@ class PicowsTransport(WSListener):
             self._arrived(bytes(parts))
 
     def _arrived(self, data: bytes) -> None:
-        if self._receiver is None:
-            self._early.append(data)
-        else:
+        if self._receiver is not None:
             self._receiver.message_received(data)
+        elif not self._early.keep(data):
+            self.close(1008, TOO_EARLY)
 
     def _closed_by_peer(self, transport: WSTransport, frame: WSFrame) -> None:
         """Answer a close frame, and end the connection; the server does it first (RFC 6455, 7.1.1)."""
@@ -267,6 +241,11 @@ class PicowsTransport(WSListener):
             link.send_ping()
             self._schedule(KEEPALIVE_S, self._beat)
 
+    def _read_on(self) -> None:
+        if self._held and self.link is not None:
+            self._held = False
+            self.link.underlying_transport.resume_reading()
+
     def _schedule(self, delay_s: float, action: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -282,115 +261,3 @@ class PicowsTransport(WSListener):
             return "connection lost"
         said = handshake.recv or handshake.sent
         return f"{said.code.value or 1005} {said.reason or ''}".strip() if said else "connection lost"
-
-
-async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> Transport:  # noqa: B008  # it is frozen
-    """Open a WebSocket connection; what may go through a proxy, or names a user, is left to ``websocket.py``.
-
-    Args:
-        url: complete ``ws://`` or ``wss://`` URL.
-        shown: goes into the handshake.
-
-    Raises:
-        ConnectError: nobody listens, or it isn't a WebSocket.
-        AdmissionRefused: the other side refused before the upgrade (HTTP 401 or 403).
-    """
-    name = failures.name_of(failures.host_of(url))
-    if "@" in url or not failures.is_loopback(name):
-        from fame_cli.net import websocket  # on demand: most links need one library
-
-        if "@" in url or websocket.proxied(name):
-            return await websocket.dial(url, turn, shown)
-    transport = PicowsTransport(turn)
-    try:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
-            await ws_connect(
-                lambda request, response: transport,
-                url,
-                websocket_handshake_timeout=OPEN_TIMEOUT_S,
-                max_frame_size=MAX_TRANSPORT_BYTES,
-                read_buffer_init_size=READ_BUFFER_BYTES,
-                logger_name=LOGGER,
-                extra_headers=shown.headers,
-                ssl_context=shown.tls if url.startswith("wss:") else None,
-                use_aiofastnet=not url.startswith("wss:"),  # its TLS reports a failed handshake as a fault of ours
-            )
-    except (WSError, OSError, ValueError) as error:
-        transport.abort()
-        raise _mapped(url, error) from error
-    except BaseException:  # being cancelled above all
-        transport.abort()
-        raise
-    if transport.link is None:
-        raise failures.no_websocket(url, "it closed the connection during the handshake")
-    return transport
-
-
-def _mapped(url: str, error: WSError | OSError | ValueError) -> FameError:
-    """Return our error for one of the library's."""
-    match error:
-        case WSInvalidStatusError(response=WSUpgradeResponse(status=status), raw_body=body):
-            return failures.refused(url, status, body)
-        case OSError():  # before ValueError: a certificate that doesn't hold is both
-            return failures.unreachable(url, error)
-        case WSInvalidURL() | ValueError():  # ValueError: a port or a host that can't be
-            return failures.bad_url(url)
-    return failures.no_websocket(url, error)
-
-
-async def listen(
-    host: str,
-    port: int,
-    turn: Turn,
-    answer: Answer,
-    accept: Accept,
-    *,
-    reuse_port: bool = False,
-    tls: ssl.SSLContext | None = None,
-) -> Server:
-    """Listen for WebSocket links and plain HTTP requests on one port; see `answer.Listen`."""
-
-    def request_received(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        names = ("sec-websocket-protocol", "authorization", "dpop")
-        offered, authorization, proof = (",".join(request.headers.getall(name, [])) for name in names)
-        path = request.path.decode("ascii", "surrogateescape")
-        said = answer(Asked(path, bearer(offered, authorization), proof))
-        if isinstance(said, Route) and not _asks_for_upgrade(request):
-            said = Page(426, b'{"error": "this path is for WebSocket links"}\n')
-        if isinstance(said, Page):
-            return WSUpgradeResponseWithListener(_response(said), None)
-        chosen = {"Sec-WebSocket-Protocol": "bearer"} if offered.partition(",")[0].strip() == "bearer" else {}
-        transport = PicowsTransport(turn, lambda transport: accept(transport, said))
-        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), transport)
-
-    return await ws_create_server(
-        request_received,
-        host,
-        port,
-        websocket_handshake_timeout=OPEN_TIMEOUT_S,
-        max_frame_size=MAX_TRANSPORT_BYTES,
-        read_buffer_init_size=READ_BUFFER_BYTES,
-        logger_name=LOGGER,
-        reuse_port=reuse_port or None,
-        use_aiofastnet=tls is None,  # as where we dial
-        ssl=tls,
-        ssl_handshake_timeout=None if tls is None else OPEN_TIMEOUT_S,
-        backlog=BACKLOG,
-    )
-
-
-def _asks_for_upgrade(request: WSUpgradeRequest) -> bool:
-    """Tell whether a request asks for a WebSocket; a list in its Connection header becomes what the library knows."""
-    headers = request.headers
-    options = ",".join(headers.getall("connection", [])).lower().split(",")
-    if "upgrade" not in [option.strip() for option in options] or headers.get("upgrade", "").lower() != "websocket":
-        return False
-    headers["Connection"] = "upgrade"
-    return True
-
-
-def _response(page: Page) -> WSUpgradeResponse:
-    headers = {"Content-Type": "application/json"}
-    response: WSUpgradeResponse = WSUpgradeResponse.create_ok_response(page.body, headers)
-    response.status = HTTPStatus(page.status)
-    return response

@@ -5,11 +5,9 @@ for a transport that has ended is dropped, and its end has been reported. Callba
 time, and never before `start`; `connection_lost` is the last and comes exactly once.
 """
 
-import asyncio
-import ssl
 from typing import Protocol
 
-__all__ = ["Receiver", "Transport", "certificate_of", "short_reason"]
+__all__ = ["TOO_EARLY", "Early", "Receiver", "Transport", "short_reason"]
 
 HIGH_WATER_BYTES = 1024 * 1024
 """Bytes that wait in a transport before it says it is stalled."""
@@ -20,6 +18,37 @@ HARD_LIMIT_BYTES = 16 * 1024 * 1024
 MAX_TRANSPORT_BYTES = 1024 * 1024
 """Largest message a transport takes in. Well above the largest envelope, so that one too large is answered by a
 refusal and doesn't cost the link (the core knows the real limit)."""
+
+EARLY_BYTES, EARLY_MESSAGES = 64 * 1024, 64
+"""What is kept of a link before `start`. Nothing more is read until then, so this holds what came along with the
+handshake; a listener may take a while to find out whether it wants a link at all."""
+
+TOO_EARLY = "too much before the link was open"
+
+
+class Early:
+    """Keep what comes before `start`, within bounds."""
+
+    __slots__ = ("_bytes", "_messages")
+
+    def __init__(self) -> None:
+        self._messages: list[bytes] = []
+        self._bytes = 0
+
+    def keep(self, data: bytes) -> bool:
+        """Keep a message; False, and everything is let go, where that is more than there is room for."""
+        self._bytes += len(data)
+        if self._bytes > EARLY_BYTES or len(self._messages) >= EARLY_MESSAGES:
+            self._messages.clear()
+            return False
+        self._messages.append(data)
+        return True
+
+    def taken(self) -> list[bytes]:
+        """Return what was kept, and keep it no longer."""
+        messages, self._messages = self._messages, []
+        self._bytes = 0
+        return messages
 
 
 class Receiver(Protocol):
@@ -58,10 +87,6 @@ class Transport(Protocol):
         """Join the messages of a turn from now on (``core/batch.py``); what is queued leaves as it is."""
         ...
 
-    def certificate(self) -> bytes:
-        """Return the certificate the other side has shown and TLS has verified, DER; b"" for none."""
-        ...
-
     def close(self, code: int, reason: str) -> None:
         """Write what is queued, then end the connection in good order."""
         ...
@@ -69,12 +94,6 @@ class Transport(Protocol):
     async def wait_closed(self) -> None:
         """Return once the connection has ended, whoever ended it."""
         ...
-
-
-def certificate_of(transport: asyncio.BaseTransport | None) -> bytes:
-    """Return the certificate that the other side of a connection has shown, DER; b"" for none."""
-    session: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
-    return b"" if session is None else session.getpeercert(True) or b""
 
 
 def short_reason(reason: str) -> str:

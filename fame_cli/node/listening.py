@@ -102,12 +102,12 @@ class Listener:
         security = self._node.security
         if security is None:
             return Route(kind, remote_id, asked)
-        grant = security.admit(asked.path, asked.token, asked.proof)
+        grant = security.admit(asked.path, asked.token, asked.proof, asked.certificate)
         if isinstance(grant, Unknown):
             return Route(kind, remote_id, asked, unsettled=grant.kid)
         if isinstance(grant, Refusal):
             self._tell_refused(remote_id, asked.host, grant.reason)
-            return _json(401, {"error": f"authentication failed: {grant.reason}"})
+            return _json(401, {"error": f"authentication failed: {grant.reason}"}, ("WWW-Authenticate", "Bearer"))
         return Route(kind, remote_id, asked, grant)
 
     def _tell_refused(self, node: str, host: str, reason: str) -> None:
@@ -125,14 +125,11 @@ class Listener:
         self._node.open_link(transport, KINDS[route.kind], route.remote_id, dialed=False, grant=grant)
 
     async def _settle(self, transport: Transport, route: Route) -> None:
-        """Let a link begin once its issuer's keys or its certificate are here, or refuse it as the original does."""
+        """Fetch the keys of a token's issuer, then let the link begin, or refuse it as the original does."""
         security, asked = self._node.security, route.asked
         assert security is not None
-        if asked.token:
-            await security.fetch(route.unsettled)
-            grant = security.admit(asked.path, asked.token, asked.proof)
-        else:
-            grant = security.admit_certificate(transport.certificate())
+        await security.fetch(route.unsettled)
+        grant = security.admit(asked.path, asked.token, asked.proof, asked.certificate)
         if grant is None or isinstance(grant, Grant):
             self._open(transport, route, grant)
             return
@@ -142,5 +139,5 @@ class Listener:
         transport.close(1008, "Authentication failed")
 
 
-def _json(status: int, body: dict[str, object]) -> Page:
-    return Page(status, json.dumps(body).encode() + b"\n")
+def _json(status: int, body: dict[str, object], *headers: tuple[str, str]) -> Page:
+    return Page(status, json.dumps(body).encode() + b"\n", headers)

@@ -27,10 +27,7 @@ from fame_cli.security.settings import SecuritySettings
 from fame_cli.security.tls import client_context, server_context
 from fame_cli.security.tokens import KeysMissing, TokenVerifier
 
-__all__ = ["CERTIFICATE", "Security"]
-
-CERTIFICATE = "certificate"
-"""Stands for the issuer of what nobody showed a token for: the certificate says, once it can be looked at."""
+__all__ = ["Security"]
 
 Clock = Callable[[], float]
 Told = tuple[Clock, NodeKeys, str, Callable[[str], Grant | None], float, Judge | None]
@@ -212,13 +209,14 @@ class Security:
 
     # Where others dial
 
-    def admit(self, path: str, token: str, shown: str) -> Grant | Refusal | Unknown | None:
+    def admit(self, path: str, token: str, shown: str, certificate: bytes = b"") -> Grant | Refusal | Unknown | None:
         """Return what whoever asks for a link may do.
 
         Args:
             path: that was asked for.
             token: that was shown, "" for none.
             shown: the proof that came with it.
+            certificate: DER of the dialler's, which TLS has verified; it counts where no token was shown.
 
         Returns:
             None where this profile doesn't ask. `Unknown` with the name of an issuer whose keys have to be fetched
@@ -227,7 +225,7 @@ class Security:
         if self.settings.profile == "open":
             return None
         if not token:
-            return Unknown(CERTIFICATE) if self.settings.tls.clients != "none" else Refusal("UNAUTHORIZED", "no token")
+            return self._admit_certificate(certificate) if certificate else Refusal("UNAUTHORIZED", "no token")
         now = self._clock()
         try:
             grant = self._verifier.verify(token, now)
@@ -239,12 +237,12 @@ class Security:
             return Refusal("UNAUTHORIZED", str(refused))
         return grant
 
-    def admit_certificate(self, der: bytes) -> Grant | Refusal:
-        """Return what the holder of a certificate may do that TLS has verified: what the config grants to its node."""
+    def _admit_certificate(self, der: bytes) -> Grant | Refusal:
+        """Return what the holder of a certificate may do: what the config grants to its node."""
         from fame_cli.security.certificates import CertificateRefused, node_named_in  # who has no TLS needs none
 
         try:
-            name = node_named_in(der).node_id if der else ""
+            name = node_named_in(der).node_id
         except CertificateRefused:
             name = ""
         if not name:

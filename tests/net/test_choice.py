@@ -16,8 +16,8 @@ from fame_cli.node.runner import Node
 def without_picows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have imports as where the extra isn't installed."""
     monkeypatch.setitem(sys.modules, "picows", None)
-    monkeypatch.delitem(sys.modules, "fame_cli.net.picows", raising=False)
-    monkeypatch.delattr("fame_cli.net.picows", raising=False)
+    monkeypatch.delitem(sys.modules, "fame_cli.net.picows_ends", raising=False)
+    monkeypatch.delattr("fame_cli.net.picows_ends", raising=False)
 
 
 @pytest.mark.parametrize(("name", "used"), [("websockets", "websockets"), ("picows", "picows"), ("auto", "picows")])
