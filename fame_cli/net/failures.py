@@ -139,6 +139,8 @@ def unreachable(url: str, error: OSError) -> ConnectError:
     if isinstance(error, TimeoutError):
         hint = "check the URL: ws:// or wss://?" if url.startswith("wss:") else "is it a sentinel?"
         return ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s", hint=hint)
+    if "SSL handshake is taking longer" in str(error):  # asyncio and uvloop tell only in words
+        return ConnectError(f"{host} didn't answer in TLS in time", hint="check the URL: ws:// or wss://?")
     if isinstance(error, socket.gaierror):
         return ConnectError(f"there is no host called {name_of(host)}", hint="check the URL")
     # of several addresses tried, asyncio tells only in words

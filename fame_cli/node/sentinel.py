@@ -93,6 +93,7 @@ class Sentinel:
         self._dials = [_peer(peer) for peer in peers]
         self._dials += [(upstream, LinkKind.PARENT, 1)] if upstream else []
         self._max_links = max_links
+        self._scheme = "ws" if security is None or security.tls.certificate is None else "wss"
         self._siblings = siblings
         self._named = id is not None
         self._observer = observer
@@ -123,12 +124,12 @@ class Sentinel:
     @property
     def url(self) -> str:
         """The URL clients and agents attach to."""
-        return f"ws://{self.address}/fame/v1/attach/ws/downstream"
+        return f"{self._scheme}://{self.address}/fame/v1/attach/ws/downstream"
 
     @property
     def peer_url(self) -> str:
         """The URL other sentinels peer with."""
-        return f"ws://{self.address}/fame/v1/attach/ws/peer"
+        return f"{self._scheme}://{self.address}/fame/v1/attach/ws/peer"
 
     async def __aenter__(self) -> Self:
         wanted = Grant(self._id, self._id, roles=frozenset({PEER}), prefixes=(ANYTHING,))

@@ -76,7 +76,8 @@ class Security:
         self._credential = Credential("", None)
         self._verifier = self._whom_to_believe()
         self._proofs = ProofChecker(settings.skew_s)
-        self._client_tls = client_context(settings.tls)
+        client_context(settings.tls)  # what is wrong with its files is said now, not where it dials
+        self._log_event: LogEvent | None = None
         self.gate: Gate = OpenGate()
         self.audit: AuditLog | None = None
 
@@ -110,14 +111,14 @@ class Security:
         """Get this node's credential and make its gate.
 
         Args:
-            log_event: says in the ordinary log what goes wrong with the audit log.
+            log_event: says in the ordinary log what goes wrong with the audit log and with files that change.
 
         Raises:
             ConfigError: it is to listen, and there is nobody whose credentials could be believed.
             AdmissionRefused: its credential is for another key, or it gets none.
             ConnectError: the token server isn't there.
         """
-        settings = self.settings
+        settings, self._log_event = self.settings, log_event
         if settings.audit is not None:
             self.audit = AuditLog(settings.audit, log_event, asyncio.get_running_loop().call_soon)
         if self._source is not None:
@@ -179,7 +180,12 @@ class Security:
         Raises:
             ConfigError: its files can't be used.
         """
-        return server_context(self.settings.tls)
+        return server_context(self.settings.tls, self._clock, self._tell_not_loaded)
+
+    def _tell_not_loaded(self, error: ConfigError) -> None:
+        log_event = self._log_event
+        if log_event is not None:
+            log_event("certificate_not_loaded", "error", reason=str(error))
 
     # Where we dial
 
@@ -189,12 +195,13 @@ class Security:
         Raises:
             AdmissionRefused, ConnectError, ConfigError: there is no token that is good now.
         """
+        tls = client_context(self.settings.tls)
         if self._source is None:
-            return "", "", self._client_tls
+            return "", "", tls
         now = self._clock()
         token = (await self._source.get(now)).token
         shown = proof(self._keys, url, token, now) if self._is_bound(token) else ""
-        return token, shown, self._client_tls
+        return token, shown, tls
 
     async def renewed(self) -> str:
         """Return a new token if the last one has been replaced since, "" if not; ask before it expires."""

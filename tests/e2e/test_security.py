@@ -171,7 +171,7 @@ def test_a_certificate_does_in_place_of_a_token(home: Home, tmp_path: Path) -> N
         names = ServerNames(addresses=(ip_address("127.0.0.1"),))
         chain = authority.issue(name, f"/{name}", keys.signing.public_key(), time.time(), names=names)
         (tmp_path / f"{name}.pem").write_text(chain)
-        (tmp_path / f"{name}.key").write_bytes(private_pem(keys.signing))
+        write_file(tmp_path / f"{name}.key", private_pem(keys.signing), PRIVATE)
         return Tls(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", home.root / "ca.pem")
 
     async def main() -> None:
@@ -179,11 +179,11 @@ def test_a_certificate_does_in_place_of_a_token(home: Home, tmp_path: Path) -> N
         listens = replace(files("s"), clients="required")
         security = SecuritySettings(profile="gated", home=home.root, tls=listens, grants=grants)
         async with Sentinel(id="s", listen="127.0.0.1:0", security=security) as sentinel:
-            url = sentinel.url.replace("ws://", "wss://")
-            async with Client(url, node_id="good", security=SecuritySettings(tls=files("good"))) as client:
+            assert sentinel.url.startswith("wss://")
+            async with Client(sentinel.url, node_id="good", security=SecuritySettings(tls=files("good"))) as client:
                 assert (await client.ask("fabric.status"))["node"] == "s"
             with pytest.raises(FameError):
-                async with Client(url, node_id="bad", security=SecuritySettings(tls=files("bad"))):
+                async with Client(sentinel.url, node_id="bad", security=SecuritySettings(tls=files("bad"))):
                     pass
 
     asyncio.run(main())
