@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import FileIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,12 +28,13 @@ from fame_cli.node.workers import FIRST, worker_id
 if TYPE_CHECKING:
     from fame_cli.node.roles import Observer
 
-__all__ = ["Assignment", "config_of_worker", "receive", "run_worker", "run_workers"]
+__all__ = ["Assignment", "config_of_worker", "opened", "packed", "receive", "run_worker", "run_workers"]
 
 
 class _Hello(msgspec.Struct, frozen=True):
     number: int
     config: dict[str, object]  # a model as JSON; the model checks it
+    file: str | None = None  # where it came from: other files are named relative to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,23 @@ def config_of_worker(config: SentinelConfig, number: int) -> SentinelConfig:
     return config.model_copy(update=own)
 
 
+def packed(config: SentinelConfig, number: int) -> bytes:
+    """Return what the supervisor tells a worker, without line breaks: which one it is, and its config."""
+    given = config_of_worker(config, number).model_dump(mode="json", by_alias=True)
+    return msgspec.json.encode(_Hello(number, given, str(config.file) if config.file else None))
+
+
+def opened(line: bytes) -> tuple[int, SentinelConfig]:
+    """Return what `packed` has told.
+
+    Raises:
+        msgspec.DecodeError: it is something else.
+    """
+    hello = msgspec.json.decode(line, type=_Hello)
+    file = Path(hello.file) if hello.file else None
+    return hello.number, SentinelConfig.model_validate(hello.config).with_file(file)
+
+
 def run_workers(config: SentinelConfig) -> None:
     """Run the supervisor of a sentinel's workers until SIGINT or SIGTERM.
 
@@ -65,12 +84,7 @@ def run_workers(config: SentinelConfig) -> None:
         host = f"[{config.listen_host}]" if ":" in config.listen_host else config.listen_host
         listen = f"{host}:{held.getsockname()[1]}"
         whole = config.model_copy(update={"id": config.id or random_id("sentinel"), "listen": listen})
-
-        def hello(number: int) -> bytes:
-            given = config_of_worker(whole, number).model_dump(mode="json", by_alias=True)
-            return msgspec.json.encode(_Hello(number, given))
-
-        run(_supervise(whole, hello))
+        run(_supervise(whole, partial(packed, whole)))
 
 
 async def _supervise(config: SentinelConfig, hello: Callable[[int], bytes]) -> None:
@@ -92,10 +106,10 @@ def receive() -> Assignment:
     """
     orders = FileIO(0)  # unbuffered, so that what comes after the line stays in the pipe
     try:
-        hello = msgspec.json.decode(orders.readline(), type=_Hello)
+        number, config = opened(orders.readline())
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError("--worker is for processes that fame starts", hint="use --workers N") from error
-    return Assignment(hello.number, SentinelConfig.model_validate(hello.config), orders)
+    return Assignment(number, config, orders)
 
 
 def run_worker(given: Assignment, observer: "Observer | None" = None) -> None:

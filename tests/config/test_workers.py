@@ -7,7 +7,7 @@ import pytest
 
 from fame_cli.config.load import AnyConfig, load
 from fame_cli.config.schema import SentinelConfig
-from fame_cli.config.workers import config_of_worker
+from fame_cli.config.workers import config_of_worker, opened, packed
 from fame_cli.errors import ConfigError, UsageError
 
 FULL = """
@@ -47,8 +47,20 @@ def test_all_else_is_the_same_for_all_workers(loaded: Callable[..., AnyConfig]) 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_worker_s_config_survives_the_pipe(loaded: Callable[..., AnyConfig], number: int) -> None:
-    config = config_of_worker(sentinel(loaded), number)
-    assert SentinelConfig.model_validate(config.model_dump(mode="json", by_alias=True)) == config.with_file(None)
+    config = sentinel(loaded)
+    line = packed(config, number)
+    assert b"\n" not in line
+    assert opened(line) == (number, config_of_worker(config, number))
+
+
+def test_a_worker_finds_files_where_its_sentinel_does(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "a.yaml"
+    file.parent.mkdir()
+    file.write_text("kind: sentinel\nid: s\nworkers: 2\nsecurity: {audit: audit.jsonl}\n", encoding="utf-8")
+    _, worker = opened(packed(load(file, kind="sentinel", env={}), 2))
+    settings = worker.security_settings()
+    assert settings is not None
+    assert settings.audit == file.parent / "audit.jsonl"
 
 
 @pytest.mark.parametrize("count", ["0", "65", "two", "1.5"])
