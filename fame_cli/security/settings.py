@@ -99,7 +99,8 @@ class SecuritySettings:
         home: folder of the fabric's authority and of this node's keys (``fame keys init``).
         fabric: name of the fabric: `aud` of the authority's tokens.
         issuers: others whose tokens are believed.
-        grants: what identities may do whose credential doesn't say it: by subject; pattern over subjects allowed.
+        grants: what identities may do whose credential doesn't say it: by `subject`, a pattern, and by `issuer`, "" for
+            any.
         admission: what this node shows where it dials.
         tls: how links are encrypted.
         plain_hosts: hosts besides loopback that may be reached by ``ws://``.

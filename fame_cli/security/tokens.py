@@ -76,7 +76,8 @@ class TokenVerifier:
             home_keys: of the fabric's authority, each with its `iss`, and `exp` if it is honoured no longer than that.
             fabric: what `aud` of the authority's tokens has to hold.
             skew_s: seconds that `nbf` may lie ahead.
-            grants: what subjects of others may do whose token doesn't say it; the first whose `subject` fits counts.
+            grants: what subjects of others may do whose token doesn't say it; the first whose `subject` and, if it
+                names one, `issuer` fit counts.
             revoked: tells whether a token of that id is taken back.
             plain_hosts: hosts besides loopback whose keys may come by ``http://``.
 
@@ -184,7 +185,7 @@ class TokenVerifier:
         _check_key(opened, key, issuer.algorithm, now)
         claims = _checked(opened.claims, issuer.audience, issuer.scope, now, self._skew_s)
         if "fame" in opened.claims:
-            allowed = _UNTRUSTED_ROLES if issuer.grant is None else issuer.grant.roles
+            allowed = _UNTRUSTED_ROLES if issuer.grant is None else _scoped(issuer.grant.roles, claims)
             grant = _said(opened.claims["fame"], allowed)
         else:
             grant = self._default(issuer, claims)
@@ -193,12 +194,15 @@ class TokenVerifier:
     def _default(self, issuer: Issuer, claims: _Claims) -> Grant:
         """Return what the config grants a subject; a peer by the issuer's grant needs its scope as well."""
         for grant in self._grants:
-            if glob_matches(grant.subject, claims.subject):
+            if grant.issuer in ("", issuer.issuer) and glob_matches(grant.subject, claims.subject):
                 return grant
         if issuer.grant is None:
             raise TokenRefused("nothing granted")
-        is_peer = PEER_SCOPE in claims.scopes
-        return issuer.grant if is_peer else replace(issuer.grant, roles=issuer.grant.roles - {PEER})
+        return replace(issuer.grant, roles=_scoped(issuer.grant.roles, claims))
+
+
+def _scoped(roles: frozenset[str], claims: _Claims) -> frozenset[str]:
+    return roles if PEER_SCOPE in claims.scopes else roles - {PEER}
 
 
 def _check_key(opened: Opened, key: VerifyKey | None, algorithm: str, now: float) -> None:

@@ -175,7 +175,9 @@ def test_a_certificate_does_in_place_of_a_token(home: Home, tmp_path: Path) -> N
         return Tls(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", home.root / "ca.pem")
 
     async def main() -> None:
-        grants = (Grant("good", roles=frozenset({CLIENT, AGENT, PEER}), addresses=("**",)),)
+        roles = frozenset({CLIENT, AGENT, PEER})
+        for_tokens = Grant("bad", roles=roles, issuer="https://idp")
+        grants = (for_tokens, Grant("good", roles=roles, addresses=("**",)))
         listens = replace(files("s"), clients="required")
         security = SecuritySettings(profile="gated", home=home.root, tls=listens, grants=grants)
         async with Sentinel(id="s", listen="127.0.0.1:0", security=security) as sentinel:

@@ -335,6 +335,12 @@ def test_a_subject_that_the_config_names_gets_what_it_says_there(issuer: Issuer)
     assert granted(issuer, grants, sub="alice").roles == {"admin"}
 
 
+def test_a_grant_for_the_subjects_of_one_issuer_is_not_for_those_of_another(issuer: Issuer) -> None:
+    told = Grant("client-test", roles=frozenset({"admin"}), issuer=ISSUER)
+    assert granted(issuer, (told,)).roles == {"admin"}
+    assert granted(issuer, (replace(told, issuer="https://other"),)).roles == AGENT_GRANT.roles
+
+
 def test_where_nothing_is_granted_the_token_is_refused(issuer: Issuer) -> None:
     nothing = replace(issuer, grant=None)
     assert reason(verifier_of(nothing), sign(KEY, claims_of())) == "nothing granted"
@@ -360,7 +366,8 @@ def test_a_grant_in_a_token_of_others_gives_no_role_that_its_issuer_may_not_give
     assert (grant.roles, grant.node, grant.addresses) == ({"agent"}, "x", ("x@fame.fabric",))
     assert granted(replace(issuer, grant=None), fame=said).roles == {"agent"}
     everything = replace(issuer, grant=replace(AGENT_GRANT, roles=frozenset({"agent", "peer", "admin"})))
-    assert granted(everything, fame=said).roles == {"agent", "peer", "admin"}
+    assert granted(everything, fame=said).roles == {"agent", "admin"}
+    assert granted(everything, fame=said, scope="node.connect node.peer").roles == {"agent", "peer", "admin"}
 
 
 @pytest.mark.parametrize(
