@@ -114,6 +114,7 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
         transport=config.wire.transport,
         batch=config.wire.batch,
         max_held_bytes=config.limits.max_held_bytes,
+        limits=config.limits.per_link(),
         security=config.security_settings(),
         observer=observer,
     )

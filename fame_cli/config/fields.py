@@ -42,6 +42,7 @@ __all__ = [
     "VariableName",
     "Whole",
     "bad",
+    "http_url",
     "is_loopback",
     "is_own_url",
     "lowercase",
@@ -267,7 +268,12 @@ def _attach_url(kind: Literal["downstream", "peer"]) -> Callable[[str], str]:
     return check
 
 
-def _http_url(value: str) -> str:
+def http_url(value: str) -> str:
+    """Check a URL that a server is asked at.
+
+    Raises:
+        PydanticCustomError: it isn't one.
+    """
     _split_url(value, ("http", "https"), "http://127.0.0.1:8080/path")
     return value
 
@@ -328,7 +334,7 @@ NodeName = Annotated[Plain, AfterValidator(_node_name)]
 Listen = Annotated[Plain, AfterValidator(_listen)]
 UpstreamUrl = Annotated[Plain, AfterValidator(_attach_url("downstream"))]
 PeerUrl = Annotated[Plain, AfterValidator(_attach_url("peer"))]
-HttpUrl = Annotated[Plain, AfterValidator(_http_url)]
+HttpUrl = Annotated[Plain, AfterValidator(http_url)]
 LogicalAddress = Annotated[Plain, AfterValidator(_logical_address)]
 LogicalName = Annotated[Plain, AfterValidator(_logical_name)]
 Capability = Annotated[

@@ -1,14 +1,17 @@
 """Environment variables and command-line flags, laid over the tree of a file: flag, then variable, then file.
 
-Pure. What comes in keeps its origin as its place (``FAME_LISTEN``, ``--url``), so that a bad value is reported where
-it was set. Most of what is here are the limits of the variables: one exported for a client must not bend a sentinel.
+Pure, but that a file named by a variable is looked up from the current folder, as everything on a command line is. What
+comes in keeps its origin as its place (``FAME_LISTEN``, ``--url``), so that a bad value is reported where it was set.
+Most of what is here are the limits of the variables: one exported for a client must not bend a sentinel.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from fame_cli.config.document import Items, Leaf, Mark, Node, Table
 from fame_cli.config.fields import is_own_url
 from fame_cli.config.schema import DEFAULT_LISTEN
+from fame_cli.config.security_fields import located
 from fame_cli.errors import ConfigError
 
 __all__ = ["FLAGS", "NODE_VARIABLES", "apply_flags", "apply_upstream", "apply_variables", "node_environment"]
@@ -44,22 +47,29 @@ _ANYWHERE = {
     "FAME_TRANSPORT": "wire.transport",
     "FAME_BATCH": "wire.batch",
     "FAME_SECURITY_PROFILE": "security.profile",
+}
+_FILES = {
     "FAME_HOME": "security.home",
     "FAME_AUTH_POLICY_PATH": "security.policy",
     "FAME_AUDIT_LOG": "security.audit",
     "FAME_TLS_CERT": "security.tls.certificate",
     "FAME_TLS_KEY": "security.tls.key",
     "FAME_TLS_CA": "security.tls.authorities",
-    "FAME_ADMISSION_TOKEN": "admission.token",
-    "FAME_ADMISSION_TOKEN_FILE": "admission.token_file",
-    "FAME_ADMISSION_TOKEN_URL": "admission.token_url",
-    "FAME_ADMISSION_CLIENT_ID": "admission.client_id",
-    "FAME_ADMISSION_CLIENT_SECRET": "admission.client_secret",
 }
+_TOKEN_FILE, _TOKEN_URL = "FAME_ADMISSION_TOKEN_FILE", "FAME_ADMISSION_TOKEN_URL"
+_TOKENS = {
+    "FAME_ADMISSION_TOKEN": "token",
+    _TOKEN_FILE: "token_file",
+    _TOKEN_URL: "token_url",
+}
+_WHO_ASKS = {"FAME_ADMISSION_CLIENT_ID": "client_id", "FAME_ADMISSION_CLIENT_SECRET": "client_secret"}
+_AUDIENCE = "FAME_JWT_AUDIENCE"
+_ISSUER_NAME = "FAME_JWT_TRUSTED_ISSUER"
+_KEYS_URL = "FAME_JWKS_URL"
 _ISSUER = {
-    "FAME_JWT_TRUSTED_ISSUER": "issuer",
-    "FAME_JWT_AUDIENCE": "audience",
-    "FAME_JWKS_URL": "jwks_url",
+    _ISSUER_NAME: "issuer",
+    _AUDIENCE: "audience",
+    _KEYS_URL: "jwks_url",
     "FAME_JWT_ALGORITHM": "algorithm",
 }
 _LEVELS = {"plaintext": "plain", "sealed": "sealed"}
@@ -124,20 +134,24 @@ def apply_variables(tree: Table, kind: str, env: Mapping[str, str], *, has_file:
         has_file: the tree came from a file, whose peers and upstream then decide which links a sentinel makes.
 
     Raises:
-        ConfigError: an admission profile that isn't available.
+        ConfigError: an admission profile that isn't available, or a variable without one that it needs.
     """
     for name, path in _ANYWHERE.items():
         if env.get(name):
             _variable(tree, path, name, env[name])
+    for name, path in _FILES.items():
+        if env.get(name):
+            _variable(tree, path, name, _whole(env[name]))
     if env.get("FAME_SHOW_ENVELOPES"):  # only exactly "true" turns it on (the Naylence rule)
         on = env["FAME_SHOW_ENVELOPES"] == "true"
         _variable(tree, "log.show_envelopes", "FAME_SHOW_ENVELOPES", "true" if on else "false")
     if env.get("FAME_NODE_ID"):
         _variable(tree, "id", "FAME_NODE_ID", env["FAME_NODE_ID"])
+    _apply_credential(tree, env)
     _apply_issuer(tree, env)
     _apply_level(tree, env)
     profile = _admission_profile(env)
-    if profile == "direct":
+    if profile:
         _variable(tree, "admission.profile", _PROFILE, profile)
     if kind == "sentinel":
         _apply_to_sentinel(tree, env, profile, has_file=has_file)
@@ -149,20 +163,60 @@ def apply_variables(tree: Table, kind: str, env: Mapping[str, str], *, has_file:
         _variable(tree, "upstream.direct_url", _URL, env[_URL])
 
 
-def _apply_issuer(tree: Table, env: Mapping[str, str]) -> None:
-    """Make the variables about tokens one more issuer; they mean nothing without its name and its audience."""
-    if not (env.get("FAME_JWT_TRUSTED_ISSUER") and env.get("FAME_JWT_AUDIENCE")):
-        return
-    mark = Mark("FAME_JWT_TRUSTED_ISSUER")
-    issuer = Table({}, mark)
-    for name, key in _ISSUER.items():
+def _whole(name: str) -> str:
+    return str(located(name, Path.cwd()))
+
+
+def _section(tree: Table, name: str) -> Table:
+    """Return a section of a tree, an empty one if it isn't there."""
+    found = tree.values.get(name)
+    return found if isinstance(found, Table) else Table({}, tree.mark)
+
+
+def _apply_credential(tree: Table, env: Mapping[str, str]) -> None:
+    """Let the variables say where the node's token comes from: then what the file says of it doesn't count."""
+    named = [name for name in _TOKENS if env.get(name)]
+    if named:
+        admission = _section(tree, "admission")
+        kept = Table(dict(admission.values), admission.mark, dict(admission.key_marks))
+        for key in _TOKENS.values() if _TOKEN_URL in named else (*_TOKENS.values(), *_WHO_ASKS.values()):
+            kept.drop(key)
+        tree.put("admission", kept, tree.key_marks.get("admission"))
+    for name in named:
+        _variable(tree, f"admission.{_TOKENS[name]}", name, _whole(env[name]) if name == _TOKEN_FILE else env[name])
+    admission = _section(tree, "admission")
+    if not admission.text("token_url"):
+        return  # what is exported for others means nothing here
+    for name, key in _WHO_ASKS.items():
         if env.get(name):
-            issuer.put(key, Leaf(env[name], Mark(name), is_plain=False, is_interpolated=True))
-    if not env.get("FAME_JWT_ALGORITHM"):  # the original takes any of three; its token server signs with this one
-        issuer.put("algorithm", Leaf("EdDSA", mark, is_plain=False, is_interpolated=True))
-    security = tree.values.get("security")
-    listed = security.values.get("issuers") if isinstance(security, Table) else None
+            _variable(tree, f"admission.{key}", name, env[name])
+    if env.get(_AUDIENCE) and not admission.text("audience"):
+        _variable(tree, "admission.audience", _AUDIENCE, env[_AUDIENCE])
+
+
+def _apply_issuer(tree: Table, env: Mapping[str, str]) -> None:
+    """Make the variables about tokens one more issuer, or another one in place of its namesake in the file.
+
+    Raises:
+        ConfigError: tokens count, and something about the issuer is missing.
+    """
+    name, audience = env.get(_ISSUER_NAME, ""), env.get(_AUDIENCE, "")
+    if not (name and audience):
+        is_open = _section(tree, "security").text("profile").lower() in ("", "open")
+        if name and not is_open:
+            hint = f"set {_AUDIENCE} to what `aud` of its tokens has to hold, or unset this one"
+            raise ConfigError(f"needs {_AUDIENCE}", source=_ISSUER_NAME, hint=hint)
+        if env.get(_KEYS_URL) and not name and not is_open:
+            raise ConfigError(f"needs {_ISSUER_NAME}", source=_KEYS_URL, hint="set it, or unset this one")
+        return
+    mark = Mark(_ISSUER_NAME)
+    issuer = Table({}, mark)
+    for variable, key in _ISSUER.items():
+        if env.get(variable):
+            issuer.put(key, Leaf(env[variable], Mark(variable), is_plain=False, is_interpolated=True))
+    listed = _section(tree, "security").values.get("issuers")
     others = listed.values if isinstance(listed, Items) else []
+    others = [each for each in others if not (isinstance(each, Table) and each.text("issuer") == name)]
     put(tree, "security.issuers", Items([issuer, *others], mark))
 
 

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, mo
 from fame_cli.config import fields
 from fame_cli.config.fields import bad
 from fame_cli.config.limits import LimitsConfig
+from fame_cli.config.links import PeerConfig, RoutingConfig, UpstreamConfig, WireConfig
 from fame_cli.config.operations import HttpCall, OperationConfig, ParamConfig
 from fame_cli.config.plain import DEFAULT_ATTACH_URL, DEFAULT_TIMEOUT_S
 from fame_cli.config.section import UNKNOWN_KEYS, Section, is_empty
@@ -66,45 +67,6 @@ class LogConfig(Section):
     """Show every envelope a call makes, as `--verbose` does, but whole."""
 
 
-class WireConfig(Section):
-    """Say how bytes travel; what they say is the same either way."""
-
-    transport: fields.Transport = "auto"
-    """Library that carries the links: `websockets`, `picows` (needs the extra `fast`), or `auto`: picows where it is
-    installed."""
-
-    batch: fields.Flag = True
-    """Send what is ready for one link at the same time as one message; a neighbour that can't take that gets single
-    ones."""
-
-
-class UpstreamConfig(Section):
-    """Name the sentinel this node attaches to."""
-
-    direct_url: fields.UpstreamUrl
-    """Attach URL of the sentinel, without the node id; ends in /fame/v1/attach/ws/downstream."""
-
-
-class PeerConfig(Section):
-    """Name a sentinel this one makes a peer link to."""
-
-    direct_url: fields.PeerUrl
-    """Peer attach URL of the other sentinel, without the node id; ends in /fame/v1/attach/ws/peer."""
-
-    cost: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(fields.to_whole)] = 1
-    """What passing this link costs, 1-1000000; calls take the cheapest way. The dearer of both ends' costs counts."""
-
-
-class RoutingConfig(Section):
-    """Say which of several ways a call takes."""
-
-    balance: Annotated[Literal["nearest", "round_robin", "random", "sticky"], BeforeValidator(fields.lowercase)] = (
-        "nearest"
-    )
-    """Which provider of a pool or a capability gets a call: `nearest` (in turn if several are), `round_robin`,
-    `random`, or `sticky`: the same one for one session key, else for one caller."""
-
-
 class NodeConfig(Section):
     """Hold what every kind of node has."""
 
@@ -145,6 +107,34 @@ class NodeConfig(Section):
             ConfigError: the policy can't be loaded, or there is no home folder.
         """
         return security_settings(self.security, self.admission, self.base_dir)
+
+    def check_link(self, url: str, at: tuple[str | int, ...], admission: AdmissionConfig | None = None) -> None:
+        """Check that a link may be made the way a URL says.
+
+        Args:
+            at: where the URL stands.
+            admission: what is shown there, if not what the node shows elsewhere.
+
+        Raises:
+            PydanticCustomError: it leads to another machine in the clear, and something secret goes there.
+        """
+        shows = bool((admission or self.admission).sources)
+        self.security.check_url(url, at, "would show credentials to whoever listens on the way", shows=shows)
+
+    def check_token_server(self, admission: AdmissionConfig | None, at: tuple[str | int, ...]) -> None:
+        """Check that a token server may be asked the way its URL says.
+
+        Raises:
+            PydanticCustomError: it is another machine and would be asked in the clear.
+        """
+        if admission is not None and admission.token_url is not None:
+            harm = "would show the client's secret to whoever listens on the way"
+            self.security.check_url(admission.token_url, at, harm, shows=True)
+
+    @model_validator(mode="after")
+    def _check_token_server(self) -> Self:
+        self.check_token_server(self.admission, ("admission", "token_url"))
+        return self
 
     def with_file(self, file: Path | None) -> Self:
         """Return a copy that knows the file it came from."""
@@ -218,15 +208,20 @@ class SentinelConfig(NodeConfig):
     def _check_exposure(self) -> Self:
         security = self.security
         if self.upstream is not None:
-            security.check_url(self.upstream.direct_url, ("upstream", "direct_url"))
+            self.check_link(self.upstream.direct_url, ("upstream", "direct_url"))
+            if self.admission.profile == "none":
+                hint = "remove upstream, or use open"
+                raise bad("{value} means no parent, and upstream names one", hint, at=("admission", "profile"))
         for index, peer in enumerate(self.peers):
-            security.check_url(peer.direct_url, ("peers", index, "direct_url"))
+            self.check_link(peer.direct_url, ("peers", index, "direct_url"), peer.admission)
+            self.check_token_server(peer.admission, ("peers", index, "admission", "token_url"))
         if fields.is_loopback(self.listen_host):
             return self
         if security.profile == "open" and not security.allow_open_public:
             hint = "listen on 127.0.0.1, or set security.allow_open_public: true or FAME_ALLOW_OPEN_PUBLIC=true"
             raise bad("others can reach {value}, and the open profile admits everybody", hint, at=("listen",))
-        if security.profile != "open" and security.tls.certificate is None and not security.behind_proxy:
+        is_allowed = security.behind_proxy or self.listen_host.lower() in security.plain_hosts
+        if security.profile != "open" and security.tls.certificate is None and not is_allowed:
             hint = "set security.tls, or security.behind_proxy: true if something in front of this node ends TLS"
             raise bad("others can reach {value}, and their credentials would come in the clear", hint, at=("listen",))
         return self
@@ -240,7 +235,9 @@ class _LeafConfig(NodeConfig):
 
     @model_validator(mode="after")
     def _check_upstream(self) -> Self:
-        self.security.check_url(self.upstream.direct_url, ("upstream", "direct_url"))
+        self.check_link(self.upstream.direct_url, ("upstream", "direct_url"))
+        if self.admission.profile == "none":
+            raise bad("{value} leaves this node without a sentinel", "use open", at=("admission", "profile"))
         return self
 
 

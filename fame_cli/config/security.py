@@ -8,61 +8,39 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from fame_cli.config import fields
 from fame_cli.config.fields import bad
 from fame_cli.config.plain import environment
 from fame_cli.config.section import Section
-from fame_cli.core.glob import ANYTHING, check_glob
-from fame_cli.core.grant import ROLES, Grant
-from fame_cli.errors import ConfigError
+from fame_cli.config.security_fields import FileName, HostName, Pattern, Profile, Role, Token, host_of, located
+from fame_cli.core.glob import ANYTHING
+from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
 from fame_cli.security.settings import Admission, Issuer, SecuritySettings, Tls
 
-__all__ = ["AdmissionConfig", "GrantConfig", "IssuerConfig", "SecurityConfig", "TlsConfig", "security_settings"]
+__all__ = [
+    "AdmissionConfig",
+    "AllowedConfig",
+    "GrantConfig",
+    "IssuerConfig",
+    "SecurityConfig",
+    "TlsConfig",
+    "security_settings",
+]
 
-_CALLBACK = frozenset({"gated-callback", "overlay-callback"})
-
-
-def _profile(value: object) -> object:
-    text = fields.lowercase(value)
-    if isinstance(text, str) and text in _CALLBACK:
-        raise bad("{value} has sentinels dial whom they were told to, which fame doesn't", f"use {text.split('-')[0]}")
-    return text
-
-
-def _pattern(value: object) -> object:
-    text = fields.to_text(value)
-    if isinstance(text, str):
-        try:
-            check_glob(text)
-        except ConfigError as error:
-            raise bad(f"{{value}} isn't a pattern: {error.message}", "use text with *, ** and ?") from None
-    return text
+Clients = Annotated[Literal["none", "optional", "required"], BeforeValidator(fields.lowercase)]
+Algorithm = Annotated[Literal["EdDSA", "RS256", "ES256"], BeforeValidator(fields.to_text)]
 
 
-def _role(value: object) -> object:
-    text = fields.lowercase(value)
-    if isinstance(text, str) and text not in ROLES:
-        raise bad("{value} isn't a role", f"use {', '.join(ROLES)}")
-    return text
-
-
-Pattern = Annotated[str, BeforeValidator(_pattern)]
-Role = Annotated[str, BeforeValidator(_role)]
-Profile = Annotated[Literal["open", "gated", "overlay", "strict-overlay"], BeforeValidator(_profile)]
-
-
-class GrantConfig(Section):
-    """Say what somebody may do whose credential doesn't say it."""
-
-    subject: Pattern = ANYTHING
-    """Pattern over whom it is for: `sub` of the token."""
+class AllowedConfig(Section):
+    """Say what tokens allow that don't say so themselves."""
 
     node: Pattern = ANYTHING
     """Pattern over the node ids they may attach as."""
 
-    roles: list[Role] = Field(default=["agent", "client"])
-    """What they may be: agent, client, peer, admin."""
+    roles: list[Role] = Field(default=[AGENT, CLIENT, PEER])
+    """What they may be: agent, client, peer, admin. For peer a token needs the scope node.peer besides."""
 
     addresses: list[Pattern] = Field(default=[ANYTHING])
     """Patterns over the addresses they may bind."""
@@ -73,10 +51,23 @@ class GrantConfig(Section):
     prefixes: list[Pattern] = Field(default=[ANYTHING])
     """Patterns over the addresses they may announce as a peer."""
 
-    def grant(self) -> Grant:
+    def grant(self, subject: str = ANYTHING, issuer: str = "") -> Grant:
         """Return it as the fabric knows it."""
         lists = tuple(self.addresses), tuple(self.capabilities), tuple(self.prefixes)
-        return Grant(self.subject, self.node, frozenset(self.roles), *lists)
+        return Grant(subject, self.node, frozenset(self.roles), *lists, issuer=issuer)
+
+
+class GrantConfig(AllowedConfig):
+    """Say what somebody may do whose token doesn't say it."""
+
+    subject: Pattern = ANYTHING
+    """Pattern over whom it is for: `sub` of the token."""
+
+    issuer: fields.Plain | None = None
+    """Whose tokens it is for, `iss`; those of all issuers if not set."""
+
+    roles: list[Role] = Field(default=[AGENT, CLIENT])
+    """What they may be: agent, client, peer, admin."""
 
 
 class IssuerConfig(Section):
@@ -88,20 +79,20 @@ class IssuerConfig(Section):
     audience: fields.Plain
     """What `aud` of its tokens has to hold."""
 
-    algorithm: Annotated[Literal["EdDSA", "RS256", "ES256"], BeforeValidator(fields.to_text)] = "EdDSA"
+    algorithm: Algorithm = "EdDSA"
     """The one algorithm of its signatures."""
 
     jwks_url: fields.HttpUrl | None = None
     """Where its keys are; <issuer>/.well-known/jwks.json if there is no key_file either."""
 
-    key_file: fields.Plain | None = None
+    key_file: FileName | None = None
     """JWK, JWKS or PEM file of its public keys, beside this file."""
 
     scope: fields.Plain = "node.connect"
     """A scope its tokens must have; empty for none."""
 
-    grant: GrantConfig = GrantConfig()
-    """What its tokens allow that don't say so themselves; the role peer needs the scope node.peer besides."""
+    grant: AllowedConfig = AllowedConfig()
+    """What its tokens allow that don't say so themselves; those that do get no role that isn't in here."""
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
@@ -109,30 +100,41 @@ class IssuerConfig(Section):
             raise bad("jwks_url and key_file exclude each other", "keep one", at=("key_file",))
         if self.jwks_url is None and self.key_file is None and not self.issuer.startswith(("http://", "https://")):
             raise bad("{value} has no keys", "add jwks_url or key_file", at=("issuer",))
+        if self.jwks_url is None and self.key_file is None:
+            try:
+                fields.http_url(self.keys_url)
+            except PydanticCustomError:
+                raise bad("{value} isn't the URL of a server", "add jwks_url or key_file", at=("issuer",)) from None
         return self
+
+    @property
+    def keys_url(self) -> str:
+        """Return where its keys are asked for, "" where a file has them."""
+        if self.key_file is not None:
+            return ""
+        return self.jwks_url or f"{self.issuer.rstrip('/')}/.well-known/jwks.json"
 
 
 class TlsConfig(Section):
     """Say how links are encrypted; all files are PEM."""
 
-    certificate: fields.Plain | None = None
+    certificate: FileName | None = None
     """Certificate of this node and those above it; a sentinel that has one listens for wss://."""
 
-    key: fields.Plain | None = None
+    key: FileName | None = None
     """Its private key."""
 
-    authorities: fields.Plain | None = None
+    authorities: FileName | None = None
     """Certificates of whom to believe; the system's if not set."""
 
-    clients: Annotated[Literal["none", "optional", "required"], BeforeValidator(fields.lowercase)] = "none"
+    clients: Clients = "none"
     """Certificates a sentinel wants of those who dial it."""
 
     @model_validator(mode="after")
     def _check_pair(self) -> Self:
+        given, missing = ("certificate", "key") if self.key is None else ("key", "certificate")
         if (self.certificate is None) != (self.key is None):
-            raise bad(
-                "a certificate and its key go together", "name both", at=("key" if self.certificate else "certificate",)
-            )
+            raise bad(f"{{value}} is of no use without its {missing}", f"add tls.{missing}", at=(given,))
         if self.clients != "none" and self.authorities is None:
             raise bad("{value} needs authorities to check them by", "add tls.authorities", at=("clients",))
         return self
@@ -150,8 +152,8 @@ class SecurityConfig(Section):
     behind_proxy: fields.Flag = False
     """Let the other profiles listen there without TLS, because something in front of this node ends it."""
 
-    home: fields.Plain | None = None
-    """Folder of keys and of the fabric's authority; $XDG_CONFIG_HOME/fame or ~/.config/fame if not set."""
+    home: FileName | None = None
+    """Folder of keys and of the fabric's authority; FAME_HOME, $XDG_CONFIG_HOME/fame or ~/.config/fame if not set."""
 
     fabric: fields.Plain = "fame.fabric"
     """Name of the fabric, which its tokens are for, where the home folder doesn't say it."""
@@ -165,13 +167,14 @@ class SecurityConfig(Section):
     tls: TlsConfig = TlsConfig()
     """How links are encrypted."""
 
-    plain_hosts: list[fields.Plain] = Field(default=[])
-    """Hosts that may be reached without TLS, beside this machine."""
+    plain_hosts: list[HostName] = Field(default=[])
+    """Hosts that may be reached without TLS, beside this machine; where this node's own is among them, it may listen
+    there without."""
 
-    policy: fields.Plain | None = None
+    policy: FileName | None = None
     """File of rules beyond grants, see docs/policy.md."""
 
-    audit: fields.Plain | None = None
+    audit: FileName | None = None
     """File for the audit log."""
 
     skew_s: Annotated[float, Field(gt=0, le=3600), BeforeValidator(fields.to_number)] = 60.0
@@ -180,30 +183,51 @@ class SecurityConfig(Section):
     encryption: Annotated[Literal["sealed", "plain"], BeforeValidator(fields.lowercase)] = "sealed"
     """What `strict-overlay` does with the payloads of calls."""
 
-    def check_url(self, url: str, at: tuple[str | int, ...]) -> None:
-        """Check that a node may be reached the way a URL says.
+    @model_validator(mode="after")
+    def _check_issuers(self) -> Self:
+        seen: set[str] = set()
+        for index, each in enumerate(self.issuers):
+            if each.issuer in seen:
+                raise bad("{value} is there twice", "keep one", at=("issuers", index, "issuer"))
+            seen.add(each.issuer)
+            key = "issuer" if each.jwks_url is None else "jwks_url"
+            self.check_url(each.keys_url, ("issuers", index, key), "would have its keys come in the clear")
+        for index, grant in enumerate(self.grants):
+            if grant.issuer is not None and grant.issuer not in seen:
+                hint = "name one of them, or leave issuer out for all"
+                raise bad("{value} isn't one of issuers", hint, at=("grants", index, "issuer"))
+        return self
+
+    def check_url(self, url: str, at: tuple[str | int, ...], harm: str, *, shows: bool = False) -> None:
+        """Check that a server or node may be reached the way a URL says.
+
+        Args:
+            at: where the URL stands.
+            harm: what would happen without TLS.
+            shows: True where a secret of the config goes there, whatever the profile.
 
         Raises:
             PydanticCustomError: it leads to another machine in the clear.
         """
-        scheme, _, rest = url.partition("://")
-        host = rest.partition("/")[0].rpartition(":")[0].strip("[]") or rest.partition("/")[0]
-        if self.profile == "open" or scheme != "ws" or fields.is_loopback(host) or host in self.plain_hosts:
+        host = host_of(url)
+        is_clear = url.partition(":")[0].lower() in ("ws", "http")
+        if not is_clear or not (shows or self.profile != "open") or fields.is_loopback(host):
             return
-        hint = f"use wss://, or add {host} to security.plain_hosts"
-        raise bad(f"{{value}} would show credentials to whoever listens on the way ({self.profile})", hint, at=at)
+        if host not in self.plain_hosts:
+            secure = "wss" if url[:2].lower() == "ws" else "https"
+            raise bad(f"{{value}} {harm}", f"use {secure}://, or add {host} to security.plain_hosts", at=at)
 
 
 class AdmissionConfig(Section):
     """Say what this node shows where it dials; where the home folder has the authority it needs nothing."""
 
     profile: Annotated[Literal["open", "direct", "none"], BeforeValidator(fields.lowercase)] = "open"
-    """`direct` insists on one of the tokens below."""
+    """`direct` insists on one of the tokens below; `none` is for a sentinel without a parent."""
 
-    token: fields.Plain | None = None
+    token: Token | None = None
     """A token, as it is."""
 
-    token_file: fields.Plain | None = None
+    token_file: FileName | None = None
     """File with a token; read again when it changes."""
 
     token_url: fields.HttpUrl | None = None
@@ -221,13 +245,34 @@ class AdmissionConfig(Section):
     scope: fields.Plain = "node.connect"
     """Scope to ask for."""
 
+    @property
+    def sources(self) -> list[str]:
+        """Return the keys that say where the token comes from."""
+        given = {"token": self.token, "token_file": self.token_file, "token_url": self.token_url}
+        return [name for name, value in given.items() if value is not None]
+
+    def told(self, base_dir: Path) -> Admission:
+        """Return it as ``security/`` knows it."""
+        return Admission(
+            self.token or "",
+            _file(self.token_file, base_dir),
+            self.token_url or "",
+            self.client_id or "",
+            self.client_secret or "",
+            self.audience or "",
+            self.scope,
+        )
+
     @model_validator(mode="after")
     def _check_source(self) -> Self:
-        named = [name for name in ("token", "token_file", "token_url") if self.model_dump()[name] is not None]
+        named = self.sources
         if len(named) > 1:
             raise bad(f"{named[0]} and {named[1]} exclude each other", "keep one", at=(named[1],))
         if self.token_url is not None and not (self.client_id and self.client_secret):
             raise bad("{value} needs client_id and client_secret", "add them", at=("token_url",))
+        for name, value in (("client_id", self.client_id), ("client_secret", self.client_secret)):
+            if value is not None and self.token_url is None:
+                raise bad(f"{name} is for a token server, and none is named", "add token_url", at=(name,))
         if self.profile == "direct" and not named:
             hint = "add token, token_file or token_url, or set FAME_ADMISSION_TOKEN, …_FILE or …_URL"
             raise bad("{value} needs a token", hint, at=("profile",))
@@ -244,22 +289,14 @@ def security_settings(security: SecurityConfig, admission: AdmissionConfig, base
         profile=security.profile,
         fabric=security.fabric,
         issuers=tuple(_issuer(each, base_dir) for each in security.issuers),
-        grants=tuple(each.grant() for each in security.grants),
-        admission=Admission(
-            admission.token or "",
-            _file(admission.token_file, base_dir),
-            admission.token_url or "",
-            admission.client_id or "",
-            admission.client_secret or "",
-            admission.audience or "",
-            admission.scope,
-        ),
+        grants=tuple(each.grant(each.subject, each.issuer or "") for each in security.grants),
+        admission=admission.told(base_dir),
         tls=_tls(security.tls, base_dir),
         plain_hosts=tuple(security.plain_hosts),
         audit=_file(security.audit, base_dir),
         skew_s=security.skew_s,
         encryption=security.encryption,
-        home=Path(security.home).expanduser() if security.home else None,
+        home=_file(security.home, base_dir),
     )
     if settings.is_idle and security.policy is None and settings.audit is None:
         return None
@@ -277,9 +314,8 @@ def _completed(settings: SecuritySettings, policy: Path | None) -> SecuritySetti
 
 
 def _issuer(config: IssuerConfig, base_dir: Path) -> Issuer:
-    key_file = _file(config.key_file, base_dir)
-    url = config.jwks_url or ("" if key_file else f"{config.issuer.rstrip('/')}/.well-known/jwks.json")
-    return Issuer(config.issuer, config.audience, config.algorithm, url, key_file, config.scope, config.grant.grant())
+    key_file, grant = _file(config.key_file, base_dir), config.grant.grant()
+    return Issuer(config.issuer, config.audience, config.algorithm, config.keys_url, key_file, config.scope, grant)
 
 
 def _tls(config: TlsConfig, base_dir: Path) -> Tls:
@@ -288,4 +324,4 @@ def _tls(config: TlsConfig, base_dir: Path) -> Tls:
 
 
 def _file(name: str | None, base_dir: Path) -> Path | None:
-    return None if name is None else base_dir / Path(name).expanduser()
+    return None if name is None else located(name, base_dir)

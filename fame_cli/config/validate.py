@@ -37,6 +37,8 @@ _EXAMPLES = {
     "url": "url: http://127.0.0.1:8080/path",
     "type": "type: string",
     "config": "config: peer1.yaml",
+    "issuer": "issuer: https://idp.example",
+    "audience": "audience: fame.fabric",
 }
 _SHAPES = {
     "list_type": ("a list", 'write it as "- item" lines'),

@@ -7,6 +7,7 @@ from typing import Any
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import AGENT, CLIENT, Grant
+from fame_cli.core.limits import Limits
 from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
@@ -47,6 +48,7 @@ async def serve_agent(
     transport: str = "auto",
     batch: bool = True,
     max_held_bytes: int = MAX_HELD_BYTES,
+    limits: Limits | None = None,
     security: SecuritySettings | None = None,
     observer: Observer | None = None,
 ) -> None:
@@ -60,6 +62,7 @@ async def serve_agent(
         transport: library that carries the link: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, where the sentinel takes it.
         max_held_bytes: bytes that may wait for neighbours that don't keep up, over all links.
+        limits: bounds of its link; the default ones when None.
         security: how it is trusted, and whom it trusts; None for the open profile.
 
     Raises:
@@ -70,9 +73,8 @@ async def serve_agent(
     offers = offers_of(agent, capabilities)
     await agent.on_start()
     try:
-        options = Options(
-            max_message_bytes, max_hops, max_held_bytes, transport=transport, batch=batch, security=security
-        )
+        bounds = max_message_bytes, max_hops, max_held_bytes, limits or Limits()
+        options = Options(*bounds, transport=transport, batch=batch, security=security)
         name = node_id or random_id("agent")
         roles = frozenset({AGENT, CLIENT})
         wanted = Grant(name, name, roles=roles, addresses=(address,), capabilities=(ANYTHING,))

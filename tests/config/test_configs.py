@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fame_cli.config import operations, overlay, schema
+from fame_cli.config import limits, links, operations, overlay, schema, security
 from fame_cli.config.load import load, load_any, load_fabric
 from fame_cli.config.naylence import NODE_KEYS
 from fame_cli.config.section import Section
@@ -51,7 +51,7 @@ def test_the_variables_of_the_example_act_on_its_files() -> None:
 def sections() -> list[type[Section]]:
     found = {
         value
-        for module in (schema, operations)
+        for module in (schema, operations, limits, links, security)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Section) and value not in (Section, schema.NodeConfig)
     }
@@ -75,15 +75,9 @@ def test_the_reference_gives_the_defaults() -> None:
 
 
 def test_the_reference_names_every_variable() -> None:
-    known = {
-        *overlay.NODE_VARIABLES,
-        "FAME_LOG_LEVEL",
-        "FAME_LOG_FORMAT",
-        "FAME_ALLOW_OPEN_PUBLIC",
-        "FAME_SHOW_ENVELOPES",
-        "FAME_TRANSPORT",
-        "FAME_BATCH",
-    }
+    folder = Path(overlay.__file__).parent
+    known = {name for path in folder.glob("*.py") for name in re.findall(r'"(FAME_[A-Z_]+)"', path.read_text("utf-8"))}
+    assert {*overlay.NODE_VARIABLES, "FAME_SECURITY_PROFILE", "FAME_JWKS_URL"} <= known
     assert not [name for name in known if name not in REFERENCE]
 
 

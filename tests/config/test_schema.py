@@ -43,7 +43,10 @@ def agent(loaded: Loaded, text: str) -> AgentConfig:
         ("id: a b\n", 'a.yaml:2:5: id: "a b" can\'t be a node id'),
         ("security: open\n", "a.yaml:2:11: security: not a mapping"),
         ("security: {profile: gatd}\n", 'a.yaml:2:21: security.profile: unknown "gatd"; use open, gated, overlay'),
-        ("security: {tls: {key: k}}\n", "a certificate and its key go together"),
+        (
+            "security: {tls: {key: k}}\n",
+            'security.tls.key: "k" is of no use without its certificate; add tls.certificate',
+        ),
         ("security: {tls: {clients: required}}\n", '"required" needs authorities'),
         ("security: {issuers: [{issuer: x, audience: a}]}\n", '"x" has no keys; add jwks_url or key_file'),
         ("security: {grants: [{roles: [king]}]}\n", '"king" isn\'t a role; use agent, client, peer, admin'),
