@@ -101,6 +101,7 @@ def test_the_profile_of_any_node_is_one_variable(write: Write, tmp_path: Path, t
     assert (told(config).profile, told(config).home) == (profile.lower(), tmp_path)
 
 
+@pytest.mark.usefixtures("write")
 def test_tokens_of_others_make_agents_and_clients_and_peers_only_with_their_scope() -> None:
     issuer = said({"FAME_JWT_TRUSTED_ISSUER": "https://idp", "FAME_JWT_AUDIENCE": "x"}).security.issuers[0]
     everything = ("**",)
@@ -269,7 +270,6 @@ def test_a_sentinel_listens_to_other_machines_where_that_is_safe_or_asked_for(
 # --- variables -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("write")
 def test_a_file_that_a_variable_names_is_looked_up_from_the_current_folder(write: Write) -> None:
     env = {
         "FAME_SECURITY_PROFILE": "gated",
