@@ -180,6 +180,15 @@ class SentinelConfig(NodeConfig):
         """Return the port part of `listen`, 0-65535."""
         return fields.split_listen(self.listen)[1]
 
+    def security_settings(self) -> SecuritySettings | None:
+        """Return what the sentinel is told about security; None for nothing.
+
+        Raises:
+            ConfigError: the policy can't be loaded, or there is no home folder.
+        """
+        peers = {peer.direct_url: peer.admission for peer in self.peers if peer.admission is not None}
+        return security_settings(self.security, self.admission, self.base_dir, peers)
+
     @model_validator(mode="after")
     def _check_links(self) -> Self:
         if self.upstream and fields.is_own_url(self.upstream.direct_url, self.listen):

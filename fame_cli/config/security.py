@@ -3,6 +3,7 @@
 Pure, but that it asks where the home folder is. Files named in them are looked up beside the config file.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -279,8 +280,18 @@ class AdmissionConfig(Section):
         return self
 
 
-def security_settings(security: SecurityConfig, admission: AdmissionConfig, base_dir: Path) -> SecuritySettings | None:
+def security_settings(
+    security: SecurityConfig,
+    admission: AdmissionConfig,
+    base_dir: Path,
+    peers: Mapping[str, AdmissionConfig] | None = None,
+) -> SecuritySettings | None:
     """Return what a node is told about security; None where there is nothing to tell.
+
+    Args:
+        admission: what it shows where it dials.
+        base_dir: where files are looked up.
+        peers: attach URL of a peer → what it shows there instead.
 
     Raises:
         ConfigError: the policy can't be loaded, or there is no home folder.
@@ -291,6 +302,7 @@ def security_settings(security: SecurityConfig, admission: AdmissionConfig, base
         issuers=tuple(_issuer(each, base_dir) for each in security.issuers),
         grants=tuple(each.grant(each.subject, each.issuer or "") for each in security.grants),
         admission=admission.told(base_dir),
+        peers={url: each.told(base_dir) for url, each in (peers or {}).items()},
         tls=_tls(security.tls, base_dir),
         plain_hosts=tuple(security.plain_hosts),
         audit=_file(security.audit, base_dir),
@@ -298,7 +310,7 @@ def security_settings(security: SecurityConfig, admission: AdmissionConfig, base
         encryption=security.encryption,
         home=_file(security.home, base_dir),
     )
-    if settings.is_idle and security.policy is None and settings.audit is None:
+    if settings.is_idle and security.policy is None:
         return None
     return _completed(settings, _file(security.policy, base_dir))
 

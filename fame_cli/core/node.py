@@ -5,7 +5,7 @@ few verbs with what the user wants; each returns the effects to perform, in orde
 what comes in goes to ``receiving.py``, what the user wants to ``asking.py``, ``answering.py`` and ``publish.py``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from fame_cli.core import answering, attach, ending
@@ -300,14 +300,25 @@ class NodeCore:
             begin(state)
         return self._effects()
 
-    def renew(self, token: str) -> list[Effect]:
-        """Show the neighbours we dialled a new credential, before the old one expires."""
+    def renew(self, token: str, apart: Collection[Link] = ()) -> list[Effect]:
+        """Show the neighbours we dialled a new credential, before the old one expires; but those `apart`."""
         self._state.gate.renew(token)
         for session in self.sessions():
             session.told.discard(self._state.gate.own_kid)
-            if session.is_open and session.link.dialed and session.link.is_ours:
-                send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id(), meta={GRANT: token})
+            if session.link.dialed and session.link not in apart:
+                self._show(session, token)
         return self._effects()
+
+    def renew_at(self, link: Link, token: str) -> list[Effect]:
+        """Show one neighbour, of those that are shown something else than the others, a new credential."""
+        session = self._state.sessions.get(link)
+        if session is not None:
+            self._show(session, token)
+        return self._effects()
+
+    def _show(self, session: Session, token: str) -> None:
+        if session.is_open and session.link.is_ours:
+            send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id(), meta={GRANT: token})
 
     def drain(self) -> list[Effect]:
         """Close every link in good order (spec 2.4: code 1000); a sentinel says goodbye to the mesh first."""

@@ -45,6 +45,8 @@ async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[L
     shown = await node.security.show(whole) if node.security is not None else ("", "", None)
     transport = await node.network.dial(whole, node.turn, Shown(*shown))
     link = node.open_link(transport, kind, "", dialed=True, cost=cost)
+    if node.security is not None:
+        node.security.dialed(url, link)
     try:
         refusal = await node.attach_answer(link)
     except asyncio.CancelledError:

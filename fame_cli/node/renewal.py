@@ -1,6 +1,7 @@
 """What changes while a node runs: its credential, shown to the neighbours before the old one expires; its policy."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from fame_cli.errors import FameError
@@ -30,10 +31,17 @@ async def keep_renewed(node: "Node", security: "Security") -> None:
     while not node.ending:
         await asyncio.sleep(LOOK_S)
         _look_at_policy(security)
-        try:
-            token = await security.renewed()
-        except FameError as error:
-            log_event("credential_not_renewed", "warning", reason=str(error))
-        else:
-            if token:
-                node.perform(node.core.renew(token))
+        if token := await _asked(security.renewed()):
+            node.perform(node.core.renew(token, list(security.apart.values())))
+        for url, link in list(security.apart.items()):
+            if token := await _asked(security.renewed_apart(url)):
+                node.perform(node.core.renew_at(link, token))
+
+
+async def _asked(asking: Awaitable[str]) -> str:
+    """Return the new token, "" where there is none or it can't be had."""
+    try:
+        return await asking
+    except FameError as error:
+        log_event("credential_not_renewed", "warning", reason=str(error))
+        return ""

@@ -1,5 +1,6 @@
 """What a node is told about security: plain values that the config fills in and ``setup.py`` reads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -102,6 +103,7 @@ class SecuritySettings:
         grants: what identities may do whose credential doesn't say it: by `subject`, a pattern, and by `issuer`, "" for
             any.
         admission: what this node shows where it dials.
+        peers: attach URL of a peer → what it shows there instead.
         tls: how links are encrypted.
         plain_hosts: hosts besides loopback that may be reached by ``ws://``.
         policy: what keeps the rules beyond grants; None for none.
@@ -116,6 +118,7 @@ class SecuritySettings:
     issuers: tuple[Issuer, ...] = ()
     grants: tuple[Grant, ...] = ()
     admission: Admission = Admission()
+    peers: Mapping[str, Admission] = field(default_factory=dict)
     tls: Tls = Tls()
     plain_hosts: tuple[str, ...] = ()
     policy: PolicySource | None = None
@@ -125,6 +128,6 @@ class SecuritySettings:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether there is nothing to do: everybody is believed, and nothing is shown to anybody."""
-        told = self.admission
-        return self.profile == "open" and not (told.token or told.token_file or told.token_url) and self.tls == Tls()
+        """Tell whether there is nothing to do: everybody is believed, nobody is shown anything, nothing taken down."""
+        shows = any(each.token or each.token_file or each.token_url for each in (self.admission, *self.peers.values()))
+        return self.profile == "open" and not shows and self.tls == Tls() and self.audit is None

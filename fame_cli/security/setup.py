@@ -13,6 +13,7 @@ from dataclasses import replace
 from fame_cli.core.gate import Gate, OpenGate, Refusal, Unknown
 from fame_cli.core.glob import glob_matches
 from fame_cli.core.grant import Grant
+from fame_cli.core.link import Link
 from fame_cli.errors import AdmissionRefused, ConfigError
 from fame_cli.security.audit import AuditLog, LogEvent
 from fame_cli.security.dpop import ProofChecker, proof
@@ -74,6 +75,9 @@ class Security:
         self._keys = self._own_keys(wanted, named)
         self._source = self._own_source(wanted)
         self._credential = Credential("", None)
+        self._apart = self._other_sources()
+        self._shown: dict[str, str] = {}
+        self._links: dict[str, Link] = {}
         self._verifier = self._whom_to_believe()
         self._proofs = ProofChecker(settings.skew_s)
         client_context(settings.tls)  # what is wrong with its files is said now, not where it dials
@@ -94,6 +98,11 @@ class Security:
         if authority is None:
             return None
         return SelfIssued(authority, replace(wanted, thumbprint=self._keys.thumbprint))
+
+    def _other_sources(self) -> dict[str, CredentialSource]:
+        told, plain_hosts = self.settings.peers, self.settings.plain_hosts
+        found = {url: source_of(admission, plain_hosts) for url, admission in told.items()}
+        return {url: source for url, source in found.items() if source is not None}
 
     def _whom_to_believe(self) -> TokenVerifier:
         settings, home = self.settings, self._home
@@ -196,12 +205,40 @@ class Security:
             AdmissionRefused, ConnectError, ConfigError: there is no token that is good now.
         """
         tls = client_context(self.settings.tls)
-        if self._source is None:
+        place = url.rpartition("/")[0]
+        source = self._apart.get(place, self._source)
+        if source is None:
             return "", "", tls
         now = self._clock()
-        token = (await self._source.get(now)).token
+        token = (await source.get(now)).token
+        if place in self._apart:
+            self._check_binding(token)
+            self._shown[place] = token
         shown = proof(self._keys, url, token, now) if self._is_bound(token) else ""
         return token, shown, tls
+
+    def dialed(self, url: str, link: Link) -> None:
+        """Take down which link leads to an attach URL, where a credential of its own is shown."""
+        if url in self._apart:
+            self._links[url] = link
+
+    @property
+    def apart(self) -> Mapping[str, Link]:
+        """Attach URL → link, of those that are shown a credential of their own."""
+        return self._links
+
+    async def renewed_apart(self, url: str) -> str:
+        """Return a new token for one of `apart` if the last one has been replaced since, "" if not.
+
+        Raises:
+            AdmissionRefused, ConnectError, ConfigError: there is no token that is good now.
+        """
+        token = (await self._apart[url].get(self._clock())).token
+        if token == self._shown.get(url):
+            return ""
+        self._check_binding(token)
+        self._shown[url] = token
+        return token
 
     async def renewed(self) -> str:
         """Return a new token if the last one has been replaced since, "" if not; ask before it expires."""
@@ -255,7 +292,7 @@ class Security:
         if not name:
             return Refusal("UNAUTHORIZED", "no token, and no certificate of a node")
         for grant in self.settings.grants:
-            if glob_matches(grant.subject, name):
+            if not grant.issuer and glob_matches(grant.subject, name):
                 return replace(grant, subject=name, node=name)
         return Refusal("UNAUTHORIZED", "no grant of the config is for its certificate")
 
