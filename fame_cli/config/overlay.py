@@ -37,6 +37,8 @@ NODE_VARIABLES = (
     "FAME_PEER_WS_URL",
     "FAME_DIRECT_ADMISSION_URL",
     "FAME_ADMISSION_PROFILE",
+    "FAME_ADMISSION_TOKEN",
+    "FAME_ADMISSION_TOKEN_FILE",
 )
 """Variables that mean one node: set for a fabric of many they would make all of them the same one."""
 

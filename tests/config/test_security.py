@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fame_cli.config.load import AnyConfig, load, load_any
+from fame_cli.config.load import AnyConfig, fabric_nodes, load, load_any
 from fame_cli.config.schema import AdmissionConfig, AgentConfig, ClientConfig, SentinelConfig
 from fame_cli.config.show import resolved_yaml
 from fame_cli.core.grant import Grant
@@ -442,6 +442,17 @@ def test_what_is_shown_of_all_this_loads_again_and_means_the_same(write: Write) 
     first, tree = load_any(write(WHOLE), env={})
     second, _ = load_any(write(resolved_yaml(first, tree), "b.yaml"), env={})
     assert second.model_dump() == first.model_dump()
+
+
+# --- fabrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_that_is_exported_is_not_for_every_node_of_a_fabric(write: Write) -> None:
+    write(SENTINEL + "id: a\n", "n.yaml")
+    inner = "[{config: n.yaml}, {config: n.yaml, id: b, env: {FAME_ADMISSION_TOKEN: theirs}}, {kind: client, id: c}]"
+    path = write(f"kind: fabric\nname: f\nnodes: {inner}\n")
+    nodes = fabric_nodes(path, env={"FAME_ADMISSION_TOKEN": "mine", "FAME_ADMISSION_TOKEN_FILE": "f"})
+    assert [node.config.admission.token for node in nodes] == [None, "theirs", None]
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
