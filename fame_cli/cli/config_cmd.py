@@ -4,7 +4,7 @@ Nothing here starts a node or opens a socket; the work is in ``config.load``, ``
 ``config.json_schema``. Findings are one line each, ``FILE:LINE:COLUMN: what; what to do``, as editors read them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -26,7 +26,7 @@ def check(
     ],
     debug: DebugOption = False,
 ) -> None:
-    """Check files of any kind, and every file a fabric names; list what is wrong and exit 3 if anything is."""
+    """Check files of any kind, and every file they name; list what is wrong and exit 3 if anything is."""
     env = invocation_of(ctx).environment()
     failures = [failure for file in files if (failure := _failure_of(file, env)) is not None]
     if debug and failures:
@@ -37,16 +37,21 @@ def check(
 
 def _failure_of(file: str, env: Mapping[str, str]) -> FameError | None:
     """Check one file and say how it is; return what is wrong."""
-    from fame_cli.config.load import describe, find, load_any  # pulls in pydantic
+    from fame_cli.config.load import describe, find, load_any, load_nodes  # pulls in pydantic
+    from fame_cli.config.needs import unmet
     from fame_cli.config.validate import findings
 
+    failures: Sequence[FameError]
     try:
         path = find(file)
         config, _ = load_any(path, env=env)
+        failures = [failure for node in load_nodes(path, env=env) for failure in unmet(*node)]
     except FameError as failure:
-        for line in findings(failure):
-            output.diagnostic([(line, "")])
-        return failure
+        failures = [failure]
+    for line in dict.fromkeys(line for failure in failures for line in findings(failure)):
+        output.diagnostic([(line, "")])
+    if failures:
+        return failures[0]
     output.data(f"{path}: ok, {describe(config)}")
     return None
 

@@ -26,6 +26,7 @@ __all__ = [
     "load",
     "load_any",
     "load_fabric",
+    "load_nodes",
     "read_text",
 ]
 
@@ -227,6 +228,18 @@ def load_any(path: Path, *, env: Mapping[str, str], node: str | None = None) -> 
     for source in _sources(tree, fabric, path, env):
         _finish(source, None, {})
     return fabric, tree
+
+
+def load_nodes(path: Path, *, env: Mapping[str, str]) -> list[tuple[AnyConfig, Table]]:
+    """Return the config of every node that a file describes, each with the tree it was made from.
+
+    Raises:
+        ConfigError: anything wrong with the file, or with one it names.
+    """
+    tree = read_tree(path, env)
+    if not _is_fabric(tree):
+        return [_finish(_Source(tree, path, env), None, {})]
+    return [_finish(source, None, {}) for source in _sources(tree, validate(FabricConfig, tree), path, env)]
 
 
 def load_fabric(path: Path, *, env: Mapping[str, str]) -> FabricConfig:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from fame_cli.config.document import Items, Leaf, Mark, Node, Table
 from fame_cli.config.fields import is_own_url
-from fame_cli.config.schema import DEFAULT_LISTEN
+from fame_cli.config.schema import DEFAULT_LISTEN, SecurityConfig
 from fame_cli.errors import ConfigError
 
 __all__ = ["NODE_KEYS", "flatten", "is_nested"]
@@ -22,7 +22,7 @@ NODE_KEYS: dict[str, str] = {
     "requested_logicals": "logical names, list",
     "listeners": "sentinel only: [{type: WebSocketListener, host, port}]",
     "peers": "sentinel only: [{direct_url: URL}]",
-    "security": "{type: SecurityProfile, profile: open, gated, overlay or strict-overlay}",
+    "security": "{type: SecurityProfile, profile: open, gated, overlay, strict-overlay}; our keys go beside",
     "admission": "{type: AdmissionProfile, profile: open, direct or none}",
     "identity_policy": "{type: NodeIdentityPolicyProfile, profile: default}",
     "storage": "{type: StorageProfile, profile: memory}",
@@ -158,7 +158,7 @@ def _put_kind(flat: Table, source: Node, kind: str) -> None:
 
 
 def _security(value: Node) -> Node:
-    keys = _snake_keys(_table(value, "node.security"), "node.security", ["type", "profile", "allow_open_public"])
+    keys = _snake_keys(_table(value, "node.security"), "node.security", ["type", *SecurityConfig.model_fields])
     _expect(keys.pop("type", None), "node.security.type", ("SecurityProfile",))
     return Table(dict(keys), value.mark, {name: item.mark for name, item in keys.items()})
 

@@ -202,14 +202,15 @@ def _apply_issuer(tree: Table, env: Mapping[str, str]) -> None:
     Raises:
         ConfigError: tokens count, and something about the issuer is missing.
     """
-    name, audience = env.get(_ISSUER_NAME, ""), env.get(_AUDIENCE, "")
-    if not (name and audience):
-        is_open = _section(tree, "security").text("profile").lower() in ("", "open")
-        if name and not is_open:
-            hint = f"set {_AUDIENCE} to what `aud` of its tokens has to hold, or unset this one"
-            raise ConfigError(f"needs {_AUDIENCE}", source=_ISSUER_NAME, hint=hint)
-        if env.get(_KEYS_URL) and not name and not is_open:
-            raise ConfigError(f"needs {_ISSUER_NAME}", source=_KEYS_URL, hint="set it, or unset this one")
+    name = env.get(_ISSUER_NAME, "")
+    if _section(tree, "security").text("profile").lower() in ("", "open"):
+        return  # what is exported for other nodes means nothing here
+    if env.get(_KEYS_URL) and not name:
+        raise ConfigError(f"needs {_ISSUER_NAME}", source=_KEYS_URL, hint="set it, or unset this one")
+    if name and not env.get(_AUDIENCE):
+        hint = f"set {_AUDIENCE} to what `aud` of its tokens has to hold, or unset this one"
+        raise ConfigError(f"needs {_AUDIENCE}", source=_ISSUER_NAME, hint=hint)
+    if not name:
         return
     mark = Mark(_ISSUER_NAME)
     issuer = Table({}, mark)

@@ -185,6 +185,15 @@ class SecurityConfig(Section):
     """What `strict-overlay` does with the payloads of calls."""
 
     @model_validator(mode="after")
+    def _check_profile(self) -> Self:
+        rules = {"issuers": self.issuers, "grants": self.grants, "policy": self.policy}
+        for name, value in rules.items():
+            if value and "profile" not in self.model_fields_set:  # who chose open knows that everybody gets in
+                hint = "add security.profile: gated, overlay or strict-overlay (open if it is to be so for now)"
+                raise bad("counts only above the open profile, and no profile is chosen", hint, at=(name,))
+        return self
+
+    @model_validator(mode="after")
     def _check_issuers(self) -> Self:
         seen: set[str] = set()
         for index, each in enumerate(self.issuers):

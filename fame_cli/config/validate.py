@@ -20,7 +20,7 @@ from fame_cli.config.overlay import FLAGS
 from fame_cli.config.section import UNKNOWN_KEYS, Section
 from fame_cli.errors import FameError, UsageError
 
-__all__ = ["dotted", "findings", "nearest", "quoted", "validate"]
+__all__ = ["dotted", "findings", "mark_at", "nearest", "quoted", "validate"]
 
 _SectionT = TypeVar("_SectionT", bound=Section)
 _Path = tuple[str | int, ...]
@@ -137,18 +137,18 @@ def _problems(details: ErrorDetails, tree: Table) -> Iterator[_Problem]:
     match details["type"]:
         case kind if kind == UNKNOWN_KEYS:
             for key in context["keys"]:
-                yield (_mark_at(tree, (*path, key), of_key=True), *_unknown_key(path, key, list(context["known"])))
+                yield (mark_at(tree, (*path, key), of_key=True), *_unknown_key(path, key, list(context["known"])))
             return
         case "missing":
-            mark = _mark_at(tree, path[:-1], of_key=False)
+            mark = mark_at(tree, path[:-1], of_key=False)
             yield (tree.mark if mark.is_flag else mark, *_missing(tree, path))
             return
         case "union_tag_not_found" | "union_tag_invalid":
             hint = "give it kind: sentinel, agent or client, or config: FILE"
-            yield _mark_at(tree, path, of_key=False), f"{dotted(path)} isn't a node", hint
+            yield mark_at(tree, path, of_key=False), f"{dotted(path)} isn't a node", hint
             return
     is_key = bool(details["loc"]) and details["loc"][-1] == "[key]"
-    mark = _mark_at(tree, path, of_key=is_key)
+    mark = mark_at(tree, path, of_key=is_key)
     value = quoted(str(path[-1])) if is_key else _shown(_node_at(tree, path), path, details["input"])
     what, hint = _value_problem(details, _node_at(tree, path), path, value)
     yield mark, what if mark.is_flag or not path else f"{dotted(path)}: {what}", hint
@@ -228,7 +228,7 @@ def _node_at(tree: Table, path: _Path) -> Node | None:
     return node
 
 
-def _mark_at(tree: Table, path: _Path, *, of_key: bool) -> Mark:
+def mark_at(tree: Table, path: _Path, *, of_key: bool) -> Mark:
     """Return the place of a value, of its key, or of the nearest section that holds it."""
     for length in range(len(path), -1, -1):
         if of_key and length:

@@ -79,3 +79,10 @@ def test_schema_prints_json() -> None:
     result = config("schema")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["$schema"] == "http://json-schema.org/draft-07/schema#"
+
+
+def test_check_lists_what_a_config_names_and_is_not_there(write: Write) -> None:
+    path = write("kind: sentinel\nsecurity:\n  profile: gated\n  policy: p.yaml\n  tls: {authorities: ca.pem}\n")
+    result = config("check", str(path))
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == ["a.yaml:4:11", "a.yaml:5:22"]

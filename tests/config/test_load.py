@@ -304,6 +304,8 @@ KEYS = [
     *("kind", "node", "nodes", "name", "id", "listen", "peers", "upstream", "direct_url", "agent", "address", "import"),
     *("config", "env", "log", "level", "security", "profile", "operations", "op", "params", "type", "default", "init"),
     *("template", "command", "http", "url", "headers", "limits", "max_links", "timeout_s"),
+    *("issuers", "issuer", "audience", "jwks_url", "key_file", "grant", "grants", "subject", "roles", "tls", "clients"),
+    *("plain_hosts", "policy", "admission", "token", "token_file", "token_url", "client_id", "skew_s", "attach_s"),
 ]
 VALUES = [
     *(
@@ -325,6 +327,7 @@ VALUES = [
     ),
     *("string", "open", "a@b", "m:C", "127.0.0.1:1", "http://h"),
     *("ws://h/fame/v1/attach/ws/peer", "ws://h/fame/v1/attach/ws/downstream"),
+    *("gated", "direct", "http://[", "https://[::1]:x", "**", "^a", "peer", "~x", "required"),
 ]
 WORDS = st.sampled_from(KEYS + VALUES)
 TREES = st.recursive(

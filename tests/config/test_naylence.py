@@ -47,6 +47,31 @@ node:
 """
 
 
+STOCK = """\
+node:
+  type: Sentinel
+  id: "${env:FAME_NODE_ID:}"
+  public_url: "${env:FAME_PUBLIC_URL:}"
+  listeners:
+    - type: HttpListener
+      port: "${env:FAME_LISTENER_HTTP_PORT:${env:FAME_LISTENER_PORT:8000}}"
+      enabled: "${env:FAME_LISTENER_HTTP_ENABLED:true}"
+    - type: WebSocketListener
+      port: "${env:FAME_LISTENER_WEBSOCKET_PORT:${env:FAME_LISTENER_PORT:8000}}"
+      enabled: "${env:FAME_LISTENER_WEBSOCKET_ENABLED:true}"
+    - type: AgentHttpGatewayListener
+      port: "${env:FAME_LISTENER_AGENT_HTTP_GATEWAY_PORT:${env:FAME_LISTENER_PORT:8000}}"
+      enabled: "${env:FAME_LISTENER_AGENT_HTTP_GATEWAY_ENABLED:false}"
+  requested_logicals: [fame.fabric]
+  security: {type: SecurityProfile, profile: "${env:FAME_SECURITY_PROFILE:open}"}
+  admission: {type: AdmissionProfile, profile: "${env:FAME_ADMISSION_PROFILE:none}"}
+  identity_policy: {type: NodeIdentityPolicyProfile, profile: "${env:FAME_NODE_IDENTITY_PROFILE:default}"}
+  storage: {type: StorageProfile, profile: "${env:FAME_STORAGE_PROFILE:memory}"}
+  delivery: {type: DeliveryProfile, profile: "${env:FAME_DELIVERY_PROFILE:at-most-once}"}
+"""
+"""SENTINEL_CONFIG of naylence-agent-sdk 0.4.12; its NODE_CONFIG and CLIENT_CONFIG say less of the same."""
+
+
 def sentinel(path: Path, env: Mapping[str, str]) -> SentinelConfig:
     return load(path, kind="sentinel", env=env)
 
@@ -103,6 +128,37 @@ def test_open_admission_makes_no_child_of_itself(write: Write) -> None:
 
 def test_variables_act_on_it_as_on_the_flat_form(write: Write) -> None:
     assert sentinel(write(CAMEL), {"FAME_SENTINEL_PORT": "9", "FAME_NODE_ID": "me"}).listen == "127.0.0.1:9"
+
+
+@pytest.mark.parametrize("profile", ["open", "gated", "overlay", "strict-overlay"])
+def test_the_stock_configs_of_the_original_load_in_every_profile(write: Write, profile: str) -> None:
+    env = {
+        "FAME_SECURITY_PROFILE": profile,
+        "FAME_JWT_TRUSTED_ISSUER": "https://auth.fame.fabric",
+        "FAME_JWT_AUDIENCE": "fame.fabric",
+        "FAME_JWKS_URL": "https://auth.fame.fabric/keys",
+    }
+    config = sentinel(write(STOCK), {**env, "FAME_LISTENER_HTTP_ENABLED": "false"})
+    assert (config.security.profile, config.listen, config.upstream) == (profile, "127.0.0.1:8000", None)
+    assert [each.audience for each in config.security.issuers] == ([] if profile == "open" else ["fame.fabric"])
+    node = STOCK.replace("type: Sentinel", "type: Node").replace("PROFILE:none", "PROFILE:open")
+    node = node[: node.index("  listeners:")] + node[node.index("  requested_logicals:") :]
+    shown = {
+        "FAME_ADMISSION_PROFILE": "direct",
+        "FAME_DIRECT_ADMISSION_URL": "wss://parent/fame/v1/attach/ws/downstream",
+        "FAME_ADMISSION_TOKEN_URL": "https://auth.fame.fabric/oauth/token",
+        "FAME_ADMISSION_CLIENT_ID": "me",
+        "FAME_ADMISSION_CLIENT_SECRET": "hunter2",
+    }
+    client = load(write(node), kind="client", env=env | shown)
+    assert (client.security.profile, client.admission.profile) == (profile, "direct")
+    assert (client.admission.sources, client.admission.audience) == (["token_url"], "fame.fabric")
+
+
+def test_its_security_takes_our_keys_too(write: Write) -> None:
+    tls = "tls: {certificate: c, key: k}"
+    path = write(f"node: {{type: Sentinel, listeners: [{{host: 10.0.0.5}}], security: {{profile: gated, {tls}}}}}\n")
+    assert sentinel(path, {}).security.tls.certificate == "c"
 
 
 @pytest.mark.parametrize(

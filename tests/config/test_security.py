@@ -103,14 +103,15 @@ def test_the_profile_of_any_node_is_one_variable(write: Write, tmp_path: Path, t
 
 @pytest.mark.usefixtures("write")
 def test_tokens_of_others_make_agents_and_clients_and_peers_only_with_their_scope() -> None:
-    issuer = said({"FAME_JWT_TRUSTED_ISSUER": "https://idp", "FAME_JWT_AUDIENCE": "x"}).security.issuers[0]
+    env = {"FAME_JWT_TRUSTED_ISSUER": "https://idp", "FAME_JWT_AUDIENCE": "x", "FAME_SECURITY_PROFILE": "gated"}
+    issuer = said(env).security.issuers[0]
     everything = ("**",)
     assert issuer.grant.grant() == Grant("**", "**", {"agent", "client", "peer"}, everything, everything, everything)
     assert "node.peer" in (type(issuer.grant).model_fields["roles"].description or "")
 
 
 def test_the_grant_of_an_issuer_is_for_all_its_subjects(problems: Problems) -> None:
-    issuer = "security: {issuers: [{issuer: https://i, audience: a, grant: {subject: x}}]}\n"
+    issuer = "security: {profile: gated, issuers: [{issuer: https://i, audience: a, grant: {subject: x}}]}\n"
     assert 'unknown key "subject" in security.issuers[0].grant' in problems(SENTINEL + issuer)[0]
 
 
@@ -131,8 +132,8 @@ def test_where_nothing_says_where_the_keys_of_an_issuer_are_they_are_at_the_usua
             "jwks_url and key_file exclude each other; keep one",
         ),
         (
-            "security: {issuers: [{issuer: i, audience: a, key_file: k}, {issuer: i, audience: b, key_file: k}]}",
-            'issuers[1].issuer: "i" is there twice; keep one',
+            "security: {profile: gated, issuers: [{issuer: https://i, audience: a}, {issuer: https://i, audience: b}]}",
+            'issuers[1].issuer: "https://i" is there twice; keep one',
         ),
         (
             "security: {issuers: [{issuer: i, audience: a, key_file: k, algorithm: HS256}]}",
@@ -146,7 +147,7 @@ def test_where_nothing_says_where_the_keys_of_an_issuer_are_they_are_at_the_usua
             "security: {profile: gated, issuers: [{issuer: i, audience: a, jwks_url: HTTP://j/k}]}",
             'issuers[0].jwks_url: "HTTP://j/k" would have its keys come in the clear; use https://, or add j to',
         ),
-        ("security: {grants: [{issuer: https://i}]}", "isn't one of issuers; name one of them"),
+        ("security: {profile: gated, grants: [{issuer: https://i}]}", "isn't one of issuers; name one of them"),
         ("security: {grants: [{addresses: ['']}]}", "isn't a pattern"),
         ("security: {grants: [{roles: [peer, queen]}]}", 'roles[1]: "queen" isn\'t a role; use agent, client, peer'),
         ("security: {plain_hosts: ['ws://h']}", "isn't a host; write it like 10.0.0.5"),
@@ -181,6 +182,25 @@ def test_what_can_t_be_is_said_at_its_place(problems: Problems, section: str, wh
     lines = problems(f"{SENTINEL}{section}\n")
     assert what in lines[0]
     assert lines[0].startswith("a.yaml:2:")
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("issuers", "[{issuer: https://i, audience: a}]"),
+        ("grants", "[{roles: [client]}]"),
+        ("policy", "p.yaml"),
+    ],
+)
+def test_rules_are_refused_where_nobody_has_chosen_that_they_count_or_not(
+    problems: Problems, loaded: Loaded, name: str, rule: str
+) -> None:
+    text = f"security: {{{name}: {rule}}}\n"
+    said = problems(SENTINEL + text)[0]
+    assert said.startswith("a.yaml:2:")
+    assert f"security.{name}: counts only above the open profile, and no profile is chosen; add security.prof" in said
+    assert loaded(SENTINEL + text.replace("{", "{profile: open, ", 1))
+    assert loaded(SENTINEL + text, {"FAME_SECURITY_PROFILE": "gated"})
 
 
 @pytest.mark.parametrize("kind", [AGENT, CLIENT])
@@ -290,7 +310,8 @@ def test_a_file_that_a_variable_names_is_looked_up_from_the_current_folder(write
 def test_a_policy_that_a_variable_names_is_one_of_the_current_folder(write: Write) -> None:
     path = write(SENTINEL, "deep/a.yaml")
     write("version: '1'\ntype: BasicAuthorizationPolicy\ndefault_effect: deny\nrules: []\n", "p.yaml")
-    assert told(load(path, kind="sentinel", env={"FAME_AUTH_POLICY_PATH": "p.yaml"})).policy is not None
+    env = {"FAME_AUTH_POLICY_PATH": "p.yaml", "FAME_SECURITY_PROFILE": "open"}
+    assert told(load(path, kind="sentinel", env=env)).policy is not None
 
 
 def test_nobody_s_home_is_a_name_like_others(write: Write) -> None:
@@ -313,7 +334,7 @@ def test_four_variables_make_one_issuer() -> None:
 @pytest.mark.usefixtures("write")
 def test_the_issuer_of_the_variables_goes_before_its_namesake_in_the_file() -> None:
     listed = "security: {issuers: [{issuer: https://a, audience: x}, {issuer: https://b, audience: y}]}\n"
-    env = {"FAME_JWT_TRUSTED_ISSUER": "https://b", "FAME_JWT_AUDIENCE": "z"}
+    env = {"FAME_JWT_TRUSTED_ISSUER": "https://b", "FAME_JWT_AUDIENCE": "z", "FAME_SECURITY_PROFILE": "gated"}
     found = said(env, SENTINEL + listed).security.issuers
     assert [(each.issuer, each.audience) for each in found] == [("https://b", "z"), ("https://a", "x")]
 
