@@ -80,6 +80,15 @@ def test_it_uses_no_word_newer_than_draft_7() -> None:
     assert not [word for schema in subschemas(SCHEMA) for word in newer & schema.keys()]
 
 
+def test_no_key_that_holds_a_secret_has_an_example_or_a_default_that_could_be_taken_for_one() -> None:
+    for schema in subschemas(SCHEMA):
+        properties = schema.get("properties", {})
+        assert isinstance(properties, dict)
+        for key in properties.keys() & {"token", "client_secret"}:
+            assert "examples" not in properties[key]
+            assert properties[key].get("default") is None
+
+
 def test_every_reference_leads_somewhere() -> None:
     definitions = SCHEMA["definitions"]
     assert isinstance(definitions, dict)
@@ -120,6 +129,9 @@ def test_every_scalar_may_be_a_variable(model: type) -> None:
         "{kind: sentinel, security: {allow_open_public: 'yes'}, peers: ~, log: ~}",
         "{kind: client, timeout_s: '${T:-5}', id: 5}",
         "{kind: agent, agent: {import: 'm:C', address: a@b, init: {a: [1, {b: ~}]}}}",
+        "{kind: sentinel, security: {profile: gated, issuers: [{issuer: i, audience: a, grant: {roles: [peer]}}]}}",
+        "{kind: sentinel, security: {grants: [{subject: 'a*', issuer: i}], tls: {clients: none}, skew_s: 5}}",
+        "{kind: client, admission: {token: '${T}', scope: a b}, security: {plain_hosts: [h], behind_proxy: 'yes'}}",
         "{node: {type: Sentinel, listeners: []}}",
         "{node: {requestedLogicals: []}, agent: {import: 'm:C', address: a@b}}",
     ],
@@ -139,6 +151,10 @@ def test_what_loads_is_accepted(text: str) -> None:
         "{kind: sentinel, limits: {max_links: many}}",
         "{kind: sentinel, limits: {max_links: 0}}",
         "{kind: sentinel, security: {profile: gatd}}",
+        "{kind: sentinel, security: {issuers: [{issuer: i}]}}",
+        "{kind: sentinel, security: {issuers: [{issuer: i, audience: a, grant: {subject: x}}]}}",
+        "{kind: sentinel, admission: {profile: welcome}}",
+        "{kind: sentinel, limits: {unknown_keys: 0}}",
         "{kind: agent}",
         "{kind: agent, agent: {import: 'm:C'}}",
         "{kind: fabric, name: f, nodes: []}",
