@@ -45,14 +45,18 @@ class Listener:
         self._waits_for = waits_for
         self._server: Server | None = None
 
-    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> str:
-        """Bind the port and return "host:port" as it really is; with `reuse_port` other processes may have it, too.
+    async def start(self, host: str, port: int, *, reuse_port: bool = False, in_clear: bool = False) -> str:
+        """Bind the port and return "host:port" as it really is.
+
+        Args:
+            reuse_port: other processes may have it, too.
+            in_clear: without TLS, whatever the node is told: nobody but this machine comes by here.
 
         Raises:
-            ConfigError: the port can't be had.
+            ConfigError: the port can't be had, or files of TLS can't be used.
         """
         security = self._node.security
-        tls = security.server_tls if security is not None else None
+        tls = security.server_tls if security is not None and not in_clear else None
         try:
             self._server = await self._node.network.listen(
                 host, port, self._node.turn, self._answer, self._accept, reuse_port=reuse_port, tls=tls

@@ -60,7 +60,7 @@ class Siblings:
         """
         self._node, self._has_parent = node, has_parent
         self._door = Listener(node, has_parent=False, max_links=max_links)
-        self._place = await self._door.start(LOOPBACK, 0)
+        self._place = await self._door.start(LOOPBACK, 0, in_clear=True)  # a certificate needn't be for this place
         node.spawn(self._take_orders())
         node.spawn(self._watch(node))
         self._tell()

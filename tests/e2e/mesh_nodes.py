@@ -159,6 +159,7 @@ class Mesh:
         balance: str = "",
         workers: int = 1,
         limits: Mapping[str, int] | None = None,
+        security: Mapping[str, object] | None = None,
     ) -> MeshProcess:
         """Start a sentinel.
 
@@ -169,6 +170,7 @@ class Mesh:
             balance: how it chooses among several that offer a name, "" for the default.
             workers: processes it consists of.
             limits: as in its config.
+            security: as in its config.
         """
         config: dict[str, Any] = {"kind": "sentinel", "id": name, "listen": f"127.0.0.1:{self.port(name)}"}
         if workers > 1:
@@ -181,6 +183,8 @@ class Mesh:
             config["routing"] = {"balance": balance}
         if limits:
             config["limits"] = limits
+        if security:
+            config["security"] = security
         return self._configured(name, config)
 
     def line(self, count: int, *, balance: str = "") -> None:

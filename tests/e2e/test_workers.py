@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 import waiting
 from mesh_nodes import LIMIT_S, Mesh, reached, run, until
+from tls_rig import Authority
 
 from fame_cli import Client
 from fame_cli.errors import FameError
+from fame_cli.security.keystore import Home
+from fame_cli.security.settings import SecuritySettings, Tls
 
 pytestmark = pytest.mark.e2e
 
@@ -171,6 +174,25 @@ def test_whoever_is_at_any_worker_reaches_what_is_above_and_beside(mesh: Mesh) -
             for client in clients:
                 assert [await reached(client, address) for address in addresses] == ["ap", "aq", "ar", "as"]
             assert len({await place_of(client) for client in clients}) > 1
+
+    run(main())
+
+
+def test_workers_of_a_sentinel_with_a_certificate_are_linked_without_it(mesh: Mesh) -> None:
+    """The certificate is for where clients come; the workers link on loopback, where it may not hold."""
+    home, authority = Home(mesh.folder / "home"), Authority(mesh.folder)
+    home.make_authority("fame.fabric")
+    files = authority.issue("s", hosts=("localhost",), clients="optional")
+    tls = {"certificate": str(files.certificate), "key": str(files.key), "authorities": str(files.authorities)}
+    told = {"profile": "gated", "home": str(home.root), "tls": {**tls, "clients": files.clients}}
+    mesh.sentinel("s", workers=2, security=told)
+    mesh.wait_logged("s", "node_ready", node_id="s", workers=2)
+
+    async def main() -> None:
+        url = mesh.url("s").replace("ws://127.0.0.1", "wss://localhost")
+        shown = SecuritySettings(profile="gated", home=home.root, tls=Tls(authorities=files.authorities))
+        async with Client(url, security=shown) as client:
+            assert await place_of(client) in ("s", "s.2")
 
     run(main())
 
