@@ -12,6 +12,7 @@ from fame_cli.config.show import resolved_yaml
 from fame_cli.core.grant import Grant
 from fame_cli.core.limits import Limits
 from fame_cli.errors import ConfigError, FameError
+from fame_cli.net.handshake import Shown
 from fame_cli.security.settings import Admission, Issuer, SecuritySettings, Tls
 
 Write = Callable[..., Path]
@@ -463,6 +464,22 @@ def test_what_is_shown_of_all_this_loads_again_and_means_the_same(write: Write) 
     first, tree = load_any(write(WHOLE), env={})
     second, _ = load_any(write(resolved_yaml(first, tree), "b.yaml"), env={})
     assert second.model_dump() == first.model_dump()
+
+
+@pytest.mark.usefixtures("write")
+@pytest.mark.parametrize("token", ["a" * 8158, "!#$%&'*+-.^_`|~09AZaz"], ids=["long", "odd"])
+def test_a_token_that_a_handshake_can_carry_is_taken(token: str) -> None:
+    assert said({"FAME_ADMISSION_TOKEN": token}).admission.token == token
+    assert token in Shown(token).offer
+
+
+@pytest.mark.usefixtures("write")
+@pytest.mark.parametrize("token", ["a" * 8159, "a=", "a/b", "a,b", "ä"], ids=["longer", "=", "/", ",", "umlaut"])
+def test_a_token_that_no_handshake_can_carry_is_refused(token: str) -> None:
+    with pytest.raises(ConfigError, match="isn't a token"):
+        said({"FAME_ADMISSION_TOKEN": token})
+    with pytest.raises(ConfigError, match="can't be sent"):
+        _ = Shown(token).offer
 
 
 # --- fabrics ---------------------------------------------------------------------------------------------------------
