@@ -66,15 +66,17 @@ def _sort(
             _count(state, session, envelope, len(data))
             _charge(state, session, now)
             return
-    if not _act(state, session, envelope, data, now):
+    if isinstance(envelope.frame, CARRIED) and session.is_open:  # nearly all there is
+        keeps = carry(state, session.link, envelope, data, now)
+    else:
+        keeps = _act(state, session, envelope, now)
+    if not keeps:
         _count(state, session, envelope, len(data))
 
 
-def _act(state: NodeState, session: Session, envelope: Envelope, data: bytes, now: float) -> bool:
-    """Hand an envelope to whoever is in charge; True when it still holds its credit, or costs none."""
+def _act(state: NodeState, session: Session, envelope: Envelope, now: float) -> bool:
+    """Hand what is between two neighbours to whoever is in charge; True when it costs no credit."""
     frame = envelope.frame
-    if isinstance(frame, CARRIED) and session.is_open:  # first, because it is nearly all there is
-        return carry(state, session.link, envelope, data, now)
     if isinstance(frame, CreditUpdate):
         answering.release(state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
         return True
