@@ -125,7 +125,6 @@ def test_payloads_of_every_shape_keep_their_signature(at_ours: World) -> None:
             assert at_ours.fabric.call(at_ours.near, *words).value == value
 
 
-@pytest.mark.skip(reason="--verbose doesn't say who signed yet")
 def test_our_command_line_says_who_signed_what_a_naylence_agent_answered(at_ours: World) -> None:
     told = at_ours.fabric.run(
         "call", "theirs1@fame.fabric", "add", "x:=3", "y:=4", "--verbose", "--url", at_ours.near.url
