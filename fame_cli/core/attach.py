@@ -150,7 +150,7 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
         return None
     same_holder = state.gate.is_same(known, link)
     if link.is_ours and known.instance_id != link.instance_id:
-        link.segment = f"{link.remote_id}-{state.new_id()[:4]}"
+        link.segment = f"{link.remote_id}-{state.new_id()[-4:]}"
         own = (link.remote_id, link.instance_id)
         before = next((twin for twin in neighbours.values() if (twin.remote_id, twin.instance_id) == own), None)
         if before is None:

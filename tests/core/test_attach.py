@@ -160,11 +160,12 @@ def test_a_refused_attach_is_answered_and_the_link_closed() -> None:
 
 
 def test_namesake_children_of_ours_get_distinct_paths() -> None:
-    rig = Rig()
-    first, second = rig.child("a1", ours=True, instance="one"), rig.child("a1", ours=True, instance="two")
+    rig = Rig()  # its ids begin alike, as those of nodes that sign do
+    first, *others = [rig.child("a1", ours=True, instance=name) for name in ("one", "two", "three")]
     assert first.remote_path == "/s1/a1"
-    assert second.remote_path.startswith("/s1/a1-")
-    assert rig.core.table.find(f"x@{second.remote_path}", first) is second
+    for other in others:
+        assert other.remote_path.startswith("/s1/a1-")
+        assert rig.core.table.find(f"x@{other.remote_path}", first) is other
     assert rig.closed() == []
 
 
