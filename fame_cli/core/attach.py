@@ -42,8 +42,10 @@ def open_link(state: NodeState, link: Link, now: float) -> Session:
     """Start the life of a link: attach when we dialled it, wait for the attach when we didn't (spec 5.2)."""
     flow = FlowControl(budget=state.budget)
     if not link.dialed:
-        limits = state.settings.limits
-        session = Session(link, State.AWAITING, now + limits.attach_s, now, flow=flow, meter=Meter(limits))
+        holder = link.grant.holder if link.grant is not None else None
+        meter = state.census.enter(link.host, holder)
+        deadline = now + state.settings.limits.attach_s
+        session = Session(link, State.AWAITING, deadline, now, flow=flow, meter=meter, holder=holder)
         state.look_at(session, session.deadline)
         return session
     session = Session(link, State.ATTACHING, now + ATTACH_DEADLINE_S, now, flow=flow)
@@ -123,9 +125,9 @@ def on_attach(state: NodeState, session: Session, envelope: Envelope, now: float
     _opened(state, session, Event.ATTACHED, now)
 
 
-def attach_refusal(reason: str) -> bytes:
+def attach_refusal(reason: str, code: str = "UNAUTHORIZED") -> bytes:
     """Return the message that refuses a connection before it has attached, as the original words it."""
-    frame = NodeAttachAck(ok=False, code="UNAUTHORIZED", reason=reason)
+    frame = NodeAttachAck(ok=False, code=code, reason=reason)
     return encode(Envelope(version="1.0", frame=frame))
 
 
@@ -295,6 +297,8 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
     session.deadline, session.opened = 0.0, now
     if session.meter is not None and (link.meshes or link.kind is LinkKind.PEER):
         session.meter = Meter(state.settings.limits.of_sentinels)
+    else:
+        link.account = session.holder
     if not link.dialed or not (state.gate.certifies or _is_elsewhere(state)):
         session.told.add(state.gate.own_kid)
     state.table.attach(link)
@@ -335,6 +339,8 @@ def close(state: NodeState, session: Session) -> None:
     fire(session, Event.CLOSE)
     link = session.link
     del state.sessions[link]
+    if not link.dialed:
+        state.census.leave(link.host, session.holder)
     state.gate.left(link)
     state.parking.forget(link)
     state.listeners.pop(link, None)

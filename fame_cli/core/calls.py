@@ -14,6 +14,7 @@ import msgspec
 
 from fame_cli.core.envelope import encode_json
 from fame_cli.core.frames import EMPTY
+from fame_cli.core.grant import Holder
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.errors import RemoteProtocolError
 
@@ -87,7 +88,7 @@ class CallTable:
 
     def __init__(self) -> None:
         self._calls: dict[CallKey, Call] = {}
-        self._from: dict[Link, int] = {}
+        self._from: dict[Link | Holder, int] = {}
         self._deadlines: dict[float, dict[CallKey, float]] = {}
 
     def __len__(self) -> int:
@@ -109,7 +110,8 @@ class CallTable:
         if known is not None:
             self.end(key)
         self._calls[key] = call
-        self._from[call.ingress] = self._from.get(call.ingress, 0) + 1
+        source = call.ingress.account or call.ingress
+        self._from[source] = self._from.get(source, 0) + 1
         if call.timeout_s:
             self._deadlines.setdefault(call.timeout_s, {})[key] = call.touched + call.timeout_s
         return True
@@ -128,11 +130,12 @@ class CallTable:
         call = self._calls.pop(key, None)
         if call is None:
             return None
-        left = self._from[call.ingress] - 1
+        source = call.ingress.account or call.ingress
+        left = self._from[source] - 1
         if left:
-            self._from[call.ingress] = left
+            self._from[source] = left
         else:
-            del self._from[call.ingress]
+            del self._from[source]
         if call.timeout_s:
             waiting = self._deadlines[call.timeout_s]
             del waiting[key]
@@ -145,8 +148,8 @@ class CallTable:
         return [(key, call) for key, call in self._calls.items() if call.ingress is link or call.egress is link]
 
     def count_from(self, link: Link) -> int:
-        """Return how many calls that came in by a link are in flight."""
-        return self._from.get(link, 0)
+        """Return how many calls that came in by a link, or another of its account, are in flight."""
+        return self._from.get(link.account or link, 0)
 
     def next_deadline(self) -> float | None:
         """Return when the next call times out, None when none can."""

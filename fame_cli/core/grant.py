@@ -11,9 +11,12 @@ from typing import Any
 from fame_cli.core.address import pool_matches
 from fame_cli.core.glob import ANYTHING, matches_any
 
-__all__ = ["ADMIN", "AGENT", "CLIENT", "EVERYTHING", "PEER", "ROLES", "Grant"]
+__all__ = ["ADMIN", "AGENT", "CLIENT", "EVERYTHING", "PEER", "ROLES", "Grant", "Holder"]
 
 AGENT, CLIENT, PEER, ADMIN = "agent", "client", "peer", "admin"
+
+Holder = tuple[str, str]
+"""Issuer and subject: what limits count by. Not the key, or whoever gets tokens for many keys would be many."""
 
 ROLES = (AGENT, CLIENT, PEER, ADMIN)
 """What a node may be: an agent binds addresses, a client calls, a peer is a sentinel and announces what others bound.
@@ -51,6 +54,11 @@ class Grant:
     token_id: str = ""
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def holder(self) -> Holder | None:
+        """Whom limits count it for; None when it names nobody."""
+        return (self.issuer, self.subject) if self.subject else None
 
     def may_be(self, role: str) -> bool:
         """Tell whether it may take a role."""

@@ -1,17 +1,23 @@
 """What one neighbour can make this node do and hold: bounds of a link, and the count of what it sends.
 
-Pure. The defaults stop nobody who means well: one link of a client under load carries 40,000 messages and 600 MB a
-second (benchmarks/README.md).
+All links of one holder of a credential count as one neighbour, so that opening more of them gains nothing. Pure. The
+defaults stop nobody who means well: one link of a client under load carries 40,000 messages and 600 MB a second
+(benchmarks/README.md).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-__all__ = ["Limits", "Meter"]
+from fame_cli.core.grant import Holder
+
+__all__ = ["LINKS_PER_HOST", "Census", "Limits", "Meter"]
+
+LINKS_PER_HOST = 256
+"""What `Limits.links_per_host` is where credentials are asked for and no proxy stands before the port."""
 
 
 @dataclass(slots=True, frozen=True)
 class Limits:
-    """Hold the bounds of each link; 0 means none.
+    """Hold the bounds of each neighbour; 0 means none.
 
     Args:
         attach_s: seconds a connection may take to attach, > 0.
@@ -22,6 +28,8 @@ class Limits:
         unknown_keys: keys nobody has told us of that its envelopes may wait for.
         waiting_envelopes: envelopes that may wait for such keys.
         errors: envelopes that may be denied in ten seconds before the link is closed.
+        links_per_host: links that may come from one network address.
+        links_per_grant: links that one holder of a credential may have.
     """
 
     attach_s: float = 5.0
@@ -32,6 +40,8 @@ class Limits:
     unknown_keys: int = 64
     waiting_envelopes: int = 256
     errors: int = 100
+    links_per_host: int = 0
+    links_per_grant: int = 256
 
     @property
     def of_sentinels(self) -> "Limits":
@@ -49,9 +59,11 @@ class Meter:
 
     Args:
         limits: the bounds.
+        links: how many links share it, see `Census`.
     """
 
     limits: Limits
+    links: int = 0
     _second: int = 0
     _messages: int = 0
     _bytes: int = 0
@@ -77,3 +89,53 @@ class Meter:
             self._errors, self._errors_since = 0, now
         self._errors += 1
         return not 0 < self.limits.errors < self._errors
+
+
+@dataclass(slots=True)
+class Census:
+    """Count the links that came to this node, by host and by holder; those of one holder share a meter.
+
+    Args:
+        limits: the bounds.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    _hosts: dict[str, int] = field(default_factory=dict)
+    _meters: dict[Holder, Meter] = field(default_factory=dict)
+
+    def crowded(self, host: str, holder: Holder | None) -> str:
+        """Say why one more link is one too many, "" when it isn't.
+
+        Args:
+            host: where it comes from, "" where that isn't known.
+            holder: whose it is; None where nobody is named, or it isn't known yet.
+        """
+        most = self.limits.links_per_host
+        if host and 0 < most <= self._hosts.get(host, 0):
+            return f"{host} has as many links open as limits.links_per_host allows ({most})"
+        most = self.limits.links_per_grant
+        if holder in self._meters and 0 < most <= self._meters[holder].links:
+            return f"{holder[1][:128]} has as many links open as limits.links_per_grant allows ({most})"
+        return ""
+
+    def enter(self, host: str, holder: Holder | None) -> Meter:
+        """Count a link; returns what is to count its envelopes."""
+        if host:
+            self._hosts[host] = self._hosts.get(host, 0) + 1
+        if holder is None:
+            return Meter(self.limits)
+        meter = self._meters.setdefault(holder, Meter(self.limits))
+        meter.links += 1
+        return meter
+
+    def leave(self, host: str, holder: Holder | None) -> None:
+        """Undo `enter`; nothing is kept of who has no link."""
+        if host:
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
+        if holder is not None:
+            meter = self._meters[holder]
+            meter.links -= 1
+            if not meter.links:
+                del self._meters[holder]

@@ -8,7 +8,7 @@ The shell makes a `Link`, keeps its transport in a dict beside it, and hands it 
 from dataclasses import dataclass
 from enum import Enum
 
-from fame_cli.core.grant import Grant
+from fame_cli.core.grant import Grant, Holder
 
 __all__ = ["LOCAL", "Link", "LinkKind", "Origin", "Way", "next_link"]
 
@@ -40,6 +40,8 @@ class Link:
         cost: what passing the link costs in the mesh, 1 or more; the dearer of the two ends' opinions counts.
         grant: what the neighbour may do, by its credential; None where nobody asks, and for a neighbour we dialled.
         expires_at: when its credential expires, in the core's time; 0 for never.
+        host: network address it came from, as it is counted; "" where nobody knows, and for one we dialled.
+        account: whose calls in flight its own are counted with; None for its own alone.
     """
 
     number: int
@@ -54,6 +56,8 @@ class Link:
     cost: int = 1
     grant: Grant | None = None
     expires_at: float = 0.0
+    host: str = ""
+    account: Holder | None = None
 
     @property
     def meshes(self) -> bool:

@@ -18,6 +18,8 @@ from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
 from fame_cli.core.envelope import GRANT
 from fame_cli.core.frames import NodeHeartbeat
 from fame_cli.core.gate import Gate, OpenGate
+from fame_cli.core.grant import Grant
+from fame_cli.core.limits import Census
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.mesh import flush
 from fame_cli.core.parking import Parking
@@ -59,6 +61,7 @@ class NodeCore:
         self._state.budget.most_bytes = settings.max_held_bytes
         self._state.gate = gate or OpenGate()
         self._state.parking = Parking(settings.limits.unknown_keys, settings.limits.waiting_envelopes)
+        self._state.census = Census(settings.limits)
         self._inbox = f"__rpc__{new_id()}"
         self._first_id = settings.node_id
         self._sweep_at = float("-inf")
@@ -89,6 +92,10 @@ class NodeCore:
     def calls_in_flight(self) -> int:
         """Return how many calls this node asks, carries or serves now."""
         return len(self._state.calls)
+
+    def crowded(self, host: str, grant: Grant | None = None) -> str:
+        """Say why one more link from a host, or under a grant, is one too many; "" when it isn't."""
+        return self._state.census.crowded(host, grant.holder if grant is not None else None)
 
     def dialed_links(self) -> int:
         """Return how many links that we dialled are in use, counting a peer that is linked the other way round."""

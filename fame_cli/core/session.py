@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from fame_cli.core.flow import FlowControl
+from fame_cli.core.grant import Holder
 from fame_cli.core.limits import Meter
 from fame_cli.core.link import Link
 from fame_cli.core.table import Name
@@ -88,7 +89,8 @@ class Session:
         told: ids of the keys the neighbour has been told of.
         unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
         flow: credit windows.
-        meter: counts what the neighbour sends; None where nobody counts.
+        meter: counts what the neighbour sends, over all links of its holder; None where nobody counts.
+        holder: whose link it is by the credential it came with, None for nobody's.
         is_open: True while envelopes may travel; follows from `state`, and is kept because every message asks.
     """
 
@@ -112,6 +114,7 @@ class Session:
     unanswered: dict[str, Name] = field(default_factory=dict)
     flow: FlowControl = field(default_factory=FlowControl)
     meter: Meter | None = None
+    holder: Holder | None = None
     is_open: bool = False
 
 

@@ -33,7 +33,7 @@ class Settings:
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
         max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
         incarnation: of the sentinel's record; greater than in any earlier life of its id, if that can be had.
-        limits: bounds of each link.
+        limits: bounds of each neighbour.
     """
 
     node_id: str

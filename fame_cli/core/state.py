@@ -15,6 +15,7 @@ from fame_cli.core.flow import Budget
 from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta, NodeHeartbeat
 from fame_cli.core.gate import Gate, OpenGate
 from fame_cli.core.ids import sid_of
+from fame_cli.core.limits import Census
 from fame_cli.core.link import Link
 from fame_cli.core.parking import Parking
 from fame_cli.core.record import Mesh
@@ -43,6 +44,7 @@ class NodeState:
         mesh: what a sentinel knows of the others; None for a node that doesn't route.
         gate: says who may do what, and signs what is ours.
         parking: envelopes that wait for the key of their signature.
+        census: counts the links that came to this node.
         waiting: name → when plain peers may be told of it.
         unroutable: answers that had no way to go, and were dropped.
         now: when anything last happened.
@@ -67,6 +69,7 @@ class NodeState:
     mesh: Mesh | None = None
     gate: Gate = field(default_factory=OpenGate)
     parking: Parking = field(default_factory=Parking)
+    census: Census = field(default_factory=Census)
     waiting: dict[Name, float] = field(default_factory=dict)
     unroutable: int = 0
     now: float = 0.0

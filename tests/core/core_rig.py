@@ -14,6 +14,7 @@ from hypothesis import settings
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import CallEnded, CloseLink, Dispatch, Effect, ItemArrived, Note, Outcome, Request, Send
+from fame_cli.core.grant import Grant
 from fame_cli.core.limits import Limits
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
@@ -99,19 +100,31 @@ class Rig:
 
     # Neighbours
 
-    def open(self, kind: LinkKind, remote_id: str = "", *, dialed: bool = False) -> Link:
+    def open(
+        self, kind: LinkKind, remote_id: str = "", *, dialed: bool = False, grant: Grant | None = None, host: str = ""
+    ) -> Link:
         """Open a link that isn't attached yet."""
-        link = Link(next(self._numbers), kind, dialed, "" if dialed else remote_id)
+        link = Link(next(self._numbers), kind, dialed, "" if dialed else remote_id, grant=grant, host=host)
         self.do(self.core.link_opened(link, self.now))
         return link
 
-    def child(self, name: str, *, ours: bool = False, sentinel: bool = False, instance: str = "") -> Link:
+    def child(
+        self,
+        name: str,
+        *,
+        ours: bool = False,
+        sentinel: bool = False,
+        instance: str = "",
+        grant: Grant | None = None,
+        host: str = "",
+    ) -> Link:
         """Attach a child that dialled us: a leaf, or a sentinel of ours, which takes part in the mesh."""
-        return self._accept(LinkKind.CHILD, name, ours or sentinel, sentinel, instance)
+        link = self.open(LinkKind.CHILD, name, grant=grant, host=host)
+        return self._accept(link, ours or sentinel, sentinel, instance)
 
-    def peer(self, name: str, *, ours: bool = False, instance: str = "") -> Link:
+    def peer(self, name: str, *, ours: bool = False, instance: str = "", grant: Grant | None = None) -> Link:
         """Attach a peer that dialled us; one of ours takes part in the mesh."""
-        return self._accept(LinkKind.PEER, name, ours, False, instance)
+        return self._accept(self.open(LinkKind.PEER, name, grant=grant), ours, False, instance)
 
     def dialed_peer(self, name: str, *, ours: bool = False, instance: str = "") -> Link:
         """Attach to a peer that we dialled."""
@@ -121,9 +134,9 @@ class Rig:
         """Attach to a parent that we dialled and that gives us `path`."""
         return self._dial(LinkKind.PARENT, name, f"/{name}", path, ours, "")
 
-    def _accept(self, kind: LinkKind, name: str, ours: bool, sentinel: bool, instance: str) -> Link:
-        link = self.open(kind, name)
-        self.feed(link, attach_of(name, kind, ours=ours, sentinel=sentinel, instance=instance))
+    def _accept(self, link: Link, ours: bool, sentinel: bool, instance: str) -> Link:
+        attach = attach_of(link.remote_id, link.kind, ours=ours, sentinel=sentinel, instance=instance)
+        self.feed(link, attach)
         assert self.session(link).is_open
         self._unread.pop(link)
         return link

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from core_rig import MATH, Rig, make_envelope, make_request
 
 from fame_cli.core.effects import CloseLink
-from fame_cli.core.limits import Limits, Meter
-from fame_cli.core.link import Link
+from fame_cli.core.grant import Grant
+from fame_cli.core.limits import Census, Limits, Meter
+from fame_cli.core.link import Link, LinkKind
+
+SUE, TOM = Grant("sue", issuer="i"), Grant("tom", issuer="i")
 
 
 def rig_with(**bounds: int) -> tuple[Rig, Link, Link]:
@@ -110,3 +113,112 @@ def test_what_comes_from_a_sentinel_is_of_many_and_not_counted_by_the_second() -
             rig.feed(link, request(number))
     assert "RATE_LIMITED" in codes(rig, client)
     assert "RATE_LIMITED" not in codes(rig, peer)
+
+
+# Several links of one holder
+
+
+def test_more_links_of_one_holder_carry_no_more_a_second_and_others_notice_nothing() -> None:
+    rig = Rig(limits=Limits(messages_per_s=5))
+    sues, tom = [rig.child(f"c{n}", ours=True, grant=SUE) for n in range(3)], rig.child("t", ours=True, grant=TOM)
+    for number in range(2):  # beside their three attaches
+        rig.feed(sues[number], request(number))
+    assert "RATE_LIMITED" not in [code for link in sues for code in codes(rig, link)]
+    rig.feed(sues[2], request(2))
+    rig.feed(tom, request(3))
+    assert codes(rig, sues[2]) == ["RATE_LIMITED"]
+    assert codes(rig, tom) == ["NO_ROUTE"]
+
+
+def test_the_bytes_of_all_links_of_a_holder_count_together() -> None:
+    census = Census(Limits(bytes_per_s=100))
+    one, two, other = (census.enter("", holder) for holder in (SUE.holder, SUE.holder, TOM.holder))
+    assert [meter.takes(1, 60, 0.0) for meter in (one, two, one, two, other)] == [True, True, False, False, True]
+
+
+def test_more_links_of_one_holder_hold_no_more_calls() -> None:
+    rig, agent, client = rig_with(calls_in_flight=3)
+    sues = [rig.child(f"sue{number}", ours=True, grant=SUE) for number in range(5)]
+
+    def asks(link: Link, number: int) -> list[object]:
+        rig.feed(link, make_request(f"__rpc__x@/s1/{link.remote_id}", corrId=f"c{number}", id=f"e{number}"))
+        return codes(rig, link)
+
+    assert [asks(link, number) for number, link in enumerate(sues)] == [[], [], [], ["RATE_LIMITED"], ["RATE_LIMITED"]]
+    assert asks(client, 9) == []
+    rig.do(rig.core.link_closed(sues[0]))  # which ends the calls over it
+    assert [asks(sues[4], 10), asks(sues[4], 11)] == [[], ["RATE_LIMITED"]]
+    assert len([e for e in rig.said(agent) if e["frame"]["type"] == "Data"]) == 5  # type: ignore[index]
+
+
+def test_a_sentinel_counts_for_itself_alone_whoever_else_shows_its_credential() -> None:
+    rig, _, _ = rig_with(calls_in_flight=2, messages_per_s=9)
+    peer, leaf = rig.peer("s2", ours=True, grant=SUE), rig.child("c2", ours=True, grant=SUE)
+    for number in range(20):
+        rig.feed(peer, request(number))
+    rig.feed(leaf, request(30))
+    assert "RATE_LIMITED" not in codes(rig, peer)
+    assert codes(rig, leaf) == []
+
+
+def test_a_grant_that_names_nobody_is_counted_by_its_link() -> None:
+    census = Census(Limits(links_per_grant=1))
+    assert census.enter("", Grant("").holder) is not census.enter("", Grant("").holder)
+    assert census.crowded("", Grant("").holder) == ""
+
+
+def test_holders_are_told_apart_by_issuer_and_not_by_key() -> None:
+    keys = [Grant("sue", issuer="i", thumbprint=key).holder for key in ("k1", "k2")]
+    assert keys[0] == keys[1] != Grant("sue", issuer="j").holder
+
+
+# How many links
+
+
+def test_so_many_links_from_one_host_and_no_more() -> None:
+    census = Census(Limits(links_per_host=2))
+    for _ in range(2):
+        assert census.crowded("10.0.0.1", None) == ""
+        census.enter("10.0.0.1", None)
+    assert census.crowded("10.0.0.1", None) == "10.0.0.1 has as many links open as limits.links_per_host allows (2)"
+    assert census.crowded("10.0.0.2", None) == census.crowded("", None) == ""
+    census.leave("10.0.0.1", None)
+    assert census.crowded("10.0.0.1", None) == ""
+
+
+def test_so_many_links_of_one_holder_and_no_more_wherever_they_come_from() -> None:
+    census = Census(Limits(links_per_grant=2))
+    for host in ("10.0.0.1", "10.0.0.2"):
+        census.enter(host, SUE.holder)
+    assert census.crowded("10.0.0.3", SUE.holder) == "sue has as many links open as limits.links_per_grant allows (2)"
+    assert census.crowded("10.0.0.1", TOM.holder) == ""
+    census.leave("10.0.0.2", SUE.holder)
+    assert census.crowded("10.0.0.3", SUE.holder) == ""
+
+
+def test_zero_links_are_any_number() -> None:
+    census = Census(Limits(links_per_host=0, links_per_grant=0))
+    for _ in range(1000):
+        census.enter("10.0.0.1", SUE.holder)
+    assert census.crowded("10.0.0.1", SUE.holder) == ""
+
+
+def test_a_link_counts_from_its_first_moment_to_its_last_however_it_ends() -> None:
+    rig = Rig(limits=Limits(links_per_host=2, links_per_grant=2, attach_s=1.0))
+    mute = rig.open(LinkKind.CHILD, "m", grant=SUE, host="h")
+    child = rig.child("c", ours=True, grant=SUE, host="h")
+    assert rig.core.crowded("h")
+    assert rig.core.crowded("", SUE)
+    rig.now = 1.0
+    rig.do(rig.core.tick(rig.now))  # too late to attach
+    assert mute not in rig.core.state.sessions
+    assert (rig.core.crowded("h"), rig.core.crowded("", SUE)) == ("", "")
+    rig.do(rig.core.link_closed(child))
+    assert rig.core.state.census == Census(rig.core.settings.limits)  # nothing is left of anybody
+
+
+def test_links_we_dialled_are_not_counted() -> None:
+    rig = Rig(limits=Limits(links_per_host=1))
+    link = rig.dialed_peer("s2", ours=True)
+    rig.do(rig.core.link_closed(link))
+    assert rig.core.state.census == Census(rig.core.settings.limits)
