@@ -26,6 +26,7 @@ def build_sentinel(
     config: SentinelConfig, observer: "Observer | None" = None, siblings: Siblings | None = None
 ) -> Sentinel:
     """Build the sentinel a config describes; `observer` sees its envelopes, `siblings` are the other workers."""
+    security = config.security
     return Sentinel(
         id=config.id,
         listen=config.listen,
@@ -38,7 +39,7 @@ def build_sentinel(
         balance=config.routing.balance,
         transport=config.wire.transport,
         batch=config.wire.batch,
-        limits=config.limits.per_link(),
+        limits=config.limits.per_link(knows_hosts=security.profile != "open" and not security.behind_proxy),
         security=config.security_settings(),
         observer=observer,
         siblings=siblings,

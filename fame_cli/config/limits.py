@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from fame_cli.config import fields
 from fame_cli.config.section import Section
-from fame_cli.core.limits import Limits
+from fame_cli.core.limits import LINKS_PER_HOST, Limits
 
 __all__ = ["LimitsConfig"]
 
@@ -54,8 +54,21 @@ class LimitsConfig(Section):
     errors: Bound = 100
     """Envelopes that may be denied in ten seconds before a neighbour's link is closed."""
 
-    def per_link(self) -> Limits:
-        """Return those of each link, as the core knows them."""
+    links_per_host: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(fields.to_whole)] | None = None
+    """Links from one network address, up to 1000000; 256 if not set, 0 in the profile open and behind a proxy."""
+
+    links_per_grant: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(fields.to_whole)] = 256
+    """Links of one holder of a credential, up to 1000000."""
+
+    def per_link(self, *, knows_hosts: bool = False) -> Limits:
+        """Return those of each neighbour, as the core knows them.
+
+        Args:
+            knows_hosts: True where a network address says something of who comes, and it may be anybody.
+        """
+        per_host = self.links_per_host
+        if per_host is None:
+            per_host = LINKS_PER_HOST if knows_hosts else 0
         return Limits(
             self.attach_s,
             self.messages_per_s,
@@ -65,4 +78,6 @@ class LimitsConfig(Section):
             self.unknown_keys,
             self.waiting_envelopes,
             self.errors,
+            per_host,
+            self.links_per_grant,
         )

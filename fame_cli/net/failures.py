@@ -16,6 +16,7 @@ from fame_cli.errors import AdmissionRefused, ConfigError, ConnectError
 __all__ = [
     "OPEN_TIMEOUT_S",
     "bad_url",
+    "crowded",
     "host_of",
     "is_loopback",
     "name_of",
@@ -97,8 +98,16 @@ def refused(url: str, status: int, body: bytes = b"", token: str = "") -> Admiss
         return AdmissionRefused(f"{host} refused the link: {why or f'HTTP {status}'}", hint=hint)
     if why and status == 503:
         return ConnectError(f"{host} takes no link now: {why}", hint="try again later, or raise its limits.max_links")
+    if why and status == 429:
+        return crowded(url, why)
     told = f": {why}" if why else ""
     return ConnectError(f"{host} answered HTTP {status} to {_shown(url)}{told}", hint="is it a sentinel's attach URL?")
+
+
+def crowded(url: str, why: str) -> ConnectError:
+    """Say that the other side holds as many links from here, or of ours, as it takes."""
+    hint = "try again later, close others, or raise that limit there"
+    return ConnectError(f"{host_of(url)} takes no link now: {why}", hint=hint)
 
 
 _WITHOUT_TOKEN = (

@@ -8,6 +8,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from fame_cli.errors import ConfigError
@@ -57,6 +58,17 @@ class Asked(NamedTuple):
     proof: str = ""
     host: str = ""
     certificate: bytes = b""
+
+    @property
+    def network(self) -> str:
+        """What counts as one host: an IPv4 address, or the 64 bits of an IPv6 one that a site is given."""
+        try:
+            address = ip_address(self.host.partition("%")[0])
+        except ValueError:
+            return self.host
+        if not isinstance(address, IPv6Address):
+            return str(address)
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
 
     def __repr__(self) -> str:
         return f"<Asked {self.path} from {self.host or '?'}>"

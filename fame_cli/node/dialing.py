@@ -12,6 +12,7 @@ import time
 from fame_cli.core.effects import LinkRefused
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.errors import AdmissionRefused, ConnectError, FameError
+from fame_cli.net import failures
 from fame_cli.net.answer import Shown
 from fame_cli.net.backoff import delays
 from fame_cli.net.transport import Transport
@@ -38,7 +39,7 @@ async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[L
         cost: of the link, for the mesh.
 
     Raises:
-        ConnectError: nobody listens there, or the link broke before the answer.
+        ConnectError: nobody listens there or has room, or the link broke before the answer.
         AdmissionRefused: the other side said no.
     """
     whole = f"{url}/{node.node_id}"
@@ -58,6 +59,8 @@ async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[L
     await transport.wait_closed()
     if refusal.code == "CONNECTION_LOST":
         raise ConnectError(f"the link to {url} ended before it was open: {refusal.reason or 'no reason given'}")
+    if refusal.code == "RATE_LIMITED":
+        raise failures.crowded(url, refusal.reason)
     raise AttachRefused(url, refusal)
 
 

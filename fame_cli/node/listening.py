@@ -23,6 +23,7 @@ from fame_cli.node.runner import Node
 __all__ = ["Listener"]
 
 ATTACH = "/fame/v1/attach/ws/"
+CLOSE_TRY_LATER = 1013
 KINDS = {"downstream": LinkKind.CHILD, "peer": LinkKind.PEER}
 
 
@@ -33,15 +34,23 @@ class Listener:
         node: whom they attach to.
         has_parent: True when the config names an upstream; the sentinel is ready once that is attached.
         max_links: links held at once; one more is turned away with HTTP 503.
+        counts_hosts: False where only this machine's own workers come, whatever else comes from it.
         waits_for: says what else is missing, "" when nothing; None when nothing ever is.
     """
 
     def __init__(
-        self, node: Node, *, has_parent: bool, max_links: int, waits_for: Callable[[], str] | None = None
+        self,
+        node: Node,
+        *,
+        has_parent: bool,
+        max_links: int,
+        counts_hosts: bool = True,
+        waits_for: Callable[[], str] | None = None,
     ) -> None:
         self._node = node
         self._has_parent = has_parent
         self._max_links = max_links
+        self._counts_hosts = counts_hosts
         self._waits_for = waits_for
         self._server: Server | None = None
 
@@ -101,6 +110,9 @@ class Listener:
             return _json(403, {"error": f"attach as {' or '.join(KINDS)}, with an id of letters, digits, . _ -"})
         if kind == "downstream" and remote_id == self._node.node_id:
             return _json(403, {"error": f"{remote_id} is this sentinel's own id; give every node its own"})
+        crowded = self._node.core.crowded(self._host_of(asked))
+        if crowded:
+            return self._too_many(remote_id, asked.host, crowded)
         if self._node.link_count() >= self._max_links:
             return _json(503, {"error": f"{self._max_links} links are open; no room for more"})
         security = self._node.security
@@ -112,7 +124,17 @@ class Listener:
         if isinstance(grant, Refusal):
             self._tell_refused(remote_id, asked.host, grant.reason)
             return _json(401, {"error": f"authentication failed: {grant.reason}"}, ("WWW-Authenticate", "Bearer"))
-        return Route(kind, remote_id, asked, grant)
+        crowded = self._node.core.crowded("", grant)
+        return self._too_many(remote_id, asked.host, crowded) if crowded else Route(kind, remote_id, asked, grant)
+
+    def _too_many(self, node: str, host: str, reason: str) -> Page:
+        self._tell_crowded(node, host, reason)
+        return _json(429, {"error": reason})
+
+    def _tell_crowded(self, node: str, host: str, reason: str) -> None:
+        log_event("link_turned_away", "warning", node=node, host=host, reason=reason)
+        if self._node.security is not None:
+            self._node.security.tell("link_turned_away", {"node": node, "host": host, "reason": reason})
 
     def _tell_refused(self, node: str, host: str, reason: str) -> None:
         log_event("credential_refused", "warning", node=node, host=host, reason=reason)
@@ -126,7 +148,22 @@ class Listener:
         self._open(transport, route, route.grant)
 
     def _open(self, transport: Transport, route: Route, grant: Grant | None) -> None:
-        self._node.open_link(transport, KINDS[route.kind], route.remote_id, dialed=False, grant=grant)
+        """Let a link begin, unless there are too many by now: then it is too late for HTTP, and a message says so.
+
+        Others may have come meanwhile, and whose it is may have come out only after the upgrade.
+        """
+        host = self._host_of(route.asked)
+        crowded = self._node.core.crowded(host, grant)
+        if crowded:
+            self._tell_crowded(route.remote_id, route.asked.host, crowded)
+            transport.send(attach_refusal(crowded, "RATE_LIMITED"))
+            transport.close(CLOSE_TRY_LATER, "too many links")
+            return
+        self._node.open_link(transport, KINDS[route.kind], route.remote_id, dialed=False, grant=grant, host=host)
+
+    def _host_of(self, asked: Asked) -> str:
+        """Return what a link counts for among those of its host, "" where it doesn't."""
+        return asked.network if self._counts_hosts else ""
 
     async def _settle(self, transport: Transport, route: Route) -> None:
         """Fetch the keys of a token's issuer, then let the link begin, or refuse it as the original does."""

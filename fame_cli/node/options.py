@@ -21,7 +21,7 @@ class Options:
         max_message_bytes: largest envelope, in bytes of JSON.
         max_hops: links an envelope may pass.
         max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
-        limits: bounds of each link.
+        limits: bounds of each neighbour.
         balance: how a sentinel spreads calls over several providers.
         transport: what carries its links: auto, websockets or picows, see ``net/choice.py``.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.

@@ -282,10 +282,11 @@ class Node:
         dialed: bool,
         cost: int = 1,
         grant: Grant | None = None,
+        host: str = "",
     ) -> Link:
         """Give a new transport to the core."""
         self._links += 1
-        link = Link(self._links, kind, dialed, remote_id, cost=cost, grant=grant)
+        link = Link(self._links, kind, dialed, remote_id, cost=cost, grant=grant, host=host)
         if grant is not None and grant.expires_at is not None:
             link.expires_at = time.monotonic() + grant.expires_at - time.time()
         self._transports[link] = transport

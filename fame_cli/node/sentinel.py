@@ -13,7 +13,7 @@ from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import PEER, Grant
-from fame_cli.core.limits import Limits
+from fame_cli.core.limits import LINKS_PER_HOST, Limits
 from fame_cli.core.link import LinkKind
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
 from fame_cli.errors import ConfigError, LocalProtocolError
@@ -53,7 +53,7 @@ class Sentinel:
         balance: how calls are spread over several providers of a pool or a capability, see ``core/balance.py``.
         transport: library that carries the links: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
-        limits: bounds of each link.
+        limits: bounds of each neighbour; above the open profile `links_per_host` is `LINKS_PER_HOST` when None.
         security: whom it trusts, and how it is trusted; None for the open profile.
         observer: sees every envelope, see `Observer`.
         siblings: the other workers that share the port with this one, which then speak of themselves as one node.
@@ -97,11 +97,12 @@ class Sentinel:
         self._siblings = siblings
         self._named = id is not None
         self._observer = observer
+        is_open = security is None or security.profile == "open"
         self._options = Options(
             max_message_bytes=max_message_bytes,
             max_hops=max_hops,
             max_held_bytes=max_held_bytes,
-            limits=limits or Limits(),
+            limits=limits or Limits(links_per_host=0 if is_open else LINKS_PER_HOST),
             balance=balance,
             transport=transport,
             batch=batch,

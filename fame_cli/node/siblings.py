@@ -59,7 +59,7 @@ class Siblings:
             Dismissed: the supervisor went away meanwhile, or wants this worker to end.
         """
         self._node, self._has_parent = node, has_parent
-        self._door = Listener(node, has_parent=False, max_links=max_links)
+        self._door = Listener(node, has_parent=False, max_links=max_links, counts_hosts=False)
         self._place = await self._door.start(LOOPBACK, 0, in_clear=True)  # a certificate needn't be for this place
         node.spawn(self._take_orders())
         node.spawn(self._watch(node))

@@ -42,6 +42,7 @@ AUDITED = frozenset(
             "link_closed",
             "link_cut",
             "link_refused",
+            "link_turned_away",
             "name_refused",
             "policy_changed",
             "policy_denied",

@@ -11,6 +11,7 @@ from fame_cli.config.load import AnyConfig
 from fame_cli.config.schema import AgentConfig, SentinelConfig
 from fame_cli.errors import ConfigError
 from fame_cli.node.agent import Agent
+from fame_cli.security.keystore import Home
 
 Loaded = Callable[..., AnyConfig]
 
@@ -116,6 +117,33 @@ def test_a_sentinel_holds_as_much_as_its_config_says(loaded: Loaded) -> None:
             return sentinel.node.core.state.budget.most_bytes
 
     assert asyncio.run(main()) == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("security", "limits", "most"),
+    [
+        ("profile: open", "", 0),
+        ("profile: gated", "", 256),
+        ("profile: overlay, behind_proxy: true", "", 0),
+        ("profile: gated, behind_proxy: true", "links_per_host: 9", 9),
+        ("profile: gated", "links_per_host: 0", 0),
+        ("profile: open", "links_per_host: 7", 7),
+    ],
+)
+def test_hosts_are_counted_where_an_address_tells_who_comes(
+    loaded: Loaded, tmp_path: Path, security: str, limits: str, most: int
+) -> None:
+    home = Home(tmp_path / "home")
+    home.make_authority("fame.fabric")
+    text = f"kind: sentinel\nlisten: 127.0.0.1:0\nsecurity: {{{security}, home: {home.root}}}\nlimits: {{{limits}}}\n"
+    config = loaded(text)
+    assert isinstance(config, SentinelConfig)
+
+    async def main() -> int:
+        async with build_sentinel(config) as sentinel:
+            return sentinel.node.core.settings.limits.links_per_host
+
+    assert asyncio.run(main()) == most
 
 
 def test_a_sentinel_is_built_with_its_id(loaded: Loaded) -> None:

@@ -127,6 +127,8 @@ def test_every_scalar_may_be_a_variable(model: type) -> None:
     [
         "{kind: sentinel, limits: {max_links: '${N}'}, security: {profile: '${P:-open}', allow_open_public: '$<A>'}}",
         "{kind: sentinel, security: {allow_open_public: 'yes'}, peers: ~, log: ~}",
+        "{kind: sentinel, limits: {links_per_host: ~, links_per_grant: 0}}",
+        "{kind: sentinel, limits: {links_per_host: '${N}'}}",
         "{kind: client, timeout_s: '${T:-5}', id: 5}",
         "{kind: agent, agent: {import: 'm:C', address: a@b, init: {a: [1, {b: ~}]}}}",
         "{kind: sentinel, security: {profile: gated, issuers: [{issuer: i, audience: a, grant: {roles: [peer]}}]}}",
@@ -150,6 +152,8 @@ def test_what_loads_is_accepted(text: str) -> None:
         "{kind: sentinel, peers: x}",
         "{kind: sentinel, limits: {max_links: many}}",
         "{kind: sentinel, limits: {max_links: 0}}",
+        "{kind: sentinel, limits: {links_per_host: -1}}",
+        "{kind: sentinel, limits: {links_per_grant: many}}",
         "{kind: sentinel, security: {profile: gatd}}",
         "{kind: sentinel, security: {issuers: [{issuer: i}]}}",
         "{kind: sentinel, security: {issuers: [{issuer: i, audience: a, grant: {subject: x}}]}}",

@@ -43,6 +43,7 @@ def test_every_default_is_filled_in(write: Write) -> None:
         "unknown_keys": 64,
         "waiting_envelopes": 256,
         "errors": 100,
+        "links_per_grant": 256,
     }
 
 

@@ -9,9 +9,11 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from token_rig import AGENT_GRANT, AUDIENCE, ISSUER, claims_of, http, jwk_of, key_of, sign, web_server
 
 from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
-from fame_cli.errors import AdmissionRefused, FameError, LinkLost, NoRoute
+from fame_cli.core.limits import Limits
+from fame_cli.errors import AdmissionRefused, ConnectError, FameError, LinkLost, NoRoute
 from fame_cli.node.agent import Agent, operation
 from fame_cli.node.client import Client
 from fame_cli.node.sentinel import Sentinel
@@ -19,7 +21,7 @@ from fame_cli.node.serving import serve_agent
 from fame_cli.security.files import PRIVATE, PUBLIC, write_file
 from fame_cli.security.issuing import CertificateAuthority, ServerNames, private_pem
 from fame_cli.security.keystore import Home
-from fame_cli.security.settings import Admission, SecuritySettings, Tls
+from fame_cli.security.settings import Admission, Issuer, SecuritySettings, Tls
 
 pytestmark = pytest.mark.e2e
 
@@ -159,6 +161,32 @@ def test_a_link_whose_credential_has_expired_is_closed(home: Home) -> None:
         async with listening, Client(listening.url, node_id="c", security=shown), asyncio.timeout(10):
             while "c" in listening.node.core.table.children:
                 await listening.node.links_changed()
+
+    asyncio.run(main())
+
+
+def test_whose_link_it_is_counts_too_when_it_comes_out_only_after_the_upgrade(home: Home) -> None:
+    key, now = key_of(), time.time()
+    token = sign(key, claims_of(iat=int(now), nbf=int(now), exp=int(now) + 600))
+    shown = SecuritySettings(admission=Admission(token=token))
+
+    async def main() -> None:
+        async with (
+            web_server(lambda *_: http(200, {"keys": [jwk_of(key)]})) as url,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            issuer = Issuer(ISSUER, AUDIENCE, jwks_url=f"{url}/jwks", grant=AGENT_GRANT)
+            security = SecuritySettings(profile="gated", home=home.root, issuers=(issuer,))
+            made = Sentinel(id="s", listen="127.0.0.1:0", security=security, limits=Limits(links_per_grant=1))
+            sentinel = await stack.enter_async_context(made)
+            clients = [Client(sentinel.url, node_id=f"c{number}", security=shown) for number in range(3)]
+            dials = [stack.enter_async_context(client) for client in clients]
+            results = await asyncio.gather(*dials, return_exceptions=True)
+            refused = [str(result) for result in results if isinstance(result, ConnectError)]
+            told = "takes no link now: client-test has as many links open as limits.links_per_grant allows (1); try"
+            assert len(refused) == 2
+            assert all(told in each for each in refused)
+            assert sentinel.node.link_count() == 1
 
     asyncio.run(main())
 

@@ -82,6 +82,12 @@ def test_every_client_reaches_every_agent_wherever_they_land(mesh: Mesh) -> None
     run(main())
 
 
+def test_workers_are_linked_however_few_links_a_host_may_have(mesh: Mesh) -> None:
+    mesh.sentinel("s", workers=COUNT, limits={"links_per_host": 1})
+    mesh.wait_logged("s", "node_ready", node_id="s", workers=COUNT)
+    assert mesh.processes["s"].events("link_turned_away") == []
+
+
 def test_a_worker_that_dies_is_replaced_and_calls_work_again(mesh: Mesh) -> None:
     start(mesh)
     for agent in AGENTS:

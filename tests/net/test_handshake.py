@@ -88,3 +88,18 @@ def test_no_repr_has_a_token_or_a_proof() -> None:
         for text in (repr(value), str(value), f"{value}"):
             assert SECRET not in text
             assert "pro-of" not in text
+
+
+@pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("::1", "::/64"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_a_site_of_ipv6_is_one_host(host: str, network: str) -> None:
+    assert Asked("/", host=host).network == network

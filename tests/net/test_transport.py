@@ -1,6 +1,8 @@
 """One contract, every transport: whole messages, in order, callbacks in the loop, exactly one end."""
 
 import asyncio
+import json
+import re
 import socket
 import ssl
 import subprocess
@@ -475,8 +477,9 @@ def serve_and(net: Network, body: Callable[[int, list[Inbox]], Awaitable[None]],
 
         def answer(asked: Asked) -> Page | Route:
             path = asked.path
-            status = int(path.partition("?")[0].strip("/")) if path.strip("/")[:1].isdigit() else 0
-            return Page(status, b'{"path":"%s"}' % path.encode()) if status else ROUTE
+            status = int(re.split("[/?]", path)[1]) if path.strip("/")[:1].isdigit() else 0
+            told = {"error": "full"} if path.endswith("/full") else {"path": path}
+            return Page(status, json.dumps(told, separators=(",", ":")).encode()) if status else ROUTE
 
         server = await net.listen(host, 0, Turn(), answer, accept)
         try:
@@ -487,7 +490,7 @@ def serve_and(net: Network, body: Callable[[int, list[Inbox]], Awaitable[None]],
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("status", [200, 403, 404, 503])
+@pytest.mark.parametrize("status", [200, 403, 404, 429, 503])
 def test_a_page_is_answered_by_http_with_or_without_asking_for_an_upgrade(net: Network, status: int) -> None:
     async def body(port: int, inboxes: list[Inbox]) -> None:
         for request in (f"GET /{status}?a=b HTTP/1.1\r\nHost: x\r\n\r\n".encode(), request_of(f"/{status}?a=b")):
@@ -639,6 +642,17 @@ def test_a_403_is_a_refusal(net: Network) -> None:
     async def body(port: int, inboxes: list[Inbox]) -> None:
         with pytest.raises(AdmissionRefused, match="refused the link: HTTP 403"):
             await net.dial(f"ws://127.0.0.1:{port}/403", Turn())
+
+    serve_and(net, body)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_link_there_is_no_room_for_is_refused_before_the_upgrade_and_may_be_dialled_again(
+    net: Network, status: int
+) -> None:
+    async def body(port: int, inboxes: list[Inbox]) -> None:
+        with pytest.raises(ConnectError, match=r"takes no link now: full; try again later"):
+            await net.dial(f"ws://127.0.0.1:{port}/{status}/full", Turn())
 
     serve_and(net, body)
 

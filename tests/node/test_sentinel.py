@@ -4,14 +4,18 @@ import asyncio
 import json
 import socket
 from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 
 import pytest
 from host_rig import Work
 from node_rig import MATH, bounded, fabric, serving, turns, until
 
+from fame_cli.core.limits import LINKS_PER_HOST, Limits
 from fame_cli.errors import ConfigError, ConnectError, LinkLost, LocalProtocolError, NoRoute
 from fame_cli.node.client import Client
 from fame_cli.node.sentinel import Sentinel
+from fame_cli.security.keystore import Home
+from fame_cli.security.settings import SecuritySettings
 
 LOOPBACK = "127.0.0.1:0"
 
@@ -202,6 +206,41 @@ def test_of_many_that_dial_at_once_no_more_are_let_in_than_allowed() -> None:
             results = await asyncio.gather(*dials, return_exceptions=True)
             assert sum(isinstance(result, ConnectError) for result in results) == 15
             assert sentinel.node.link_count() == 5
+
+    bounded(main())
+
+
+@pytest.mark.parametrize("transport", ["websockets", "picows"])
+def test_of_one_host_so_many_links_are_let_in_and_room_is_made_again(transport: str) -> None:
+    limits = Limits(links_per_host=5)
+
+    async def main() -> None:
+        async with Sentinel(listen=LOOPBACK, limits=limits, transport=transport) as sentinel:
+            async with AsyncExitStack() as stack:
+                dials = [stack.enter_async_context(Client(sentinel.url)) for _ in range(20)]
+                results = await asyncio.gather(*dials, return_exceptions=True)
+                refused = {str(result) for result in results if isinstance(result, ConnectError)}
+                told = "takes no link now: 127.0.0.1 has as many links open as limits.links_per_host allows (5)"
+                hint = "try again later, close others, or raise that limit there"
+                assert refused == {f"{sentinel.address} {told}; {hint}"}
+                assert sum(isinstance(result, ConnectError) for result in results) == 15
+                assert sentinel.node.link_count() == 5
+            await until(lambda: sentinel.node.link_count() == 0)
+            async with Client(sentinel.url):
+                pass
+
+    bounded(main())
+
+
+@pytest.mark.parametrize(("profile", "most"), [("open", 0), ("gated", LINKS_PER_HOST)])
+def test_hosts_are_counted_above_the_open_profile_alone(profile: str, most: int, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.make_authority("fame.fabric")
+    security = SecuritySettings(profile=profile, home=home.root)
+
+    async def main() -> None:
+        async with Sentinel(listen=LOOPBACK, security=security) as sentinel:
+            assert sentinel.node.core.settings.limits.links_per_host == most
 
     bounded(main())
 

@@ -3,20 +3,23 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 from hostile_rig import FABRIC, INNOCENTS, Stage, given, run
-from hostile_wire import new_id, request
+from hostile_wire import Identity, Json, Wire, new_id, request
 from waiting import eventually
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 pytestmark = pytest.mark.e2e
 
 VICTIM = f"{INNOCENTS[1]}@{FABRIC}"
 SEEN_S = 15.0
 TIGHT = {"routes": 20, "calls_in_flight": 10, "messages_per_s": 2000, "errors": 20}
+FEW = {"links_per_host": 20, "links_per_grant": 3}
+ELSEWHERE = ("127.0.0.2", 0)
+"""Another address than that of the innocents."""
 
 LOOK = [
     {"id": "admins-look", "action": "introspect", "role": "admin", "effect": "allow"},
@@ -37,7 +40,9 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("tight")
     policy = folder / "policy.yaml"
     write(policy, LOOK)
-    made = Stage("overlay", folder, limits=TIGHT, security={"policy": str(policy), "audit": str(folder / "audit.log")})
+    made = Stage(
+        "overlay", folder, limits=TIGHT | FEW, security={"policy": str(policy), "audit": str(folder / "audit.log")}
+    )
     try:
         yield made.start()
     finally:
@@ -56,15 +61,8 @@ def test_addresses_beyond_the_quota_are_refused(tight: Stage) -> None:
 def test_calls_beyond_the_quota_are_refused_and_those_under_way_are_answered(tight: Stage) -> None:
     async def body() -> None:
         async with tight.undisturbed(), tight.attached(tight.identity()) as wire:
-            sent = []
-            for _ in range(15):
-                corr_id = new_id()
-                how = {"to": VICTIM, "replyTo": wire.inbox, "rtype": 2, "corrId": corr_id}
-                sent.append(await wire.say(request("linger", corr_id, s=0.5), **how))
-            corr_ids = {each["corrId"] for each in sent}
-            answers = []
-            while len(answers) < len(sent):
-                answers += [each["frame"] for each in await wire.receive() if each.get("corrId") in corr_ids]
+            sent = [await linger(wire) for _ in range(15)]
+            answers = await answers_to(wire, sent, len(sent))
             assert [frame.get("code") for frame in answers].count("RATE_LIMITED") == 5
             assert [frame["type"] for frame in answers].count("Data") == 10
 
@@ -80,6 +78,72 @@ def test_more_messages_a_second_than_allowed_end_their_own_link(tight: Stage) ->
             assert (await wire.closed())[0] == 1008
 
     run(body())
+
+
+async def is_turned_away(stage: Stage, who: Identity) -> bool:
+    """Dial once more than is allowed."""
+    try:
+        async with stage.dial(who, local_addr=ELSEWHERE):
+            return False
+    except InvalidStatus as error:
+        return error.response.status_code == 429
+
+
+def test_one_host_has_so_many_links_and_all_others_are_let_in(tight: Stage) -> None:
+    async def body() -> None:
+        async with tight.undisturbed(), contextlib.AsyncExitStack() as stack:
+            for _ in range(FEW["links_per_host"]):
+                await stack.enter_async_context(tight.attached(tight.identity(), local_addr=ELSEWHERE))
+            for _ in range(30):
+                assert await is_turned_away(tight, tight.identity())
+            async with tight.watching() as wire:
+                assert await tight.reaches(wire)
+
+        async def has_room() -> bool | None:
+            with contextlib.suppress(InvalidStatus, ConnectionClosed):
+                async with tight.attached(tight.identity(), local_addr=ELSEWHERE):
+                    return True
+            return None
+
+        await eventually(has_room, within_s=SEEN_S)
+
+    run(body())
+
+
+def test_one_grant_has_so_many_links_and_gains_nothing_by_them(tight: Stage) -> None:
+    who = tight.identity(roles=["client"])
+
+    async def body() -> None:
+        async with tight.undisturbed(), contextlib.AsyncExitStack() as stack:
+            links = [tight.attached(who, ours=True, local_addr=ELSEWHERE) for _ in range(FEW["links_per_grant"])]
+            wires = [await stack.enter_async_context(link) for link in links]
+            for _ in range(10):
+                assert await is_turned_away(tight, who)
+            sent = [await linger(wire) for wire in wires for _ in range(6)]
+            assert len(sent) > TIGHT["calls_in_flight"]
+            answers = [frame for wire in wires for frame in await answers_to(wire, sent, 6)]
+            assert [frame.get("code") for frame in answers].count("RATE_LIMITED") == 8
+            assert [frame["type"] for frame in answers].count("Data") == 10
+            async with tight.watching() as wire:
+                assert await tight.reaches(wire)
+
+    run(body())
+
+
+async def linger(wire: Wire) -> str:
+    """Ask an innocent for something that takes it half a second; returns the correlation id."""
+    corr_id = new_id()
+    how = {"to": VICTIM, "replyTo": wire.inbox, "rtype": 2, "corrId": corr_id}
+    await wire.say(request("linger", corr_id, s=0.5), **how)
+    return corr_id
+
+
+async def answers_to(wire: Wire, corr_ids: Collection[str], count: int) -> list[Json]:
+    """Return the frames of so many answers."""
+    answers: list[Json] = []
+    while len(answers) < count:
+        answers += [each["frame"] for each in await wire.receive() if each.get("corrId") in corr_ids]
+    return answers
 
 
 def test_neighbours_that_stay_within_their_limits_use_up_none_of_their_sentinels(tight: Stage) -> None:
