@@ -1,11 +1,10 @@
 """The gate: what may this neighbour do, whose is this envelope, and how does anybody know that one is ours?
 
 A gate is asked and answers at once; it does no I/O. What it can't tell yet it says (`Unknown`), and the core fetches
-the key and asks again (``keysharing.py``). `OpenGate` is the answer of profile ``open``: everybody may do everything.
-Gates that look at grants, signatures and policies live in ``security/``.
+the key and asks again (``keysharing.py``). Gates that look at grants, signatures and policies live in ``security/``.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +15,7 @@ from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
 
-__all__ = ["Action", "Gate", "KnownKey", "OpenGate", "Refusal", "Unknown", "Verdict"]
+__all__ = ["Action", "Gate", "KnownKey", "Refusal", "Unknown", "Verdict"]
 
 Action = str
 """What a neighbour wants: ``bind``, ``advertise``, ``announce``, ``key``, ``introspect``."""
@@ -46,8 +45,11 @@ class KnownKey(NamedTuple):
     jwks: list[msgspec.Raw]
 
 
-class Gate(Protocol):
+class Gate:
     """Decide what neighbours may do, and vouch for what is ours.
+
+    As it stands it is the gate of profile ``open``: everybody may do everything, nothing is signed. Every other gate is
+    one that decides some of it.
 
     Attributes:
         checks: True when every envelope of an attached neighbour is shown to `verify`.
@@ -58,143 +60,20 @@ class Gate(Protocol):
         seals: True when calls are to be sealed.
     """
 
-    checks: bool
-    rules: bool
-    signs: bool
-    own_kid: str
-    certifies: bool
-    seals: bool
+    checks: bool = False
+    rules: bool = False
+    signs: bool = False
+    own_kid: str = ""
+    certifies: bool = False
+    seals: bool = False
 
     # Links
 
     def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
-        """Let a neighbour in, as far as its credential (`Link.grant`) and its NodeAttach go; None is a yes."""
-        ...
+        """Let a neighbour in, as far as its credential (`Link.grant`) and its NodeAttach go; None is a yes.
 
-    def joined(self, link: Link, keys: msgspec.Raw) -> Refusal | None:
-        """Take the keys of a neighbour whose path is settled, at either end of a link; None is a yes."""
-        ...
-
-    def left(self, link: Link) -> None:
-        """Forget a link that is gone."""
-        ...
-
-    def is_same(self, one: Link, other: Link) -> bool:
-        """Tell whether two links lead to the same holder of a credential, so that one may take the other's place."""
-        ...
-
-    def renewed(self, link: Link, token: str) -> tuple[Grant, float] | None:
-        """Take a new credential of an attached neighbour: what it allows, and for how many seconds; None for no."""
-        ...
-
-    def renew(self, token: str) -> None:
-        """Take a new credential of this node's own."""
-        ...
-
-    def may(self, action: Action, link: Link, name: str) -> Refusal | None:
-        """Let a neighbour do something about a name: an address, ``<capability> <address>``, a path, a kid."""
-        ...
-
-    # Envelopes
-
-    def verify(self, link: Link, envelope: Envelope) -> Verdict:
-        """Check what a neighbour sent: its signature, whose it is, and that it may come this way."""
-        ...
-
-    def is_fresh(self, envelope: Envelope) -> bool:
-        """Tell whether an envelope comes for the first time; asked where one ends, or enters from a leaf."""
-        ...
-
-    def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
-        """Let an envelope go where it has been routed to; the links are LOCAL where it begins or ends here."""
-        ...
-
-    def sign(self, envelope: Envelope) -> Envelope:
-        """Sign an envelope of ours."""
-        ...
-
-    def seal(self, envelope: Envelope, path: str) -> Envelope | Refusal:
-        """Encrypt the payload of an envelope of ours, before it is signed, for the node at a path; or say why not."""
-        ...
-
-    def open(self, envelope: Envelope, *, sealed: bool) -> Envelope | Refusal:
-        """Decrypt the payload of a verified envelope that ends here.
-
-        Args:
-            sealed: True when a payload in the clear isn't good enough, where this node's profile seals at all.
+        Every gate asks for an id that is legal, the one of the URL, and not our own (spec 5.2, 2.1).
         """
-        ...
-
-    def speaks_for(self, envelope: Envelope, address: str) -> Refusal | None:
-        """Hold the signer of a verified answer to the address that was asked: it must be allowed to have it.
-
-        Args:
-            address: logical or physical; "" where whoever offers a capability was asked.
-        """
-        ...
-
-    def owns(self, path: str, address: str) -> Refusal | None:
-        """Hold the key of the node at a path to an address a call is to be sealed for."""
-        ...
-
-    def signer(self, envelope: Envelope) -> str:
-        """Say for people who signed a verified envelope, and how that is known; "" where nothing is signed."""
-        ...
-
-    # Keys
-
-    def keys(self) -> msgspec.Raw:
-        """Return this node's public keys for NodeAttach and NodeAttachAck, EMPTY for none."""
-        ...
-
-    def moved(self, path: str) -> None:
-        """Take this node's physical path, whenever it changes."""
-        ...
-
-    def kid(self, envelope: Envelope) -> str:
-        """Return the id of the key an envelope is signed with, "" for none."""
-        ...
-
-    def find(self, kid: str) -> list[KnownKey]:
-        """Return what is known of a key, to tell others."""
-        ...
-
-    def keys_at(self, path: str) -> list[msgspec.Raw]:
-        """Return the keys of the node at a path, to tell others; [] when there are none."""
-        ...
-
-    def learn(self, announce: KeyAnnounce, link: Link) -> Refusal | None:
-        """Take keys a neighbour tells of."""
-        ...
-
-    # Records of the mesh
-
-    def sign_record(self, statement: bytes) -> tuple[str, str]:
-        """Sign what this sentinel says of itself; returns kid and signature, both "" where nothing is signed."""
-        ...
-
-    def check_record(self, node_id: str, kid: str, statement: bytes, signature: str) -> Verdict:
-        """Check what a sentinel says of itself."""
-        ...
-
-    def may_offer(self, node_id: str, kid: str, name: str, link: Link) -> bool:
-        """Tell whether a sentinel may offer a name, as it stands in its record.
-
-        Args:
-            node_id, kid: of the sentinel.
-            link: by which the record came.
-        """
-        ...
-
-
-class OpenGate:
-    """Let everybody in whose attach makes sense: a legal id, the one of the URL, not our own (spec 5.2, 2.1)."""
-
-    checks = rules = signs = certifies = seals = False
-    own_kid = ""
-
-    def admit(self, attach: NodeAttach, link: Link, own: Settings) -> Refusal | None:
-        """Check the form of an attach; ask for no proof."""
         expected = "peer" if link.kind is LinkKind.PEER else "downstream"
         if attach.origin_type != expected:
             return Refusal("INVALID_ATTACH", f"originType is {attach.origin_type!r} on a {expected} link")
@@ -209,94 +88,113 @@ class OpenGate:
         return None
 
     def joined(self, link: Link, keys: msgspec.Raw) -> Refusal | None:
-        """Take nothing."""
+        """Take the keys of a neighbour whose path is settled, at either end of a link; None is a yes."""
         return None
 
     def left(self, link: Link) -> None:
-        """Forget nothing."""
+        """Forget a link that is gone."""
 
     def is_same(self, one: Link, other: Link) -> bool:
-        """Believe everybody."""
+        """Tell whether two links lead to the same holder of a credential, so that one may take the other's place."""
         return True
 
     def renewed(self, link: Link, token: str) -> tuple[Grant, float] | None:
-        """Need none."""
+        """Take a new credential of an attached neighbour: what it allows, and for how many seconds; None for no."""
         return None
 
     def renew(self, token: str) -> None:
-        """Need none."""
+        """Take a new credential of this node's own."""
 
     def may(self, action: Action, link: Link, name: str) -> Refusal | None:
-        """Allow everything."""
+        """Let a neighbour do something about a name: an address, ``<capability> <address>``, a path, a kid."""
         return None
 
+    # Envelopes
+
     def verify(self, link: Link, envelope: Envelope) -> Verdict:
-        """Believe everything."""
+        """Check what a neighbour sent: its signature, whose it is, and that it may come this way."""
         return None
 
     def is_fresh(self, envelope: Envelope) -> bool:
-        """Believe that everything is new."""
+        """Tell whether an envelope comes for the first time; asked where one ends, or enters from a leaf."""
         return True
 
     def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
-        """Let everything pass."""
+        """Let an envelope go where it has been routed to; the links are LOCAL where it begins or ends here."""
         return None
 
     def sign(self, envelope: Envelope) -> Envelope:
-        """Leave an envelope as it is."""
+        """Sign an envelope of ours."""
         return envelope
 
     def seal(self, envelope: Envelope, path: str) -> Envelope | Refusal:
-        """Refuse: a payload that was to be sealed never travels in the clear."""
+        """Encrypt the payload of an envelope of ours, before it is signed, for the node at a path; or say why not."""
         return Refusal("CRYPTO_LEVEL", "this node's security profile doesn't seal")
 
     def open(self, envelope: Envelope, *, sealed: bool) -> Envelope | Refusal:
-        """Leave an envelope as it is."""
+        """Decrypt the payload of a verified envelope that ends here.
+
+        Args:
+            sealed: True when a payload in the clear isn't good enough, where this node's profile seals at all.
+        """
         return envelope
 
     def speaks_for(self, envelope: Envelope, address: str) -> Refusal | None:
-        """Believe everybody."""
+        """Hold the signer of a verified answer to the address that was asked: it must be allowed to have it.
+
+        Args:
+            address: logical or physical; "" where whoever offers a capability was asked.
+        """
         return None
 
     def owns(self, path: str, address: str) -> Refusal | None:
-        """Believe everybody."""
+        """Hold the key of the node at a path to an address a call is to be sealed for."""
         return None
 
     def signer(self, envelope: Envelope) -> str:
-        """Know nobody."""
+        """Say for people who signed a verified envelope, and how that is known; "" where nothing is signed."""
         return ""
 
+    # Keys
+
     def keys(self) -> msgspec.Raw:
-        """Have none."""
+        """Return this node's public keys for NodeAttach and NodeAttachAck, EMPTY for none."""
         return EMPTY
 
     def moved(self, path: str) -> None:
-        """Take it."""
+        """Take this node's physical path, whenever it changes."""
 
     def kid(self, envelope: Envelope) -> str:
-        """Name none."""
+        """Return the id of the key an envelope is signed with, "" for none."""
         return ""
 
     def find(self, kid: str) -> list[KnownKey]:
-        """Know none."""
+        """Return what is known of a key, to tell others."""
         return []
 
     def keys_at(self, path: str) -> list[msgspec.Raw]:
-        """Know none."""
+        """Return the keys of the node at a path, to tell others; [] when there are none."""
         return []
 
     def learn(self, announce: KeyAnnounce, link: Link) -> Refusal | None:
-        """Learn none."""
+        """Take keys a neighbour tells of."""
         return None
 
+    # Records of the mesh
+
     def sign_record(self, statement: bytes) -> tuple[str, str]:
-        """Sign nothing."""
+        """Sign what this sentinel says of itself; returns kid and signature, both "" where nothing is signed."""
         return "", ""
 
     def check_record(self, node_id: str, kid: str, statement: bytes, signature: str) -> Verdict:
-        """Believe everything."""
+        """Check what a sentinel says of itself."""
         return None
 
     def may_offer(self, node_id: str, kid: str, name: str, link: Link) -> bool:
-        """Allow everything."""
+        """Tell whether a sentinel may offer a name, as it stands in its record.
+
+        Args:
+            node_id, kid: of the sentinel.
+            link: by which the record came.
+        """
         return True

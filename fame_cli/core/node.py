@@ -17,7 +17,7 @@ from fame_cli.core.calls import CallKey, error_payload, result_payload
 from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
 from fame_cli.core.envelope import GRANT
 from fame_cli.core.frames import NodeHeartbeat
-from fame_cli.core.gate import Gate, OpenGate
+from fame_cli.core.gate import Gate
 from fame_cli.core.grant import Grant
 from fame_cli.core.limits import Census
 from fame_cli.core.link import LOCAL, Link
@@ -59,7 +59,7 @@ class NodeCore:
         table = RouteTable(node_id=settings.node_id, balance=settings.balance)
         self._state = NodeState(settings, new_id, stamp, flow_id=new_id(), table=table, now=now)
         self._state.budget.most_bytes = settings.max_held_bytes
-        self._state.gate = gate or OpenGate()
+        self._state.gate = gate or Gate()
         self._state.parking = Parking(settings.limits.unknown_keys, settings.limits.waiting_envelopes)
         self._state.census = Census(settings.limits)
         self._inbox = f"__rpc__{new_id()}"

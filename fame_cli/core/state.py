@@ -13,7 +13,7 @@ from fame_cli.core.effects import Effect, Note, Send
 from fame_cli.core.envelope import FLOW_ACK, SYN, Envelope, encode
 from fame_cli.core.flow import Budget
 from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta, NodeHeartbeat
-from fame_cli.core.gate import Gate, OpenGate
+from fame_cli.core.gate import Gate
 from fame_cli.core.ids import sid_of
 from fame_cli.core.limits import Census
 from fame_cli.core.link import Link
@@ -67,7 +67,7 @@ class NodeState:
     sid: str | None = None
     sequence: int = 0
     mesh: Mesh | None = None
-    gate: Gate = field(default_factory=OpenGate)
+    gate: Gate = field(default_factory=Gate)
     parking: Parking = field(default_factory=Parking)
     census: Census = field(default_factory=Census)
     waiting: dict[Name, float] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fame_cli.core.address import parse
 from fame_cli.core.envelope import CARRIED, Envelope
 from fame_cli.core.frames import Data, NodeAttach
-from fame_cli.core.gate import Action, OpenGate, Refusal, Verdict
+from fame_cli.core.gate import Action, Gate, Refusal, Verdict
 from fame_cli.core.grant import ADMIN, CLIENT, PEER, Grant
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import LOCAL, Link, LinkKind
@@ -23,7 +23,7 @@ def below(path: str, above: str) -> bool:
     return path == above or path.startswith(f"{above}/")
 
 
-class GrantGate(OpenGate):
+class GrantGate(Gate):
     """Hold every neighbour to its grant.
 
     Args:

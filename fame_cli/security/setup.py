@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from fame_cli.core.gate import Gate, OpenGate, Refusal, Unknown
+from fame_cli.core.gate import Gate, Refusal, Unknown
 from fame_cli.core.glob import glob_matches
 from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link
@@ -83,7 +83,7 @@ class Security:
         self._proofs = ProofChecker(settings.skew_s)
         client_context(settings.tls)  # what is wrong with its files is said now, not where it dials
         self._log_event: LogEvent | None = None
-        self.gate: Gate = OpenGate()
+        self.gate = Gate()
         self.audit: AuditLog | None = None
 
     def _own_keys(self, wanted: Grant, named: bool) -> NodeKeys:

@@ -3,7 +3,7 @@
 import pytest
 
 from fame_cli.core.frames import NodeAttach
-from fame_cli.core.gate import OpenGate
+from fame_cli.core.gate import Gate
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
 
@@ -21,7 +21,7 @@ def verdict(
 ) -> str | None:
     attach = NodeAttach(origin_type=origin_type, system_id=system_id, instance_id=instance_id)
     link = Link(1, kind, remote_id=url_id, extensions=frozenset({"mesh"} if sentinel else ()))
-    refusal = OpenGate().admit(attach, link, OWN)
+    refusal = Gate().admit(attach, link, OWN)
     return refusal and refusal.code
 
 

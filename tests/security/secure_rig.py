@@ -9,7 +9,7 @@ from itertools import count
 from core_rig import STAMP
 from mesh_rig import MeshRig
 
-from fame_cli.core.gate import Gate, OpenGate
+from fame_cli.core.gate import Gate
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
 from fame_cli.core.ids import time_digits
@@ -74,7 +74,7 @@ class SecureRig(MeshRig):
     def make_gate(self, label: str) -> Gate:
         """Make the gate of a node."""
         if self.profile == "open":
-            return OpenGate()
+            return Gate()
         if self.profile == "gated":
             return GrantGate(lambda: self.clock, self.prove)
         token = "" if label in self.bare else f"token-of-{label}"
