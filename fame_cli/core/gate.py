@@ -29,9 +29,9 @@ class Refusal(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """Say that an envelope is signed with a key nobody has told us of."""
+    """Say that it can't be told yet, and what is missing: the id of a key, or the name of an issuer of tokens."""
 
-    kid: str
+    missing: str
 
 
 Verdict = Refusal | Unknown | None

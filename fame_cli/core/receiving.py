@@ -57,7 +57,7 @@ def _sort(
     if state.gate.checks and session.is_open and not isinstance(envelope.frame, UNSIGNED):
         verdict = state.gate.verify(session.link, envelope)
         if isinstance(verdict, Unknown):
-            if park(state, Parked(session, envelope, data, waited), verdict.kid, now):
+            if park(state, Parked(session, envelope, data, waited), verdict.missing, now):
                 return  # its credit goes back once its key is there
             why = "nobody knows the key at its path" if waited else "too much from here waits for unknown keys"
             verdict = Refusal("KEY_UNKNOWN", why)

@@ -120,7 +120,7 @@ class Listener:
             return Route(kind, remote_id, asked)
         grant = security.admit(asked.path, asked.token, asked.proof, asked.certificate)
         if isinstance(grant, Unknown):
-            return Route(kind, remote_id, asked, unsettled=grant.kid)
+            return Route(kind, remote_id, asked, unsettled=grant.missing)
         if isinstance(grant, Refusal):
             self._tell_refused(remote_id, asked.host, grant.reason)
             return _json(401, {"error": f"authentication failed: {grant.reason}"}, ("WWW-Authenticate", "Bearer"))
