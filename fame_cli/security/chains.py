@@ -1,10 +1,6 @@
 """A node's own certificates, and whose it believes: from files, or from the authority in its home folder."""
 
-import base64
 from collections.abc import Callable
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from fame_cli.errors import ConfigError
 from fame_cli.security.certificates import CertificateRefused, anchors_in, chain_to_x5c
@@ -56,5 +52,4 @@ class Chains:
             chain = self._authority.issue(node_id, path, self._keys.signing.public_key(), self._clock())
         except CertificateRefused:
             return self._told
-        leaves = x509.load_pem_x509_certificates(chain.encode())
-        return [base64.b64encode(each.public_bytes(Encoding.DER)).decode() for each in leaves]
+        return chain_to_x5c(chain)
