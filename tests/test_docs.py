@@ -26,6 +26,7 @@ from fame_cli.cli.options import Invocation
 from fame_cli.config.load import find, load_any
 from fame_cli.config.overlay import NODE_VARIABLES
 from fame_cli.config.schema import AgentConfig, ClientConfig, SentinelConfig
+from fame_cli.security.audit import AUDITED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fame_cli"
@@ -342,6 +343,10 @@ def test_the_events_that_are_logged_are_those_in_the_list() -> None:
     }
     assert listed == events_of_the_code()
     assert list(listed) == sorted(listed)
+
+
+def test_the_audit_log_takes_down_events_there_are_and_the_denials_of_policies() -> None:
+    assert AUDITED - events_of_the_code().keys() == {"policy_denied"}
 
 
 def test_the_codes_the_core_says_are_those_in_the_list() -> None:

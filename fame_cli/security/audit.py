@@ -16,13 +16,38 @@ from pathlib import Path
 
 from fame_cli.security.masking import masked, masked_facts
 
-__all__ = ["KEPT_FILES", "MAX_FILE_BYTES", "AuditLog", "LogEvent"]
+__all__ = ["AUDITED", "KEPT_FILES", "MAX_FILE_BYTES", "AuditLog", "LogEvent"]
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 """Size at which a file is put away."""
 
 KEPT_FILES = 5
 """Files put away and kept, besides the one that is written."""
+
+AUDITED = frozenset(
+    {
+        "address_bound",
+        "address_taken_over",
+        "announcement_refused",
+        "credential_refused",
+        "envelope_barred",
+        "envelope_denied",
+        "grant_expired",
+        "grant_refused",
+        "grant_renewed",
+        "key_refused",
+        "link_attached",
+        "link_closed",
+        "link_cut",
+        "link_refused",
+        "link_turned_away",
+        "name_refused",
+        "policy_changed",
+        "policy_denied",  # here alone, with the rule
+        "record_refused",
+    }
+)
+"""The events of a node that are taken down (docs/events.md)."""
 
 _MAX_WAITING = 10_000
 

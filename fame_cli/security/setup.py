@@ -15,7 +15,7 @@ from fame_cli.core.glob import glob_matches
 from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link
 from fame_cli.errors import AdmissionRefused, ConfigError
-from fame_cli.security.audit import AuditLog, LogEvent
+from fame_cli.security.audit import AUDITED, AuditLog, LogEvent
 from fame_cli.security.dpop import ProofChecker, proof
 from fame_cli.security.gated import GrantGate
 from fame_cli.security.jose import TokenRefused, open_compact
@@ -33,24 +33,6 @@ __all__ = ["Security"]
 Clock = Callable[[], float]
 Told = tuple[Clock, NodeKeys, str, Callable[[str], Grant | None], float, Judge | None]
 """What a `KeyGate` is told."""
-
-AUDITED = frozenset(
-    {
-        *("address_bound", "address_taken_over", "announcement_refused", "credential_refused", "envelope_barred"),
-        *("envelope_denied", "grant_expired", "grant_refused", "grant_renewed", "key_refused", "link_attached"),
-        *(
-            "link_closed",
-            "link_cut",
-            "link_refused",
-            "link_turned_away",
-            "name_refused",
-            "policy_changed",
-            "policy_denied",
-            "record_refused",
-        ),
-    }
-)
-"""Events that the audit log has (docs/events.md); the policy's denials are there alone, with their rule."""
 
 
 class Security:
