@@ -131,16 +131,17 @@ class Node:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self.ending = True
-        transports = list(self._transports.values())
-        self.perform(self.core.drain())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await asyncio.gather(*(transport.wait_closed() for transport in transports))
-        if self._timer is not None:
-            self._timer.cancel()
-        for task in list(self._spawned):
-            task.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        with contextlib.closing(self.security) if self.security is not None else contextlib.nullcontext():
+            transports = list(self._transports.values())
+            self.perform(self.core.drain())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await asyncio.gather(*(transport.wait_closed() for transport in transports))
+            if self._timer is not None:
+                self._timer.cancel()
+            for task in list(self._spawned):
+                task.cancel()
+            await self._tasks.__aexit__(None, None, None)
 
     @property
     def node_id(self) -> str:

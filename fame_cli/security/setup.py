@@ -157,6 +157,11 @@ class Security:
         if self.audit is not None and event in AUDITED:
             self.audit.write(event, facts, self._clock())
 
+    def close(self) -> None:
+        """Write what the audit log still has to, and let its file go."""
+        if self.audit is not None:
+            self.audit.close()
+
     def look_again(self) -> bool:
         """Load the policy anew if it has changed; True if there is another one now.
 

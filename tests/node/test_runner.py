@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from fame_cli.core import attach as handshake
 from fame_cli.core.effects import Request
+from fame_cli.core.grant import Grant
 from fame_cli.core.link import LinkKind
 from fame_cli.errors import ConnectError, RemoteProtocolError
 from fame_cli.net.memory import MemoryTransport, memory_pair
@@ -20,6 +23,8 @@ from fame_cli.node import runner
 from fame_cli.node.dialing import attach, keep_attached
 from fame_cli.node.host import AgentHost
 from fame_cli.node.runner import Node
+from fame_cli.node.secured import secured
+from fame_cli.security.settings import SecuritySettings
 
 
 class Stubborn(MemoryTransport):
@@ -41,6 +46,16 @@ class Silent:
     def dispatch_cancelled(self, key: tuple[str, str], reason: str) -> None: ...
 
     def flow_opened(self, key: tuple[str, str]) -> None: ...
+
+
+def is_open(path: Path) -> bool:
+    """Tell whether this process has a file open."""
+    there = path.stat()
+    for number in os.listdir("/dev/fd"):
+        with suppress(OSError):  # the listing itself is one of them, and over
+            if os.path.samestat(os.fstat(int(number)), there):
+                return True
+    return False
 
 
 @asynccontextmanager
@@ -285,6 +300,31 @@ def test_a_fault_in_what_a_node_has_spawned_ends_the_node_and_comes_out() -> Non
     with pytest.raises(ExceptionGroup) as caught:
         bounded(main())
     assert caught.group_contains(ZeroDivisionError)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_node_that_ends_has_written_its_audit_log_and_closes_it(tmp_path: Path, fails: bool) -> None:
+    audit = tmp_path / "audit.jsonl"
+
+    async def main() -> None:
+        settings = SecuritySettings(profile="gated", home=tmp_path / "home", audit=audit)
+        security = await secured(settings, Grant("a1"), named=False)
+        assert security is not None
+        async with Node("a1", security=security) as node:
+            security.tell("link_attached", {})
+            await turns()
+            assert is_open(audit)
+            if fails:
+                node.spawn(fail())
+                await asyncio.get_running_loop().create_future()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup) if fails else nullcontext():
+        bounded(main())
+    assert len(audit.read_text().splitlines()) == 1
+    assert not is_open(audit)
 
 
 def test_a_neighbour_that_does_not_close_cannot_hold_a_node_up(monkeypatch: pytest.MonkeyPatch) -> None:
