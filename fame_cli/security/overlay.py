@@ -5,16 +5,13 @@ Asked by the core, without I/O; the time comes from a clock, in seconds since th
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from fame_cli.core.address import parse
 from fame_cli.core.envelope import CARRIED, Envelope
-from fame_cli.core.frames import (
-    KeyAnnounce,
-    MeshUpdate,
-    NodeAttach,
-)
+from fame_cli.core.frames import KeyAnnounce, MeshUpdate, NodeAttach
 from fame_cli.core.gate import KnownKey, Refusal, Unknown, Verdict
 from fame_cli.core.grant import PEER, Grant
 from fame_cli.core.ids import id_time, sid_of
@@ -27,11 +24,11 @@ from fame_cli.security.keyring import Key, Keyring
 from fame_cli.security.replay import Replays
 from fame_cli.security.signing import CLEAR, Signer, check, security_of, verify_bytes
 
-__all__ = ["KeyGate"]
+__all__ = ["KeyGate", "Means"]
 
 
-class KeyGate(GrantGate):
-    """Hold every envelope to its signature, and sign our own.
+class Means(NamedTuple):
+    """Hold what a gate signs and judges by.
 
     Args:
         clock: the time.
@@ -42,27 +39,30 @@ class KeyGate(GrantGate):
         judge: asks the policy; None where there is none.
     """
 
+    clock: Callable[[], float]
+    keys: NodeKeys
+    token: str
+    granted: Callable[[str], Grant | None]
+    skew_s: float
+    judge: Judge | None = None
+
+
+class KeyGate(GrantGate):
+    """Hold every envelope to its signature, and sign our own."""
+
     signs = True
 
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        keys: NodeKeys,
-        token: str,
-        granted: Callable[[str], Grant | None],
-        skew_s: float,
-        judge: Judge | None = None,
-    ) -> None:
-        super().__init__(clock, granted, judge)
-        if judge is not None:
-            judge.verifies = True
-        self._keys = keys
-        self._token = token
+    def __init__(self, means: Means) -> None:
+        super().__init__(means.clock, means.granted, means.judge)
+        if means.judge is not None:
+            means.judge.verifies = True
+        self._keys = keys = means.keys
+        self._token = means.token
         self._chain: list[str] = []
         self._path = ""
         self._signer = Signer(keys.signing, keys.kid)
-        self._ring = Keyring(granted, clock)
-        self._replays = Replays(skew_s)
+        self._ring = Keyring(means.granted, means.clock)
+        self._replays = Replays(means.skew_s)
         self._joined: dict[Link, Key] = {}
         self.own_kid = keys.kid
         self._own = self._jwks()

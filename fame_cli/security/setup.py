@@ -23,16 +23,12 @@ from fame_cli.security.judging import Judge
 from fame_cli.security.jwk import NodeKeys, generate
 from fame_cli.security.keystore import Home
 from fame_cli.security.oauth import Credential, CredentialSource, SelfIssued, source_of
-from fame_cli.security.overlay import KeyGate
+from fame_cli.security.overlay import KeyGate, Means
 from fame_cli.security.settings import SecuritySettings
 from fame_cli.security.tls import client_context, server_context
 from fame_cli.security.tokens import KeysMissing, TokenVerifier
 
 __all__ = ["Security"]
-
-Clock = Callable[[], float]
-Told = tuple[Clock, NodeKeys, str, Callable[[str], Grant | None], float, Judge | None]
-"""What a `KeyGate` is told."""
 
 
 class Security:
@@ -126,16 +122,16 @@ class Security:
             self.gate = GrantGate(self._clock, self.granted, judge)
             return
         token = self._credential.token if self._is_bound(self._credential.token) else ""
-        told = self._clock, self._keys, token, self.granted, settings.skew_s, judge
-        self.gate = self._strict(told) if settings.profile == "strict-overlay" else KeyGate(*told)
+        means = Means(self._clock, self._keys, token, self.granted, settings.skew_s, judge)
+        self.gate = self._strict(means) if settings.profile == "strict-overlay" else KeyGate(means)
 
-    def _strict(self, told: Told) -> Gate:
+    def _strict(self, means: Means) -> Gate:
         from fame_cli.security.chains import Chains  # certificates: no other profile needs them
         from fame_cli.security.strict import StrictGate
 
         chains = Chains(self.settings, self._keys, self._clock)
         seals = self.settings.encryption == "sealed"
-        return StrictGate(*told, certify=chains.certify, anchors=chains.anchors, seals=seals)
+        return StrictGate(means, certify=chains.certify, anchors=chains.anchors, seals=seals)
 
     def _check_binding(self, token: str) -> None:
         if self._is_bound(token) and _binding(token) != self._keys.thumbprint:

@@ -12,13 +12,11 @@ from cryptography.x509 import Certificate
 from fame_cli.core.envelope import Envelope
 from fame_cli.core.frames import Data, KeyAnnounce
 from fame_cli.core.gate import Refusal, Verdict
-from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link
 from fame_cli.security.certificates import CertificateRefused, validate_x5c
-from fame_cli.security.judging import Judge
-from fame_cli.security.jwk import Jwk, NodeKeys
+from fame_cli.security.jwk import Jwk
 from fame_cli.security.keyring import Key
-from fame_cli.security.overlay import KeyGate
+from fame_cli.security.overlay import KeyGate, Means
 from fame_cli.security.sealing import SealingFailed, open_sealed, seal
 from fame_cli.security.signing import CLEAR, security_of
 
@@ -29,7 +27,7 @@ class StrictGate(KeyGate):
     """Hold every key to its certificate, and every payload to its seal.
 
     Args:
-        clock, keys, token, granted, skew_s, judge: as `KeyGate`.
+        means: as of `KeyGate`.
         certify: returns the certificates of this node's key at a path, DER in base64, leaf first.
         anchors: authorities whose certificates are believed.
         seals: False to take and send payloads in the clear besides.
@@ -39,12 +37,7 @@ class StrictGate(KeyGate):
 
     def __init__(
         self,
-        clock: Callable[[], float],
-        keys: NodeKeys,
-        token: str,
-        granted: Callable[[str], Grant | None],
-        skew_s: float,
-        judge: Judge | None,
+        means: Means,
         *,
         certify: Callable[[str], list[str]],
         anchors: tuple[Certificate, ...],
@@ -52,7 +45,7 @@ class StrictGate(KeyGate):
     ) -> None:
         self._certify = certify
         self._anchors = anchors
-        super().__init__(clock, keys, token, granted, skew_s, judge)
+        super().__init__(means)
         self._ring.certified = self._is_certified
         self.seals = seals
 

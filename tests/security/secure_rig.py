@@ -19,7 +19,7 @@ from fame_cli.security.certificates import chain_to_x5c
 from fame_cli.security.gated import GrantGate
 from fame_cli.security.issuing import CertificateAuthority
 from fame_cli.security.jwk import NodeKeys, generate
-from fame_cli.security.overlay import KeyGate
+from fame_cli.security.overlay import KeyGate, Means
 from fame_cli.security.strict import StrictGate
 
 BIRTH = 1_767_225_600.0
@@ -78,11 +78,11 @@ class SecureRig(MeshRig):
         if self.profile == "gated":
             return GrantGate(lambda: self.clock, self.prove)
         token = "" if label in self.bare else f"token-of-{label}"
-        told = (lambda: self.clock), self.keys[label], token, self.prove, 60.0
+        means = Means(lambda: self.clock, self.keys[label], token, self.prove, 60.0)
         if self.profile == "overlay":
-            return KeyGate(*told)
+            return KeyGate(means)
         certify = self.certify if label not in self.uncertified else (lambda label, path: [])
-        return StrictGate(*told, None, certify=partial(certify, label), anchors=(self.authority.certificate,))
+        return StrictGate(means, certify=partial(certify, label), anchors=(self.authority.certificate,))
 
     def certify(self, label: str, path: str) -> list[str]:
         """Issue a node's certificate."""

@@ -12,7 +12,7 @@ from fame_cli.security.expression import parse
 from fame_cli.security.gated import GrantGate
 from fame_cli.security.judging import Judge
 from fame_cli.security.jwk import generate
-from fame_cli.security.overlay import KeyGate
+from fame_cli.security.overlay import KeyGate, Means
 from fame_cli.security.policy import Policy, Rule
 from fame_cli.security.signing import SEALED, Signer
 
@@ -50,7 +50,7 @@ def test_where_nothing_is_verified_nothing_counts_as_signed(sec: bytes) -> None:
 
 
 def test_what_comes_to_the_policy_of_a_node_that_verifies_is_signed() -> None:
-    gate = KeyGate(lambda: 0.0, KEYS, "", lambda token: None, 60.0, judge("is_signed()"))
+    gate = KeyGate(Means(lambda: 0.0, KEYS, "", lambda token: None, 60.0, judge("is_signed()")))
     assert gate.passes(CHILD, TARGET, envelope(b'{"sig":{"kid":"k","val":"v"}}')) is None
 
 
