@@ -115,9 +115,9 @@ class Gate:
         """Check what a neighbour sent: its signature, whose it is, and that it may come this way."""
         return None
 
-    def is_fresh(self, envelope: Envelope) -> bool:
-        """Tell whether an envelope comes for the first time; asked where one ends, or enters from a leaf."""
-        return True
+    def remember(self, envelope: Envelope) -> Refusal | None:
+        """Remember an envelope that ends here, or refuse it: it has come before, or its time doesn't tell."""
+        return None
 
     def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
         """Let an envelope go where it has been routed to; the links are LOCAL where it begins or ends here."""

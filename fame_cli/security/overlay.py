@@ -148,11 +148,7 @@ class KeyGate(GrantGate):
             return Refusal("SIGNATURE_INVALID", wrong)
         if isinstance(envelope.frame, MeshUpdate):
             return self._knows_all(envelope.frame)
-        if link.is_leaf and isinstance(envelope.frame, CARRIED) and not self._is_timely(envelope):
-            return Refusal("CLOCK_SKEW", "its time is off: compare the clocks of both machines")
-        if link.is_leaf and isinstance(envelope.frame, CARRIED) and not self.is_fresh(envelope):
-            return Refusal("REPLAY_DETECTED", "it has come before, or its time is off")
-        return None
+        return self.remember(envelope) if link.is_leaf and isinstance(envelope.frame, CARRIED) else None
 
     def _moved_neighbour(self, link: Link, envelope: Envelope, announce: KeyAnnounce) -> Key | None:
         """Return the key of a neighbour that tells it anew from another path of its own, as which it signs already."""
@@ -168,8 +164,11 @@ class KeyGate(GrantGate):
 
     def _signed_by(self, envelope: Envelope) -> Grant | None:
         """Return what is proved of the signer of a verified envelope."""
-        key = self._ring.find(self.kid(envelope), envelope.sid or "")
+        key = self._key_of(envelope)
         return key.grant if key is not None else None
+
+    def _key_of(self, envelope: Envelope) -> Key | None:
+        return self._ring.find(self.kid(envelope), envelope.sid or "")
 
     def _is_placed(self, link: Link, envelope: Envelope, key: Key) -> Refusal | None:
         """Check that an envelope comes from where its signer is, and asks for answers there."""
@@ -194,27 +193,19 @@ class KeyGate(GrantGate):
                 return Unknown(record.kid)
         return None
 
-    def is_fresh(self, envelope: Envelope) -> bool:
+    def remember(self, envelope: Envelope) -> Refusal | None:
         """Look at the time and the id; an id tells the time itself where its signer is one of ours.
 
         Answers may have waited for a slow reader however long: the call they are for tells that they aren't old.
         """
-        sid, envelope_id = envelope.sid or "", envelope.id or ""
-        if is_answer(envelope):
-            return self._replays.is_new(sid, envelope_id, None, self._clock())
-        made_at = self._made_at(envelope)
-        return made_at is not None and self._replays.is_new(sid, envelope_id, made_at, self._clock())
-
-    def _is_timely(self, envelope: Envelope) -> bool:
-        """Tell whether an envelope's time is near enough; answers may have waited however long."""
-        if is_answer(envelope):
-            return True
-        made_at = self._made_at(envelope)
-        return made_at is not None and self._replays.is_timely(made_at, self._clock())
-
-    def _made_at(self, envelope: Envelope) -> float | None:
-        key = self._ring.find(self.kid(envelope), envelope.sid or "")
-        return id_time(envelope.id or "") if key is not None and key.grant is not None else _stamped(envelope.ts)
+        now, made_at = self._clock(), None
+        if not is_answer(envelope):
+            made_at = id_time(envelope.id or "") if self._signed_by(envelope) is not None else _stamped(envelope.ts)
+            if made_at is None or not self._replays.is_timely(made_at, now):
+                return Refusal("CLOCK_SKEW", "its time is off: compare the clocks of both machines")
+        if self._replays.is_new(envelope.sid or "", envelope.id or "", made_at, now):
+            return None
+        return Refusal("REPLAY_DETECTED", "it has come before, or too many have come since")
 
     def sign(self, envelope: Envelope) -> Envelope:
         """Sign an envelope of ours."""
@@ -228,7 +219,7 @@ class KeyGate(GrantGate):
 
     def speaks_for(self, envelope: Envelope, address: str) -> Refusal | None:
         """Hold an answer to the place or the grant of its signer; a key that is only told has none."""
-        key = self._ring.find(self.kid(envelope), envelope.sid or "")
+        key = self._key_of(envelope)
         return None if key is None else self._held(key, address)
 
     def owns(self, path: str, address: str) -> Refusal | None:
@@ -249,7 +240,7 @@ class KeyGate(GrantGate):
 
     def signer(self, envelope: Envelope) -> str:
         """Name the signer of a verified envelope."""
-        key = self._ring.find(self.kid(envelope), envelope.sid or "")
+        key = self._key_of(envelope)
         if key is None:
             return ""
         if key.grant is not None:

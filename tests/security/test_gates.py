@@ -370,3 +370,24 @@ def test_a_clock_that_is_off_is_told() -> None:
     rig["client"].core.state.new_id = lambda: f"{time_digits(int((rig.clock - 300) * 1000))}{next(rig._serial):09}"
     key = rig.call("client", MATH)
     assert [outcome.code for outcome in rig.outcomes("client", key)] == ["CLOCK_SKEW"]
+
+
+def test_a_clock_that_is_off_where_a_call_ends_is_logged_as_that() -> None:
+    rig = three()
+    seen: list[bytes] = []
+    receive = rig["math"].core.receive
+
+    def hold(link: object, data: bytes, now: float) -> object:
+        if b'"Data"' in data:
+            seen.append(data)
+            return []
+        return receive(link, data, now)  # type: ignore[arg-type]
+
+    rig["math"].core.receive = hold  # type: ignore[method-assign,assignment]
+    rig.call("client", MATH)
+    rig["math"].core.receive = receive  # type: ignore[method-assign]
+    rig.advance(400.0)
+    rig.feed("s3", "math", seen[0])
+    rig.run()
+    assert not rig["math"].requests()
+    assert [note.facts["code"] for note in rig["math"].noted("envelope_denied")] == ["CLOCK_SKEW"]
