@@ -11,7 +11,7 @@ from typing import Any
 from fame_cli.core.address import pool_matches
 from fame_cli.core.glob import ANYTHING, matches_any
 
-__all__ = ["ADMIN", "AGENT", "CLIENT", "EVERYTHING", "PEER", "ROLES", "Grant", "Holder"]
+__all__ = ["ADMIN", "AGENT", "CLIENT", "PEER", "ROLES", "Grant", "Holder"]
 
 AGENT, CLIENT, PEER, ADMIN = "agent", "client", "peer", "admin"
 
@@ -87,9 +87,3 @@ class Grant:
     def may_announce(self, address: str) -> bool:
         """Tell whether it may say that an address is reached through it."""
         return PEER in self.roles and matches_any(self.prefixes, address)
-
-
-EVERYTHING = Grant(
-    "anybody", roles=frozenset(ROLES), addresses=(ANYTHING,), capabilities=(ANYTHING,), prefixes=(ANYTHING,)
-)
-"""What everybody may do in the open profile."""

@@ -26,6 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fame_cli.core.ids import sid_of
 from fame_cli.errors import FameError
+from fame_cli.security.jwk import to_base64
 
 __all__ = [
     "LOGICALS",
@@ -201,7 +202,7 @@ def _chain(x5c: Sequence[str]) -> list[x509.Certificate]:
 
 def _check_leaf(leaf: x509.Certificate, jwk: Mapping[str, Any], path: str, now: float) -> None:
     public = leaf.public_key()
-    own = base64.urlsafe_b64encode(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).rstrip(b"=").decode()
+    own = to_base64(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
     if jwk.get("kty") != "OKP" or jwk.get("crv") != "Ed25519" or jwk.get("x") != own:
         raise CertificateRefused("the certificate is of another key")
     sid = _extension(leaf, x509.UnrecognizedExtension, SID)
