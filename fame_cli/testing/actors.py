@@ -1,7 +1,7 @@
 """Who lives at the edge of a simulated fabric: agents that take their time, clients that never stop asking.
 
 Both check what only they can see: an agent's answers come to the client that asked, a stream brings its items in order
-and all of them before its end, and every call ends exactly once.
+and all of them before its end, and every call ends exactly once, before its time is over.
 """
 
 from dataclasses import dataclass, field
@@ -103,6 +103,29 @@ class SimAgent:
         return self.node.alive and self.node.life in self.refused.values()
 
 
+LATE_S = 0.001
+"""Seconds that the end of a call may be late: numbers with a point are never quite what they should be."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """Hold what a client knows of a call it has made.
+
+    Attributes:
+        life: of the client, when it asked.
+        length: items asked for.
+        since: when it was asked, or an item last came or was read: its time runs from then on.
+        items, unread: that have come, and that lie about.
+    """
+
+    life: int
+    length: int
+    timeout_s: float
+    since: float
+    items: int = 0
+    unread: int = 0
+
+
 @dataclass(eq=False)
 class SimClient:
     """Ask whatever there is, all the time until `stopped`.
@@ -112,7 +135,7 @@ class SimClient:
         pause_s: seconds between two calls, on average.
 
     Attributes:
-        lives: call → the life it was started in. items: call → items that have come. lengths: call → items asked for.
+        calls: all it has ever made.
     """
 
     node: SimNode
@@ -120,9 +143,7 @@ class SimClient:
     capabilities: list[str]
     pause_s: float = 0.5
     stopped: bool = False
-    lives: dict[CallKey, int] = field(default_factory=dict)
-    items: dict[CallKey, int] = field(default_factory=dict)
-    lengths: dict[CallKey, int] = field(default_factory=dict)
+    calls: dict[CallKey, Asked] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.node.react = self._react
@@ -131,7 +152,16 @@ class SimClient:
     def open_calls(self) -> list[CallKey]:
         """List the calls of this life that haven't ended."""
         node = self.node
-        return [key for key, life in self.lives.items() if life == node.life and key not in node.outcomes]
+        return [key for key, call in self.calls.items() if call.life == node.life and key not in node.outcomes]
+
+    def overdue(self) -> list[CallKey]:
+        """List the calls that should have ended by now; a client that doesn't run ends none."""
+        late = [] if self.node.is_stopped or not self.node.alive else self.open_calls()
+        return [key for key in late if self._is_late(self.calls[key])]
+
+    def _is_late(self, call: Asked) -> bool:
+        due = max(call.since + call.timeout_s, self.node.resumed_at)
+        return not call.unread and self.node.world.now > due + LATE_S
 
     def _asking(self) -> Steps:
         node, random = self.node, self.node.world.random
@@ -140,16 +170,16 @@ class SimClient:
             streaming = random.random() < 0.3
             items = LONG if random.random() < 0.01 else random.randrange(20)
             to = random.choice(self.addresses) if random.random() < 0.8 else None
+            timeout_s = random.choice([0.5, 3.0, 6.0])
             key = node.start(
                 to,
                 "work",
                 b'{"items":%d}' % items,
                 capabilities=None if to else [random.choice(self.capabilities)],
                 streaming=streaming,
-                timeout_s=random.choice([0.5, 3.0, 6.0]),
+                timeout_s=timeout_s,
             )
-            self.lives[key] = node.life
-            self.lengths[key] = items
+            self.calls[key] = Asked(node.life, items, timeout_s, node.world.now)
             if random.random() < 0.1:
                 node.do(self._give_up(key))
 
@@ -158,19 +188,30 @@ class SimClient:
         self.node.perform(self.node.core.cancel(key))
 
     def _react(self, node: SimNode, effect: Effect) -> None:
-        if isinstance(effect, CallEnded) and len(node.outcomes[effect.key]) > 1:
-            raise Violation(f"{node.name} is told of the end of {effect.key} again: {node.outcomes[effect.key]}")
-        elif isinstance(effect, CallEnded) and effect.outcome.kind == "end":
-            if self.items.get(effect.key, 0) != self.lengths[effect.key]:
-                raise Violation(f"{node.name} got {self.items.get(effect.key, 0)} items of {self.lengths[effect.key]}")
+        if isinstance(effect, CallEnded):
+            self._ended(node, effect)
         elif isinstance(effect, ItemArrived):
-            expected = self.items.get(effect.key, 0)
-            if bytes(effect.value) != b"%d" % expected:
-                raise Violation(f"{node.name} got item {bytes(effect.value).decode()} instead of {expected}")
-            self.items[effect.key] = expected + 1
-            node.do(self._read(effect))
+            call = self.calls[effect.key]
+            if bytes(effect.value) != b"%d" % call.items:
+                raise Violation(f"{node.name} got item {bytes(effect.value).decode()} instead of {call.items}")
+            call.items += 1
+            call.unread += 1
+            call.since = node.world.now
+            node.do(self._read(effect, call))
 
-    def _read(self, item: ItemArrived) -> Steps:
-        is_long = self.lengths[item.key] == LONG
-        yield SLOWLY_S if is_long else self.node.world.random.choice([0.0, 0.0, 0.02])
+    def _ended(self, node: SimNode, end: CallEnded) -> None:
+        call = self.calls.get(end.key)
+        if len(node.outcomes[end.key]) > 1:
+            raise Violation(f"{node.name} is told of the end of {end.key} again: {node.outcomes[end.key]}")
+        if call is None:
+            return  # it has ended before it could be written down
+        if end.outcome.kind == "end" and call.items != call.length:
+            raise Violation(f"{node.name} got {call.items} items of {call.length}")
+        if self._is_late(call):
+            raise Violation(f"{node.name} waited for {end.key} until now, since {call.since:.3f} s: {end.outcome}")
+
+    def _read(self, item: ItemArrived, call: Asked) -> Steps:
+        yield SLOWLY_S if call.length == LONG else self.node.world.random.choice([0.0, 0.0, 0.02])
+        call.unread -= 1
+        call.since = self.node.world.now
         self.node.perform(self.node.core.item_consumed(item, self.node.world.now))

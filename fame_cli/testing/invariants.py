@@ -196,7 +196,7 @@ def _links(world: SimWorld, dials: Iterable[Dial]) -> Iterator[str]:
     for node in world.nodes:
         for session in node.core.sessions():
             wire = node.wires.get(session.link)
-            if wire is None or not wire.up:
+            if wire is None or not wire.up or wire.is_deaf:
                 yield f"{node.name} keeps {session.link!r}, which is gone"
     for dial in dials:
         a, b = dial.dialer, dial.listener
@@ -220,6 +220,8 @@ def _calls(world: SimWorld) -> Iterator[str]:
     for node in world.nodes:
         if node.core.calls_in_flight():
             yield f"{node.name} keeps {node.core.calls_in_flight()} calls"
+        if node.core.state.producers:
+            yield f"{node.name} keeps producers waiting: {list(node.core.state.producers.values())}"
         for session in node.core.sessions():
             if session.flow.held_bytes:
                 yield f"{node.name} keeps {session.flow.held_bytes} bytes for {session.link!r}"

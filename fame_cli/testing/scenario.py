@@ -15,12 +15,30 @@ from fame_cli.testing.invariants import Invariants, Violation, at_rest, distance
 from fame_cli.testing.sim import SimNode, SimWorld
 from fame_cli.testing.traffic import Traffic
 
-__all__ = ["Scenario", "ScenarioFailed", "run_scenario"]
+__all__ = ["GARBAGE", "Scenario", "ScenarioFailed", "run_scenario"]
 
 ADDRESSES = [f"a{number}@fame.fabric" for number in range(6)]
 POOLS = [f"p{number}@*.fame.fabric" for number in range(2)]
 ASKED = [*ADDRESSES, *(f"p{number}@x.fame.fabric" for number in range(2)), "nobody@fame.fabric"]
 CAPABILITIES = ["op:add", "op:mul", "fast"]
+
+GARBAGE = [
+    b"",
+    bytes(range(256)),
+    b"GET / HTTP/1.1\r\n\r\n",
+    b'{"version":"1.0","id":"half","to":"a0@fame.fab',
+    b'{"id":"1","frame":{"type":"Surprise"}}',
+    b'{"id":"1","to":"a0@fame.fabric"}',
+    b'{"frame":{"type":"Data","payload":' + b"[" * 2000 + b"]" * 2000 + b"}}",
+    b'{"seqId":' + b"9" * 5000 + b',"frame":{"type":"Data","payload":1}}',
+    b'{"frame":{"type":"CreditUpdate","flowId":"nobody\'s","credits":-99999999}}',
+    b'{"id":"b","frame":{"type":"AddressBind","address":"__sys__@/s1"}}',
+    b'{"replyTo":"x@/y","corrId":"c","frame":{"type":"CallCancel"}}',
+    b'{"corrId":"x","frame":{"type":"NodeAttachAck","ok":true,"targetSystemId":"s1"}}',
+    b'{"corrId":"x","frame":{"type":"DeliveryAck","ok":false,"code":7}}',
+    b'{"id":"m","frame":{"type":"MeshUpdate","records":[{}]}}',
+]
+"""What may come by a link whose neighbour has lost its mind. None of it ends a link, none of it means anything."""
 
 FIRST_INCARNATION = 1_000_000
 """Later lives begin below it if their clock was put back; no two lives of one sentinel begin alike."""
@@ -77,8 +95,9 @@ class Scenario:
         self.world.advance(self.random.choice([0.01, 1.0, 3.0]))
         self._lose_half_a_link()
         self._hire_clients()
-        for _ in range(self.random.randint(4, 16)):
+        for _ in range(self.random.randint(4, 20)):
             self.world.advance(self.random.expovariate(1 / 2.5))
+            _insist(self._overdue())
             self._misfortune()
         self._mend()
         self._rest()
@@ -169,8 +188,12 @@ class Scenario:
             *[self._cut] * 3,
             *[self._crash] * 3,
             *[self._rebind] * 2,
+            *[self._stop] * 2,
+            *[self._deafen] * 2,
             self._partition,
             self._hold,
+            self._delay,
+            self._litter,
         ]
         self.random.choice(what)()
 
@@ -191,12 +214,43 @@ class Scenario:
         self._later(self.random.choice([2.0, 10.0, 40.0]), self.world.heal)
 
     def _hold(self) -> None:
-        dial = self.random.choice(self.dials)
-        a, b = self.random.sample([dial.dialer, dial.listener], 2)
+        a, b = self._two_linked()
         one_way = self.random.random() < 0.5
         self._tell(f"messages from {a.name} to {b.name} wait{'' if one_way else ', and back'}")
         self.world.hold(a, b, one_way=one_way)
         self._later(self.random.choice([0.2, 5.0, 35.0]), lambda: self.world.release(a, b))
+
+    def _stop(self) -> None:
+        node, timers_first = self.random.choice(self.world.nodes), self.random.random() < 0.5
+        seconds = self.random.choice([0.5, self.random.uniform(1.0, 20.0), 35.0])
+        self._tell(f"{node.name} doesn't run for {seconds:.1f} s{', and looks at its clock first' * timers_first}")
+        self.world.stop(node)
+        self._later(seconds, lambda: self.world.resume(node, timers_first=timers_first))
+
+    def _deafen(self) -> None:
+        """Lose all that travels between two nodes, one way or both; it is for them to notice."""
+        a, b = self._two_linked()
+        one_way = self.random.random() < 0.5
+        self._tell(f"whatever {a.name} sends {b.name} is lost{'' if one_way else ', and what comes back'}")
+        self.world.deafen(a, b, one_way=one_way)
+
+    def _delay(self) -> None:
+        a, b = self._two_linked()
+        seconds = self.random.choice([0.2, 0.2, 2.0])
+        self._tell(f"messages between {a.name} and {b.name} take {seconds} s more")
+        self.world.delay(a, b, seconds)
+        self._later(self.random.choice([2.0, 20.0]), lambda: self.world.delay(a, b, 0.0))
+
+    def _litter(self) -> None:
+        node = self.random.choice(self.world.nodes)
+        if node.wires:
+            link, data = self.random.choice(list(node.wires)), self.random.choice(GARBAGE)
+            self._tell(f"{node.wires[link].node.name} gets {data[:40]!r} by its link from {node.name}")
+            self.world.litter(node, link, data)
+
+    def _two_linked(self) -> list[SimNode]:
+        dial = self.random.choice(self.dials)
+        return self.random.sample([dial.dialer, dial.listener], 2)
 
     def _crash(self) -> None:
         node = self.random.choice(self.world.nodes)
@@ -218,7 +272,7 @@ class Scenario:
 
     def _rebind(self) -> None:
         agent = self.random.choice(self.agents)
-        if agent.node.alive:
+        if agent.node.alive and not agent.node.is_stopped:
             for address in list(agent.node.offers):
                 agent.node.unserve(address)
             self._tell(f"{agent.node.name} serves nothing")
@@ -226,7 +280,7 @@ class Scenario:
 
     def _serve_again(self, agent: SimAgent) -> None:
         if agent.node.alive:
-            self._serve(agent.node)
+            agent.node.turn(lambda: self._serve(agent.node))
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
         self.world.at(self.world.now + seconds, lambda: None if self._mended else what())
@@ -238,6 +292,8 @@ class Scenario:
         self._mended = True
         self._tell("everything is mended")
         self.world.heal()
+        for node in list(self.world.nodes):
+            self.world.resume(node)
         for node in list(self._dead):
             if self.random.random() < 0.8:
                 self._restart(node)
@@ -259,9 +315,13 @@ class Scenario:
         if traffic.messages:
             raise Violation(f"sentinels still tell each other something: {traffic.messages}")
 
+    def _overdue(self) -> list[str]:
+        return [f"{client.node.name} still waits for {key}" for client in self.clients for key in client.overdue()]
+
     def _problems(self, in_s: float = 0.0) -> list[str]:
         self.world.advance(in_s)
         problems = at_rest(self.world, self.dials)
+        _insist(self._overdue())
         problems += [f"{agent.node.name} will bind {list(agent.refused)}" for agent in self.agents if agent.waits()]
         for client in self.clients:
             problems += [f"{client.node.name} waits for {key}" for key in client.open_calls() if client.node.alive]

@@ -10,8 +10,8 @@
 
 One heap ordered by (time, sequence) holds everything that will happen, another one the nodes' timers; nothing else
 decides the order. Wires are streams, as sockets are: what is sent arrives in order or the link is lost, so a network
-that fails makes messages wait (`SimWorld.hold`) or ends links, and never drops one message of many. Nodes that dial
-again after a loss are in ``dialing.py``.
+that fails makes messages wait (`SimWorld.hold`), slows them down, ends links or loses all that is sent from some moment
+on (`SimWorld.deafen`), and never drops one message of many. Nodes that dial again after a loss are in ``dialing.py``.
 """
 
 import heapq
@@ -69,6 +69,7 @@ class SimWorld:
         self._born = 0
         self._apart: dict[tuple[int, int], None] = {}
         self._held: dict[tuple[int, int], list[tuple[Wire, Callable[[], None]]]] = {}
+        self._delays_s: dict[tuple[int, int], float] = {}
 
     # Building
 
@@ -98,7 +99,7 @@ class SimWorld:
         into = Link(2 * self._count + 1, back, remote_id=dialer.name)
         dialer.wires[out] = Wire(dialer, listener, into)
         listener.wires[into] = Wire(listener, dialer, out)
-        listener.perform(listener.core.link_opened(into, self.now))
+        listener.turn(lambda: listener.perform(listener.core.link_opened(into, self.now)))
         dialer.perform(dialer.core.link_opened(out, self.now))
         return out, into
 
@@ -138,16 +139,22 @@ class SimWorld:
 
     def _travel(self, wire: Wire, what: Callable[[], None], *, at_once: bool = False) -> None:
         """Let something happen at the other end, after all that is under way to it."""
-        held = self._held.get((wire.origin.number, wire.node.number)) if self._held else None
+        if wire.is_deaf:
+            return
+        pair = (wire.origin.number, wire.node.number)
+        held = self._held.get(pair) if self._held else None
         if held is not None:
             held.append((wire, what))
             return
         latency = 0.0 if at_once else self.random.uniform(*self._latency_s)
+        latency += self._delays_s.get(pair, 0.0) if self._delays_s else 0.0
         wire.busy_until = max(self.now + latency, wire.busy_until)
         self.at(wire.busy_until, what)
 
     def _arrive(self, wire: Wire, data: bytes) -> None:
-        if wire.up:
+        if wire.node.is_stopped:
+            wire.node.turn(lambda: self._arrive(wire, data))
+        elif wire.up and not wire.is_deaf:
             wire.node.perform(wire.node.core.receive(wire.link, data, self.now))
 
     def hang_up(self, node: SimNode, link: Link) -> None:
@@ -157,6 +164,9 @@ class SimWorld:
             self._travel(wire, lambda: self._gone(wire), at_once=True)
 
     def _gone(self, wire: Wire) -> None:
+        if wire.node.is_stopped:
+            wire.node.turn(lambda: self._gone(wire))
+            return
         wire.up = False
         back = wire.node.wires.pop(wire.link, None)
         if back is not None:  # else the other end has given the link up, or died, before
@@ -182,7 +192,7 @@ class SimWorld:
 
     def _next_timer(self) -> float:
         timers = self._timers
-        while timers and (timers[0][0] != timers[0][2].due or not timers[0][2].alive):
+        while timers and not timers[0][2].wants_turn_at(timers[0][0]):
             heapq.heappop(timers)
         return timers[0][0] if timers else float("inf")
 
@@ -217,13 +227,17 @@ class SimWorld:
         """Lose a link: both ends notice, what was under way is lost."""
         wire = node.wires.pop(link)
         wire.up = False
-        node.perform(node.core.link_closed(link))
-        node.links_changed()
+
+        def notice() -> None:
+            node.perform(node.core.link_closed(link))
+            node.links_changed()
+
+        node.turn(notice)
         self._gone(wire)
 
     def kill(self, node: SimNode, *, silently: bool = False) -> None:
         """End a node without a word; its neighbours notice at once, or `silently` by its silence."""
-        node.alive, node.due = False, None
+        node.alive, node.due, node.waiting = False, None, None
         self.nodes.remove(node)
         for link in list(node.wires):
             wire = node.wires.pop(link)
@@ -252,6 +266,41 @@ class SimWorld:
         for habit in node.habits:
             node.do(habit())
 
+    def stop(self, node: SimNode) -> None:
+        """Keep a node from running, as SIGSTOP does: what comes waits, timers don't fire, links stay open."""
+        if node.alive and node.waiting is None:
+            node.waiting = []
+
+    def resume(self, node: SimNode, *, timers_first: bool = False) -> None:
+        """Undo `stop`: what has come meanwhile is taken in order; late timers fire before that or after."""
+        waiting, node.waiting = node.waiting, None
+        if waiting is None:
+            return
+        node.resumed_at, node.due = self.now, None
+        if timers_first:
+            node.perform(node.core.tick(self.now))
+        for what in waiting:
+            what()
+        self.arm(node)
+
+    def deafen(self, a: SimNode, b: SimNode, *, one_way: bool = False) -> None:
+        """Lose all that is sent from now on over the links there are between two nodes, or only what `a` sends.
+
+        Nobody is told, and it doesn't mend: a stream with a hole in it delivers nothing more. New links are as ever.
+        """
+        for node, other in ((a, b), (b, a))[: 1 if one_way else 2]:
+            for wire in node.wires.values():
+                wire.is_deaf = wire.is_deaf or wire.node is other
+
+    def delay(self, a: SimNode, b: SimNode, seconds: float) -> None:
+        """Have everything between two nodes take so much longer, until `heal`; 0 to undo it."""
+        self._delays_s[a.number, b.number] = self._delays_s[b.number, a.number] = seconds
+
+    def litter(self, node: SimNode, link: Link, data: bytes) -> None:
+        """Let something arrive at the other end of a link that the node there never sent."""
+        wire = node.wires[link]
+        self._travel(wire, lambda: self._arrive(wire, data))
+
     def hold(self, a: SimNode, b: SimNode, *, one_way: bool = False) -> None:
         """Make everything between two nodes wait, or only what `a` sends; neither of them notices."""
         for origin, node in ((a, b), (b, a))[: 1 if one_way else 2]:
@@ -273,8 +322,9 @@ class SimWorld:
                 self.cut(a, link)
 
     def heal(self) -> None:
-        """Undo every `partition` and `hold`."""
+        """Undo every `partition`, `hold` and `delay`."""
         self._apart.clear()
+        self._delays_s.clear()
         for pair, waiting in list(self._held.items()):
             del self._held[pair]
             for wire, what in waiting:

@@ -41,13 +41,14 @@ Steps = Iterator[float | None]
 
 @dataclass(slots=True, eq=False)
 class Wire:
-    """Join one end, at `origin`, to the other, which is `link` at `node`."""
+    """Join one end, at `origin`, to the other, which is `link` at `node`; a deaf one takes everything, for nothing."""
 
     origin: "SimNode"
     node: "SimNode"
     link: Link
     up: bool = True
     busy_until: float = 0.0
+    is_deaf: bool = False
 
 
 @dataclass(eq=False)
@@ -61,6 +62,8 @@ class SimNode:
         offers: address → capabilities, as served; bound anew after a restart.
         habits: what it does in each of its lives, see `SimWorld.accustom`.
         batching: links on which the envelopes of one turn travel as one message.
+        waiting: what is to happen to it when it runs again, while it is stopped; None while it runs.
+        resumed_at: when it last ran again.
         react: is shown every effect but the sending ones, after the node itself has taken it.
     """
 
@@ -84,8 +87,10 @@ class SimNode:
     habits: list[Callable[[], Steps]] = field(default_factory=list)
     react: Callable[["SimNode", Effect], None] | None = None
     due: float | None = None
+    waiting: list[Callable[[], None]] | None = None
+    resumed_at: float = float("-inf")
     _outgoing: dict[Link, list[bytes]] = field(default_factory=dict)
-    _waiting: list[Callable[[], None]] = field(default_factory=list)
+    _dormant: list[Callable[[], None]] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<SimNode {self.name}>"
@@ -182,22 +187,41 @@ class SimNode:
         life = self.life
 
         def go_on() -> None:
+            if self.is_stopped and self.life == life:
+                self.turn(go_on)
+                return
             wait = next(steps, -1.0) if self.alive and self.life == life else -1.0
             if wait is None:
-                self._waiting.append(go_on)
+                self._dormant.append(go_on)
             elif wait >= 0.0:
                 self.world.at(self.world.now + wait, go_on)
 
         self.world.at(self.world.now, go_on)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether it is alive and doesn't run, see `SimWorld.stop`."""
+        return self.waiting is not None
+
+    def wants_turn_at(self, when: float) -> bool:
+        """Tell whether a timer that was set for it is still good."""
+        return self.alive and self.due == when and not self.is_stopped
+
+    def turn(self, what: Callable[[], None]) -> None:
+        """Have something happen to it: now, or when it runs again."""
+        if self.waiting is None:
+            what()
+        else:
+            self.waiting.append(what)
+
     def links_changed(self) -> None:
         """Let those steps go on that wait for a change of the links."""
-        waiting, self._waiting = self._waiting, []
-        for go_on in waiting:
+        dormant, self._dormant = self._dormant, []
+        for go_on in dormant:
             self.world.at(self.world.now, go_on)
 
     def begin(self, core: NodeCore) -> None:
         """Begin another life with a core that knows nothing."""
         self.core, self.alive, self.life = core, True, self.life + 1
-        self.due = None
-        self._waiting.clear()
+        self.due = self.waiting = None
+        self._dormant.clear()

@@ -15,7 +15,7 @@ from fame_cli.testing import SimNode, SimWorld
 from fame_cli.testing.dialing import keep_linked
 from fame_cli.testing.invariants import Invariants, at_rest, distances, real_links
 from fame_cli.testing.measured import MeasuredMesh
-from fame_cli.testing.scenario import Scenario, run_scenario
+from fame_cli.testing.scenario import GARBAGE, Scenario, run_scenario
 
 X = "x@fame.fabric"
 
@@ -148,6 +148,67 @@ def test_a_link_that_one_end_has_given_up_is_not_used_even_where_the_other_end_h
     ring.world.advance(1.0)
     assert [session.link.remote_id for session in ring.s1.core.sessions()] == ["s0", "s2"]
     assert ring.ask() == "s3"
+
+
+@pytest.mark.parametrize("timers_first", [True, False])
+def test_a_node_that_stands_still_loses_nothing_and_answers_when_it_goes_on(timers_first: bool) -> None:
+    ring = Ring()
+    ring.world.stop(ring.s1)
+    keys = [ring.client.start(X, timeout_s=30.0) for _ in range(5)]
+    ring.world.advance(20)
+    assert not ring.client.outcomes
+    assert len(ring.agent.requests) == 0
+    ring.world.resume(ring.s1, timers_first=timers_first)
+    ring.world.run()
+    assert [ring.client.outcomes[key][0].kind for key in keys] == ["result"] * 5
+    assert at_rest(ring.world, ring.dials) == []
+
+
+def test_a_client_that_stands_still_hears_the_end_of_its_calls_when_it_goes_on() -> None:
+    ring = Ring()
+    ring.agent.served.clear()
+    key = ring.client.start(X, timeout_s=3.0)
+    ring.world.run()
+    ring.world.stop(ring.client)
+    ring.world.advance(10)
+    assert key not in ring.client.outcomes
+    ring.world.resume(ring.client)
+    ring.world.advance(0.001)
+    assert [outcome.kind for outcome in ring.client.outcomes[key]] == ["timeout"]
+
+
+@pytest.mark.parametrize("one_way", [True, False])
+def test_a_link_that_brings_nothing_any_more_is_given_up_and_made_again(one_way: bool) -> None:
+    ring = Ring()
+    ring.world.deafen(ring.s1, ring.s2, one_way=one_way)
+    key = ring.client.start(X, timeout_s=60.0)
+    ring.world.advance(10)
+    assert key not in ring.client.outcomes
+    ring.world.advance(25)
+    assert [outcome.code for outcome in ring.client.outcomes[key]] == ["LINK_LOST"]
+    assert ring.comes_to_rest(within_s=10)
+    assert ring.ask() == "s1"
+
+
+def test_a_slow_way_is_slow_and_nothing_else() -> None:
+    ring = Ring()
+    ring.world.delay(ring.s1, ring.s2, 0.2)
+    started = ring.world.now
+    assert ring.ask() == "s1"
+    assert 0.4 < ring.world.now - started < 0.5
+    ring.world.heal()
+    started = ring.world.now
+    assert ring.ask() == "s1"
+    assert ring.world.now - started < 0.1
+
+
+@pytest.mark.parametrize("data", GARBAGE)
+def test_garbage_on_a_link_changes_nothing(data: bytes) -> None:
+    ring = Ring()
+    ring.world.litter(ring.s1, link_to(ring.s1, "s2"), data)
+    ring.world.advance(1)
+    assert at_rest(ring.world, ring.dials) == []
+    assert ring.ask() == "s1"
 
 
 # Sentinels that come and go

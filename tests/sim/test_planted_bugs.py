@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 import pytest
 
-from fame_cli.core import topology
+from fame_cli.core import topology, upkeep
 from fame_cli.core.calls import Call, CallKey, CallTable
 from fame_cli.core.envelope import Envelope, data_frame, encode
 from fame_cli.core.flow import FlowControl
@@ -80,6 +80,20 @@ def send_without_credit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FlowControl, "take", lambda flow, flow_id, size=0: True)
 
 
+def let_calls_wait_too_long(patch: pytest.MonkeyPatch) -> None:
+    open_call = CallTable.open
+
+    def open_longer(table: CallTable, key: CallKey, call: Call) -> bool:
+        call.timeout_s *= 2
+        return open_call(table, key, call)
+
+    patch.setattr(CallTable, "open", open_longer)
+
+
+def miss_nobody(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(upkeep, "SILENCE_S", 1_000_000.0)
+
+
 def first_failure(seeds: range) -> ScenarioFailed | None:
     for seed in seeds:
         try:
@@ -97,6 +111,8 @@ def first_failure(seeds: range) -> ScenarioFailed | None:
         (let_an_older_record_win, "and now"),
         (answer_twice, "is told of the end"),
         (send_without_credit, "credits of stream"),
+        (let_calls_wait_too_long, "wait"),
+        (miss_nobody, "which is gone"),
     ],
 )
 def test_a_planted_mistake_is_found(
