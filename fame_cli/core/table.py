@@ -182,7 +182,7 @@ class RouteTable:
         if here:
             pool = [way for way in pool if isinstance(way, Link)]
         if pool:
-            return self._choose([(to, way) for way in pool], key, to)[1]
+            return self._choose([(to, way) for way in pool], key, to, self._rule(origin, here))[1]
         if not address.path:
             return None  # for this origin, or here: for another there may be one, so it isn't remembered
         if len(self._cache) >= MAX_CACHED:
@@ -230,14 +230,21 @@ class RouteTable:
         found = self.providers(capabilities, origin)
         if here:
             found = [provider for provider in found if isinstance(provider[1], Link)]
-        return self._choose(found, key, " ".join(capabilities)) if found else None
+        return self._choose(found, key, " ".join(capabilities), self._rule(origin, here)) if found else None
 
-    def _choose(self, candidates: list[tuple[str, Way]], key: str, wanted: str) -> tuple[str, Way]:
+    def _rule(self, origin: Link, here: bool) -> Balance:
+        """Return how to choose: a call that another sentinel has pinned to nobody is on its way to the nearest.
+
+        To choose once more could send it back to where it has been.
+        """
+        return NEAREST if origin.meshes and not here else self.balance
+
+    def _choose(self, candidates: list[tuple[str, Way]], key: str, wanted: str, rule: Balance) -> tuple[str, Way]:
         """Pick one. What is wanted has turns of its own: two that are called alternately would each get one member."""
         if wanted not in self._turns and len(self._turns) >= MAX_CACHED:
             self._turns.clear()
         self._turns[wanted] = turn = self._turns.get(wanted, -1) + 1
-        return choose(candidates, self.balance, key, turn, self.node_id)
+        return choose(candidates, rule, key, turn, self.node_id)
 
     def _pool_members(self, address: Address, origin: Link) -> list[Way]:
         pools = self._pools.get(address.participant, {})

@@ -125,13 +125,13 @@ def test_a_session_moves_only_when_its_own_provider_leaves(key: str, count: int,
 # In a mesh
 
 
-def pool(balance: Balance) -> MeshRig:
-    """Make a chain of three sentinels with a provider each; the client is at the first."""
+def pool(*balances: Balance, providers: tuple[str, ...] = ("s1", "s2", "s3")) -> MeshRig:
+    """Make a chain of three sentinels, with a provider each or at some; the client is at the first."""
     mesh = MeshRig()
-    for label in ("s1", "s2", "s3"):
+    for label, balance in zip(("s1", "s2", "s3"), balances * 3, strict=False):
         mesh.add(label, balance=balance)
     mesh.chain("s1", "s2", "s3")
-    for label in ("s1", "s2", "s3"):
+    for label in providers:
         mesh.leaf(f"a{label}", label)
         mesh.bind(f"a{label}", "math@*.pool.fabric", f"add {POOL}")
     mesh.leaf("c", "s1")
@@ -156,6 +156,16 @@ def test_all_providers_get_calls_in_turn_however_far_they_are(to: str | None) ->
     for _ in range(6):
         mesh.call("c", to, capabilities=None if to else ["add"])
     assert served(mesh) == {"s1": 2, "s2": 2, "s3": 2}
+
+
+@pytest.mark.parametrize("to", [POOL, None], ids=["pool", "capability"])
+@pytest.mark.parametrize("balance", BALANCES)
+def test_what_the_first_sentinel_sends_to_the_nearest_no_other_one_spreads(balance: Balance, to: str | None) -> None:
+    """It could come back to where it has been, where sentinels on a ring go by different rules."""
+    mesh = pool("nearest", balance, balance, providers=("s2", "s3"))
+    for number in range(12):
+        mesh.call("c", to, capabilities=None if to else ["add"], session=f"session{number}")
+    assert [len(mesh[f"a{label}"].requests()) for label in ("s2", "s3")] == [12, 0]
 
 
 def test_calls_at_random_get_to_everybody() -> None:
