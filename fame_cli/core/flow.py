@@ -91,6 +91,7 @@ class FlowControl:
     _credits: dict[str, int] = field(default_factory=dict)
     _taken: dict[str, int] = field(default_factory=dict)
     _held: dict[str, deque[Held]] = field(default_factory=dict)
+    _over: set[str] = field(default_factory=set)
 
     def resize(self, send_window: int, receive_window: int, unit_bytes: int = NO_UNIT) -> None:
         """Start again with other windows; the handshake that agreed on them counts no more."""
@@ -174,6 +175,8 @@ class FlowControl:
             self._credits[flow_id] = self._credits.get(flow_id, self.send_window) - cost
         if waiting is not None and not waiting:
             del self._held[flow_id]
+            if flow_id in self._over:
+                self.forget(flow_id)
         self._count(-sum(len(held.data) for held in released))
         return released
 
@@ -199,14 +202,19 @@ class FlowControl:
     def abandon(self, flow_id: str) -> None:
         """Drop what waits in a flow that nobody will read any more."""
         self._count(-sum(len(held.data) for held in self._held.pop(flow_id, ())))
+        self._over.discard(flow_id)
 
     def abandon_all(self) -> None:
         """Drop everything that waits: the link has ended."""
         self._held.clear()
+        self._over.clear()
         self._count(-self.held_bytes)
 
     def forget(self, flow_id: str) -> None:
-        """Drop the counters of a flow that has ended; what waits still goes out."""
-        if flow_id not in self._held:
+        """Drop the counters of a flow that has ended, once what waits has gone out."""
+        if flow_id in self._held:
+            self._over.add(flow_id)
+        else:
+            self._over.discard(flow_id)
             self._credits.pop(flow_id, None)
         self._taken.pop(flow_id, None)
