@@ -20,16 +20,19 @@ WIRE_TESTS ?= tests/e2e tests/interop
 # Where `make bench…` leaves its figures: benchmarks/results holds those the docs speak of.
 RESULTS ?= .bench
 
-# For `make fuzz`: minutes for each target, and which of them (all when empty).
-MINUTES ?= 10
+# For `make fuzz`: minutes for each target (10 if not said), and which of them (all when empty).
 FUZZ ?=
+
+# For `make fuzz` and `make chaos`: how long; and the seed of a chaos run, a fresh one when empty.
+MINUTES ?=
+SEED ?=
 
 # The first usable Python; expanded only where an environment has to be made.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-core test-wire sim fuzz bench bench-scale bench-security bench-startup demo format clean
+.PHONY: help setup check test test-core test-wire sim fuzz bench bench-scale bench-security bench-startup chaos demo format clean
 
 help:
 	@echo 'make demo            the examples, each from start to end'
@@ -38,6 +41,7 @@ help:
 	@echo 'make test-wire       real processes over each transport, with and without batches: ten minutes'
 	@echo 'make sim             more random meshes than `make test` runs; SEEDS=5000 says how many'
 	@echo 'make fuzz            what reads bytes of others, guided by coverage; MINUTES=10 each, FUZZ="token config"'
+	@echo 'make chaos           real processes, killed, stopped and cut off: a minute; MINUTES=10 SEED=17'
 	@echo 'make bench           how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
 	@echo 'make bench-scale     very many agents, addresses and clients: three minutes'
 	@echo 'make bench-startup   what a whole process costs, from its start to its end: half a minute'
@@ -85,7 +89,10 @@ sim: setup
 
 fuzz: setup
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
-	$(BIN)/python tests/fuzz/fuzz.py --minutes '$(MINUTES)' $(FUZZ)
+	$(BIN)/python tests/fuzz/fuzz.py --minutes '$(or $(MINUTES),10)' $(FUZZ)
+
+chaos: setup
+	$(BIN)/python tests/chaos/chaos.py --minutes '$(or $(MINUTES),0.6)' $(if $(SEED),--seed '$(SEED)') --output '$(RESULTS)/chaos.json'
 
 bench-startup: setup
 	$(BIN)/python benchmarks/bench_startup.py --output '$(RESULTS)/startup.json'
