@@ -23,7 +23,7 @@ RESULTS ?= .bench
 # For `make fuzz`: minutes for each target (10 if not said), and which of them (all when empty).
 FUZZ ?=
 
-# For `make fuzz` and `make chaos`: how long; and the seed of a chaos run, a fresh one when empty.
+# For `make fuzz`, `make chaos` and `make sim`: how long; and the seed of a chaos run, a fresh one when empty.
 MINUTES ?=
 SEED ?=
 
@@ -39,7 +39,7 @@ help:
 	@echo 'make test            the whole suite'
 	@echo 'make test-core       the pure core alone, in seconds'
 	@echo 'make test-wire       real processes over each transport, with and without batches: ten minutes'
-	@echo 'make sim             more random meshes than `make test` runs; SEEDS=5000 says how many'
+	@echo 'make sim             more random meshes than `make test` runs; SEEDS=5000 says how many, MINUTES=10 how long'
 	@echo 'make fuzz            what reads bytes of others, guided by coverage; MINUTES=10 each, FUZZ="token config"'
 	@echo 'make chaos           real processes, killed, stopped and cut off: a minute; MINUTES=10 SEED=17'
 	@echo 'make bench           how fast it is beside NATS, gRPC, bare TCP and Naylence: six minutes at most'
@@ -85,14 +85,14 @@ test-core: setup
 	$(BIN)/python -m pytest tests/core
 
 sim: setup
-	FAME_SIM_SEEDS='$(SEEDS)' $(BIN)/python -m pytest -q tests/sim/test_mesh.py -k random
+	FAME_SIM_SEEDS='$(SEEDS)' FAME_SIM_MINUTES='$(MINUTES)' $(BIN)/python -m pytest -q tests/sim/test_mesh.py -k random
 
 fuzz: setup
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz/fuzz.py --minutes '$(or $(MINUTES),10)' $(FUZZ)
 
 chaos: setup
-	$(BIN)/python tests/chaos/chaos.py --minutes '$(or $(MINUTES),0.6)' $(if $(SEED),--seed '$(SEED)') --output '$(RESULTS)/chaos.json'
+	$(BIN)/python tests/chaos/chaos.py --minutes '$(or $(MINUTES),0.5)' $(if $(SEED),--seed '$(SEED)') --output '$(RESULTS)/chaos.json'
 
 bench-startup: setup
 	$(BIN)/python benchmarks/bench_startup.py --output '$(RESULTS)/startup.json'

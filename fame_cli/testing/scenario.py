@@ -55,13 +55,16 @@ class ScenarioFailed(AssertionError):
         self.seed = seed
 
 
-def run_scenario(seed: int) -> "Scenario":
+def run_scenario(seed: int, minutes: float = 0.0) -> "Scenario":
     """Run one scenario from start to end and return it.
+
+    Args:
+        minutes: in which it is broken; 0 for a few misfortunes.
 
     Raises:
         ScenarioFailed: something is wrong, whatever it is.
     """
-    scenario = Scenario(seed)
+    scenario = Scenario(seed, minutes)
     try:
         scenario.run()
     except Exception as error:
@@ -70,14 +73,15 @@ def run_scenario(seed: int) -> "Scenario":
 
 
 class Scenario:
-    """Hold one random fabric.
+    """Hold one random fabric, see `run_scenario`.
 
     Attributes:
         story: what befell it, in order, for people.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, minutes: float = 0.0) -> None:
         self.seed = seed
+        self.minutes = minutes
         self.world = SimWorld(seed, keeps_sent=False)
         self.random = self.world.random
         self.story: list[str] = []
@@ -95,10 +99,12 @@ class Scenario:
         self.world.advance(self.random.choice([0.01, 1.0, 3.0]))
         self._lose_half_a_link()
         self._hire_clients()
-        for _ in range(self.random.randint(4, 20)):
+        left = self.random.randint(4, 20)
+        while self.world.now < 60 * self.minutes if self.minutes else left > 0:
             self.world.advance(self.random.expovariate(1 / 2.5))
             _insist(self._overdue())
             self._misfortune()
+            left -= 1
         self._mend()
         self._rest()
         self._ask_everything()

@@ -121,6 +121,9 @@ class Caller:
         except FameError as error:
             plain = error.wire_code != "INTERNAL" and not isinstance(error, LocalProtocolError)
             facts = {"code": error.wire_code if plain else f"bug: {error}"[:200]}
+        except asyncio.CancelledError:
+            self.notebook.write(time.monotonic(), "end", id=call_id, code="CANCELLED")  # this run is over
+            raise
         except Exception as error:  # whatever else comes out of a client is a bug, and the run shall say so
             facts = {"code": f"bug: {error!r}"[:200]}
         self.notebook.write(time.monotonic(), "end", id=call_id, **facts)

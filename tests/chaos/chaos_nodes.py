@@ -49,6 +49,7 @@ class ChaosProcess:
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
         self._killed = False
+        self._said: asyncio.Task[None] | None = None
 
     @classmethod
     def node(cls, name: str, config: Mapping[str, object], folder: Path) -> "ChaosProcess":
@@ -68,21 +69,27 @@ class ChaosProcess:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Begin a life; what it says goes to ``NAME.log``."""
-        with (self._folder / f"{self.name}.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._folder,
-                env=environment(self._folder),
-                start_new_session=True,
-            )
+        """Begin a life; what it says goes to ``NAME.log``, by a pipe, so that it may talk while its disk is full."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=self._folder,
+            env=environment(self._folder),
+            start_new_session=True,
+        )
+        self._said = asyncio.ensure_future(self._keep_log(self._process.stdout))
         self.lives.append(self._process.pid)
         self._killed, self.stopped_at = False, None
         self._keep_longest()
         self.rss = []
+
+    async def _keep_log(self, said: asyncio.StreamReader | None) -> None:
+        with (self._folder / f"{self.name}.log").open("ab") as log:
+            while said is not None and (data := await said.read(65_536)):
+                log.write(data)
+                log.flush()
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it is there."""
@@ -105,6 +112,8 @@ class ChaosProcess:
                 await self._process.wait()
         self.signal(signal.SIGKILL)
         await self._process.wait()
+        if self._said is not None:
+            await self._said
         self._keep_longest()
 
     def has_ended_by_itself(self) -> bool:

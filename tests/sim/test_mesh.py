@@ -1,6 +1,7 @@
 """Whole meshes on virtual time: a story for each way to break one, what a change costs, and random scenarios.
 
-``FAME_SIM_SEED=17`` replays one random scenario, ``FAME_SIM_SEEDS=5000`` runs more of them (``make sim SEEDS=5000``).
+``FAME_SIM_SEED=17`` replays one random scenario, ``FAME_SIM_SEEDS=5000`` runs more of them (``make sim SEEDS=5000``), and
+``FAME_SIM_MINUTES=10`` breaks each for so long (``make sim SEEDS=500 MINUTES=10``).
 """
 
 import itertools
@@ -22,6 +23,7 @@ X = "x@fame.fabric"
 SEEDS = [int(os.environ["FAME_SIM_SEED"])] if "FAME_SIM_SEED" in os.environ else range(200)
 if "FAME_SIM_SEEDS" in os.environ:
     SEEDS = range(int(os.environ["FAME_SIM_SEEDS"]))
+MINUTES = float(os.environ.get("FAME_SIM_MINUTES") or 0)
 
 
 class Ring:
@@ -369,7 +371,7 @@ def test_a_lost_sentinel_costs_a_record_of_each_of_its_neighbours() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_mesh_keeps_its_promises_while_it_breaks_and_once_it_is_mended(seed: int) -> None:
-    run_scenario(seed)
+    run_scenario(seed, MINUTES)
 
 
 def test_a_seed_is_one_scenario() -> None:
