@@ -26,7 +26,7 @@ from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import DEFAULT_ROUTE
 from fame_cli.core.topology import MAX_COST
 
-__all__ = ["attach_refusal", "close", "end", "on_attach", "on_attach_ack", "open_link", "retired"]
+__all__ = ["attach_refusal", "close", "end", "is_dead", "on_attach", "on_attach_ack", "open_link", "retired"]
 
 CLOSE_NORMAL = 1000
 CLOSE_REFUSED = 1008
@@ -144,7 +144,7 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
     meshed = state.mesh.links.get(link.remote_id) if link.meshes and state.mesh is not None else None
     for twin in (meshed, None if child else neighbours.get(link.remote_id)):
         if twin in state.sessions and link.is_ours and twin.instance_id != link.instance_id:
-            if not _is_dead(state, twin, now):
+            if not is_dead(state, twin, now):
                 return Refusal("ID_TAKEN", f"another sentinel is attached as {link.remote_id}")
             end(state, state.sessions[twin], CLOSE_NORMAL, "it doesn't answer, and another process has its id")
     known = neighbours.get(link.remote_id)
@@ -169,7 +169,7 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
     return None
 
 
-def _is_dead(state: NodeState, known: Link, now: float) -> bool:
+def is_dead(state: NodeState, known: Link, now: float) -> bool:
     """Tell whether a neighbour whose id another process claims has been asked and doesn't answer; else ask it.
 
     So a sentinel that is back sooner than its end was noticed gets its id at the second try.

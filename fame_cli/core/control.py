@@ -4,6 +4,7 @@ Pure functions over `NodeState`. Frames come here only from a link that is open.
 past `NodeCore.receive`: RemoteProtocolError is turned into a refusal there.
 """
 
+from fame_cli.core import attach
 from fame_cli.core.address import is_node_path
 from fame_cli.core.announce import plain_peer, tell_all
 from fame_cli.core.effects import BindAnswered
@@ -104,9 +105,9 @@ def _bind(state: NodeState, session: Session, address: str, path: str, now: floa
     owners = [way for way in state.table.ways(address) if isinstance(way, Link)]
     if "@*." not in address and link.kind is LinkKind.CHILD:
         taken = [owner for owner in owners if owner is not link and owner.kind in (LinkKind.LOCAL, LinkKind.CHILD)]
-        if taken and (taken[0].kind is LinkKind.LOCAL or link.grant is None or not state.gate.is_same(taken[0], link)):
+        if taken and not _has_moved(state, taken[0], link, now):
             return Refusal("ADDRESS_TAKEN", f"{address} belongs to {taken[0].remote_id}")
-        for owner in taken:  # the same credential: its holder has moved, and the old link just hasn't ended yet
+        for owner in taken:  # the old link just hasn't ended yet
             state.table.unbind(address, owner)
             state.note("address_taken_over", "warning", address=address, link=link.number, node=link.remote_id)
     if plain_peer(link) and is_node_path(path) and link.remote_id not in path.split("/"):
@@ -119,6 +120,24 @@ def _bind(state: NodeState, session: Session, address: str, path: str, now: floa
         state.note("address_bound", "debug", address=address, link=link.number, node=link.remote_id)
         publish(state, [address], now)
     return None
+
+
+def _has_moved(state: NodeState, owner: Link, link: Link, now: float) -> bool:
+    """Tell whether who has an address and who claims it are one node: by its credential, or because it began again.
+
+    In the open profile that is a node of the same id whose link doesn't answer; it is asked now, so the second try may
+    get what the first one doesn't.
+    """
+    if owner.kind is LinkKind.LOCAL:
+        return False
+    if link.grant is not None:
+        return state.gate.is_same(owner, link)
+    if owner.grant is not None or not owner.is_ours or not link.is_ours or owner.remote_id != link.remote_id:
+        return False
+    if not attach.is_dead(state, owner, now):
+        return False
+    attach.end(state, state.sessions[owner], attach.CLOSE_NORMAL, "it doesn't answer, and another process has its id")
+    return True
 
 
 def _renew(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:

@@ -19,10 +19,10 @@ from fame_cli.net.transport import Transport
 from fame_cli.node.log import log_event
 from fame_cli.node.runner import Node
 
-__all__ = ["attach", "keep_attached"]
+__all__ = ["CLAIM_S", "attach", "keep_attached"]
 
 CLAIM_S = 1.5
-"""Seconds until an id that is in use is claimed once more: by then the other side knows whether its holder lives."""
+"""Seconds until an id or an address in use is claimed once more: by then its holder has been asked whether it lives."""
 
 STEADY_S = 5.0
 """Seconds a link has to live for its end to be news; one that ends sooner is dialled again ever more slowly."""

@@ -1,7 +1,7 @@
 """An agent as a program: attach to a sentinel, bind its address, serve until told to stop."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
@@ -15,7 +15,7 @@ from fame_cli.errors import AdmissionRefused
 from fame_cli.node.agent import Agent
 from fame_cli.node.client import DEFAULT_URL
 from fame_cli.node.clock import random_id
-from fame_cli.node.dialing import keep_attached
+from fame_cli.node.dialing import CLAIM_S, keep_attached
 from fame_cli.node.host import AgentHost
 from fame_cli.node.log import log_event
 from fame_cli.node.loop import run_program, until_signalled
@@ -85,24 +85,40 @@ async def serve_agent(
             observer=observer,
             security=await secured(security, wanted, named=node_id is not None),
         ) as node:
-            node.serve(address, AgentHost(node, agent, max_concurrent))
-            for offer in offers:
-                node.perform(node.core.advertise(offer, address))
+            host = AgentHost(node, agent, max_concurrent)
+            _claim(node, address, host, offers)
             log_event("node_started", node_id=node.node_id, kind="agent", address=address, upstream=url)
             node.spawn(keep_attached(node, url, LinkKind.PARENT))
-            await _first(until_signalled(), _bound(node, address))
+            await _first(until_signalled(), _bound(node, address, host, offers))
         log_event("node_stopped", node_id=node.node_id, kind="agent")
     finally:
         await agent.on_stop()
 
 
-async def _bound(node: Node, address: str) -> None:
+def _claim(node: Node, address: str, host: AgentHost, offers: Iterable[str]) -> None:
+    node.serve(address, host)
+    for offer in offers:
+        node.perform(node.core.advertise(offer, address))
+
+
+async def _bound(node: Node, address: str, host: AgentHost, offers: Sequence[str]) -> None:
     """Wait until the address is ours, say so, and then wait for ever.
+
+    An address that is taken is asked for once more: it may be our own former life that has it, whose end the sentinel
+    hasn't noticed; it has found out by then.
 
     Raises:
         AdmissionRefused: it belongs to somebody else.
     """
     answer = await node.bound(address)
+    if answer.code == "ADDRESS_TAKEN":
+        log_event("address_taken", "warning", node_id=node.node_id, address=address, reason=answer.reason)
+        await asyncio.sleep(CLAIM_S)
+        for offer in offers:
+            node.perform(node.core.withdraw(offer, address))
+        node.unserve(address)
+        _claim(node, address, host, offers)
+        answer = await node.bound(address)
     if answer.code:
         raise AdmissionRefused(
             f"the sentinel refused {address}: {answer.reason or answer.code} ({answer.code})",

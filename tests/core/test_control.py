@@ -141,6 +141,36 @@ def test_an_address_of_another_child_is_taken() -> None:
     assert "a1" in str(frame["reason"])
 
 
+def test_a_node_that_began_again_before_its_end_was_noticed_gets_its_address_at_the_second_try() -> None:
+    rig = Rig()
+    ghost = rig.child("a1", ours=True, instance="a former life")
+    rig.bind(ghost, MATH)
+    again = rig.child("a1", ours=True, instance="another life")
+    codes = []
+    for moment in (0.0, 0.5, 1.5):
+        rig.now = moment
+        rig.feed(again, bind_frame())
+        codes.append(only_frame(rig.said(again)[-1:]).get("code"))
+    assert codes == ["ADDRESS_TAKEN", "ADDRESS_TAKEN", None]
+    assert types(rig.said(ghost))[-1] == "NodeHeartbeat"
+    assert ghost in [closed for closed, _, _ in rig.closed()]
+    assert rig.core.table.ways(MATH) == (again,)
+
+
+def test_a_node_that_answers_keeps_its_address_from_a_namesake() -> None:
+    rig = Rig()
+    alive = rig.child("a1", ours=True, instance="the first")
+    rig.bind(alive, MATH)
+    namesake = rig.child("a1", ours=True, instance="the second")
+    for moment in (0.0, 2.0, 4.0):
+        rig.now = moment
+        rig.feed(namesake, bind_frame())
+        assert only_frame(rig.said(namesake)[-1:])["code"] == "ADDRESS_TAKEN"
+        rig.now = moment + 0.1
+        rig.feed(alive, make_envelope({"type": "NodeHeartbeatAck", "ok": True}))
+    assert rig.session(alive).is_open
+
+
 def test_an_address_of_this_node_is_taken() -> None:
     rig = Rig()
     rig.do(rig.core.bind(MATH))

@@ -1,6 +1,6 @@
 """Whole meshes on virtual time: a story for each way to break one, what a change costs, and random scenarios.
 
-``FAME_SIM_SEED=17`` replays one random scenario, ``FAME_SIM_SEEDS=5000`` runs more of them (``make sim SEEDS=5000``), and
+``FAME_SIM_SEED=17`` replays one random scenario, ``FAME_SIM_SEEDS=5000`` runs more of them (``make sim SEEDS=5000``),
 ``FAME_SIM_MINUTES=10`` breaks each for so long (``make sim SEEDS=500 MINUTES=10``).
 """
 
