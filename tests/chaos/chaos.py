@@ -6,7 +6,8 @@
 Two to four sentinels, six agents and eight callers, each a process, joined by wires that fail on demand
 (``faulty_wire.py``). What is to go wrong is drawn from the seed beforehand (``chaos_plan.py``), what came of it is
 added up from what everybody wrote down (``ledger.py``). The exit code is 1 when a call hung, a message was lost, a
-stream had a gap, a node ended by itself, or somebody didn't get through to somebody when all was well again.
+stream had a gap, a node ended by itself or logged a traceback, or somebody didn't get through to somebody when all
+was well again.
 """
 
 import argparse
@@ -257,6 +258,10 @@ class Run:
         """Return what came of it."""
         verdict = judge(self._notes(), self._handled(), time.monotonic(), self.healed_at)
         ends = {name: process.ends for name, process in self.processes.items() if process.ends}
+        for log in sorted(self.folder.glob("*.log")):
+            tracebacks = log.read_bytes().count(b"Traceback (most recent call last)")
+            if tracebacks:
+                verdict.bugs.append(f"{tracebacks} tracebacks in {log.name}")
         return as_json(self.seed, self.seconds, self.fabric, self.faults, verdict, ends, list(self.processes.values()))
 
 
