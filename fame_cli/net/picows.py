@@ -10,6 +10,7 @@ it reads until then is dropped here.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -64,6 +65,7 @@ class PicowsTransport(WSListener):
         self._pong_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
 
     def start(self, receiver: Receiver) -> None:
         """Begin to call back; what came before is delivered first."""
@@ -168,6 +170,8 @@ class PicowsTransport(WSListener):
         if self._timer is not None:
             self._timer.cancel()
         self._ended.set()
+        if transport.is_client_side:  # what the library found wrong it raises there, and complains if nobody looks
+            self._looking = self._loop.create_task(_look_at_end(transport))
         if self._receiver is not None:
             try:
                 self._receiver.connection_lost(self._end_text())
@@ -261,3 +265,8 @@ class PicowsTransport(WSListener):
             return "connection lost"
         said = handshake.recv or handshake.sent
         return f"{said.code.value or 1005} {said.reason or ''}".strip() if said else "connection lost"
+
+
+async def _look_at_end(link: WSTransport) -> None:
+    with suppress(Exception):  # `_end_text` says it
+        await link.wait_disconnected()

@@ -1,6 +1,7 @@
 """One contract, every transport: whole messages, in order, callbacks in the loop, exactly one end."""
 
 import asyncio
+import gc
 import json
 import re
 import socket
@@ -14,7 +15,7 @@ from types import ModuleType
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.asyncio.server import serve
+from websockets.asyncio.server import ServerConnection, serve
 
 from fame_cli.core.batch import BATCH_BYTES
 from fame_cli.errors import AdmissionRefused, ConnectError
@@ -392,6 +393,31 @@ def test_a_frame_that_breaks_the_protocol_ends_its_link_with_a_code(net: Network
             assert inbox.messages == [b"ok"]
 
     asyncio.run(main())
+
+
+def test_a_listener_that_breaks_the_protocol_ends_the_link_and_nothing_else(net: Network) -> None:
+    """The loop isn't told: what is wrong with others is no fault of ours."""
+
+    faults: list[dict[str, object]] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, fault: faults.append(fault))
+
+        async def talk_nonsense(connection: ServerConnection) -> None:
+            connection.transport.write(b"\x82\x81" + MASK + b"x")  # only clients mask
+            await connection.wait_closed()
+
+        async with serve(talk_nonsense, "127.0.0.1", 0) as server:
+            transport = await net.dial(f"ws://127.0.0.1:{port_of(server)}/x", Turn())
+            inbox = Inbox()
+            transport.start(inbox)
+            await inbox.until(lambda: bool(inbox.ends))
+            await transport.wait_closed()
+            assert inbox.messages == []
+
+    asyncio.run(main())
+    gc.collect()  # what nobody has looked at is reported when it is thrown away
+    assert faults == []
 
 
 def test_a_frame_too_large_never_arrives_however_fast_the_rest_of_it_comes(net: Network) -> None:
