@@ -32,6 +32,7 @@ class _Connection:
     far: asyncio.StreamWriter | None = None
     deaf: set[str] = field(default_factory=set)
     due: dict[str, float] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
     is_over: bool = False
 
     def reset(self) -> None:
@@ -148,12 +149,18 @@ class FaultyWire:
     def _later(self, connection: _Connection, way: str, what: Callable[[], None]) -> None:
         """Do something when all that came before it on the same way has been done."""
         loop = asyncio.get_running_loop()
-        due, before = loop.time() + self.delay_s, connection.due.get(way, 0.0)
-        if self.delay_s == 0.0 and before <= loop.time():
+        waiting = connection.waiting.get(way, 0)
+        if self.delay_s == 0.0 and not waiting:
             what()
             return
-        connection.due[way] = max(due, before + IN_ORDER_S)
-        loop.call_at(connection.due[way], what)
+
+        def now() -> None:
+            connection.waiting[way] -= 1
+            what()
+
+        connection.waiting[way] = waiting + 1
+        connection.due[way] = max(loop.time() + self.delay_s, connection.due.get(way, 0.0) + IN_ORDER_S)
+        loop.call_at(connection.due[way], now)
 
 
 def _write(end: asyncio.StreamWriter, data: bytes) -> None:

@@ -129,6 +129,28 @@ def test_a_slow_wire_keeps_the_order_even_when_it_is_fast_again() -> None:
     run(body)
 
 
+def test_what_is_due_and_has_not_been_carried_yet_stays_before_what_comes_now() -> None:
+    """A busy loop is late with its timers, and what is read meanwhile must not overtake."""
+
+    async def body(wire: FaultyWire, listener: Listener) -> None:
+        _, writer = await dial(wire, listener)
+        [connection] = wire._connections
+        loop, seen = asyncio.get_running_loop(), []
+        wire.delay_s = 0.01
+        wire._later(connection, "there", lambda: seen.append(1))
+        wire.heal()
+        while loop.time() < connection.due["there"] + 0.01:
+            pass
+        wire._later(connection, "there", lambda: seen.append(2))
+        done = asyncio.Event()
+        wire._later(connection, "there", done.set)
+        await done.wait()
+        assert seen == [1, 2]
+        writer.close()
+
+    run(body)
+
+
 def test_a_cutting_wire_ends_connections_as_its_random_numbers_say() -> None:
     async def pieces(wire: FaultyWire, listener: Listener) -> int:
         wire.cutting = 0.2
