@@ -62,6 +62,7 @@ class ClientSettings:
     trace: bool = False
     transport: str = "auto"
     batch: bool = True
+    silence_s: float = 10.0
     security: SecuritySettings | None = None
 
 
@@ -170,7 +171,7 @@ def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int
     )
     level = 2 if loaded.log.show_envelopes else flags.verbose
     url, wire, security = loaded.upstream.direct_url, loaded.wire, loaded.security_settings()
-    told = url, loaded.id, loaded.timeout_s, None, False, wire.transport, wire.batch, security
+    told = url, loaded.id, loaded.timeout_s, None, False, wire.transport, wire.batch, wire.silence_s, security
     return ClientSettings(*told), level
 
 
@@ -185,6 +186,7 @@ def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingCli
         observer=settings.observer,
         transport=settings.transport,
         batch=settings.batch,
+        silence_s=settings.silence_s,
         security=settings.security,
     )
     return client

@@ -23,6 +23,9 @@ class WireConfig(Section):
     """Send what is ready for one link at the same time as one message; a neighbour that can't take that gets single
     ones."""
 
+    silence_s: Annotated[float, Field(ge=3, le=600), BeforeValidator(fields.to_number)] = 10.0
+    """Seconds without a word after which a link is given up, 3-600; 30 at least towards a Naylence node."""
+
 
 class UpstreamConfig(Section):
     """Name the sentinel this node attaches to."""

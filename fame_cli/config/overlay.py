@@ -48,6 +48,7 @@ _ANYWHERE = {
     "FAME_ALLOW_OPEN_PUBLIC": "security.allow_open_public",
     "FAME_TRANSPORT": "wire.transport",
     "FAME_BATCH": "wire.batch",
+    "FAME_SILENCE_S": "wire.silence_s",
     "FAME_SECURITY_PROFILE": "security.profile",
 }
 _FILES = {

@@ -20,7 +20,7 @@ from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.mesh import join, leave, set_cost
 from fame_cli.core.publish import publish
 from fame_cli.core.reach import settle
-from fame_cli.core.session import ATTACH_DEADLINE_S, HEARTBEAT_S, Event, Session, State, fire
+from fame_cli.core.session import ATTACH_DEADLINE_S, BEATS, LEAST_BEAT_S, SILENCE_S, Event, Session, State, fire
 from fame_cli.core.stacking import stack_prefix
 from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import DEFAULT_ROUTE
@@ -41,14 +41,16 @@ RETIRE_GRACE_S = 2.0
 def open_link(state: NodeState, link: Link, now: float) -> Session:
     """Start the life of a link: attach when we dialled it, wait for the attach when we didn't (spec 5.2)."""
     flow = FlowControl(budget=state.budget)
+    patience_s = max(SILENCE_S, state.settings.silence_s)  # for who negotiates nothing
     if not link.dialed:
         holder = link.grant.holder if link.grant is not None else None
         meter = state.census.enter(link.host, holder)
         deadline = now + state.settings.limits.attach_s
         session = Session(link, State.AWAITING, deadline, now, flow=flow, meter=meter, holder=holder)
+        session.silence_s = patience_s
         state.look_at(session, session.deadline)
         return session
-    session = Session(link, State.ATTACHING, now + ATTACH_DEADLINE_S, now, flow=flow)
+    session = Session(link, State.ATTACHING, now + ATTACH_DEADLINE_S, now, silence_s=patience_s, flow=flow)
     state.look_at(session, now)
     session.attach_corr = state.new_id()
     frame = NodeAttach(
@@ -65,6 +67,7 @@ def open_link(state: NodeState, link: Link, now: float) -> Session:
 def _offer(state: NodeState, link: Link) -> Meta:
     extensions = list(state.settings.extensions)
     own = {"fame.ext": extensions, "fame.window": OUR_WINDOW, "fame.instance": state.settings.instance_id}
+    own["fame.silence"] = round(state.settings.silence_s * 1000)
     return own | {"fame.cost": link.cost} if state.settings.routes else own
 
 
@@ -82,6 +85,10 @@ def _negotiate(state: NodeState, session: Session, meta: Meta | None) -> None:
     window: Any = (meta or {}).get("fame.window")
     if "window" in session.link.extensions and isinstance(window, int):
         session.flow.resize(min(max(window, SPEC_WINDOW), 65_536), OUR_WINDOW, OUR_UNIT_BYTES)
+    silence_ms: Any = (meta or {}).get("fame.silence")
+    if isinstance(silence_ms, int) and session.link.is_ours:
+        session.silence_s = state.settings.silence_s
+        session.beat_s = max(LEAST_BEAT_S, BEATS * min(silence_ms / 1000, session.silence_s))
 
 
 def on_attach(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:
@@ -264,7 +271,7 @@ def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: f
         return
     if link.kind is not LinkKind.PEER and ack.assigned_path != state.table.path:
         _take_path(state, ack.assigned_path or "", now)
-    session.next_beat = now + HEARTBEAT_S
+    session.next_beat = now + session.beat_s
     _opened(state, session, Event.ACCEPTED, now)
 
 
@@ -295,6 +302,7 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
     link = session.link
     fire(session, event)
     session.deadline, session.opened = 0.0, now
+    state.look_at(session, now if link.dialed else now + session.silence_s)
     if session.meter is not None and (link.meshes or link.kind is LinkKind.PEER):
         session.meter = Meter(state.settings.limits.of_sentinels)
     else:

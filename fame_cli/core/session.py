@@ -24,10 +24,16 @@ ATTACH_DEADLINE_S = 10.0
 """Seconds a dialled link waits for its NodeAttachAck (spec 5.2)."""
 
 HEARTBEAT_S = 15.0
-"""Seconds between heartbeats of the connecting side (spec 5.3)."""
+"""Seconds between heartbeats of the connecting side towards a node that negotiated nothing (spec 5.3)."""
 
 SILENCE_S = 30.0
-"""Seconds without any envelope after which a link is given up (spec 2.3)."""
+"""Seconds without any envelope after which a link to such a node is given up (spec 2.3)."""
+
+BEATS = 0.4
+"""Part of the shorter of both ends' silences after which the connecting side beats: twice before it is over."""
+
+LEAST_BEAT_S = 1.0
+"""Seconds between two heartbeats at least, whatever the other side wants."""
 
 
 class State(Enum):
@@ -74,6 +80,8 @@ class Session:
         deadline: when the handshake must be over; 0 once it is.
         last_heard: when anything last came in.
         next_beat: when our next heartbeat is due; dialled links only.
+        silence_s: seconds without any envelope after which we give the link up.
+        beat_s: seconds between our heartbeats; dialled links only.
         attach_corr: `corrId` of our NodeAttach.
         epoch: routing epoch given to (accepted) or by (dialled) the neighbour (spec 5.2).
         announce_at: when we may first announce names over the link (spec 6.2); None when never, as on links that carry
@@ -99,6 +107,8 @@ class Session:
     deadline: float
     last_heard: float
     next_beat: float = 0.0
+    silence_s: float = SILENCE_S
+    beat_s: float = HEARTBEAT_S
     attach_corr: str = ""
     epoch: str = ""
     announce_at: float | None = None

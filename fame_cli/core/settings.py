@@ -8,11 +8,14 @@ from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.flow import MAX_HELD_BYTES
 from fame_cli.core.limits import Limits
 
-__all__ = ["EXTENSIONS", "MAX_HELD_BYTES", "MAX_HOPS", "Settings"]
+__all__ = ["EXTENSIONS", "MAX_HELD_BYTES", "MAX_HOPS", "SILENCE_S", "Settings"]
 
 EXTENSIONS = (BATCH, "cancel", "mesh", "sys", "window")
 """What we offer in `fame.ext` of NodeAttach and NodeAttachAck (docs/wire-extensions.md); ``mesh`` if we route,
 ``batch`` unless it is turned off."""
+
+SILENCE_S = 10.0
+"""Seconds without a word after which a link between our own nodes is given up."""
 
 MAX_HOPS = 16
 """Links an envelope may pass."""
@@ -34,6 +37,7 @@ class Settings:
         max_held_bytes: bytes that may wait here for neighbours that don't keep up, over all links.
         incarnation: of the sentinel's record; greater than in any earlier life of its id, if that can be had.
         limits: bounds of each neighbour.
+        silence_s: seconds without a word after which a link to another node of ours is given up.
     """
 
     node_id: str
@@ -47,6 +51,7 @@ class Settings:
     max_held_bytes: int = MAX_HELD_BYTES
     incarnation: int = 1
     limits: Limits = field(default_factory=Limits)
+    silence_s: float = SILENCE_S
 
     @property
     def extensions(self) -> tuple[str, ...]:

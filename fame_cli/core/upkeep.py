@@ -8,7 +8,7 @@ from fame_cli.core.announce import tell_all, tell_waiting
 from fame_cli.core.frames import NodeHeartbeat
 from fame_cli.core.keysharing import forget_overdue
 from fame_cli.core.reach import digest_meta, forget_lost
-from fame_cli.core.session import HEARTBEAT_S, SILENCE_S, Session
+from fame_cli.core.session import Session
 from fame_cli.core.state import NodeState, send
 
 __all__ = ["SWEEP_S", "sweep"]
@@ -31,6 +31,8 @@ def sweep(state: NodeState, now: float, due: float) -> None:
         due: when this should have been called; much later than that means that this node doesn't keep up.
     """
     behind = now - due >= SWEEP_S
+    if behind:
+        _excuse(state, now, now - due)
     for session in state.due(now):
         again = _look(state, session, now, behind)
         if again is not None:
@@ -41,6 +43,17 @@ def sweep(state: NodeState, now: float, due: float) -> None:
     forget_overdue(state, now)
     forget_lost(state, now)
     state.calls.forget_stale(now)
+
+
+def _excuse(state: NodeState, now: float, absent_s: float) -> None:
+    """Take time in which this node did nothing (stopped, asleep, busy) off the silence of its neighbours.
+
+    What they said meanwhile may wait to be read, and who only answers wasn't asked.
+    """
+    for session in state.sessions.values():
+        session.last_heard = min(now, session.last_heard + absent_s)
+        if session.probed_at is not None:
+            session.probed_at = min(now, session.probed_at + absent_s)
 
 
 def _tell_full(state: NodeState) -> None:
@@ -79,8 +92,9 @@ def _look(state: NodeState, session: Session, now: float, behind: bool) -> float
         state.note("grant_expired", "warning", link=link.number, node=link.remote_id)
         attach.end(state, session, CLOSE_EXPIRED, "the credential has expired")
         return None
-    if session.is_open and now - session.last_heard >= SILENCE_S:
-        state.note("link_silent", "warning", link=link.number, node=link.remote_id)
+    silent_s = now - session.last_heard
+    if session.is_open and silent_s >= session.silence_s - SWEEP_S / 2:  # at the sweep that is nearest
+        state.note("link_silent", "warning", link=link.number, node=link.remote_id, silent_s=round(silent_s, 1))
         attach.end(state, session, CLOSE_SILENT, "nothing heard")
         return None
     if attach.retired(state, session, now):
@@ -90,13 +104,13 @@ def _look(state: NodeState, session: Session, now: float, behind: bool) -> float
         _beat(state, session, now)
     if link.dialed or link in state.listeners or session.replaced_at is not None:
         return now
-    again = session.deadline or session.last_heard + SILENCE_S
+    again = session.deadline or session.last_heard + session.silence_s - SWEEP_S / 2
     return min(again, link.expires_at) if link.expires_at else again
 
 
 def _beat(state: NodeState, session: Session, now: float) -> None:
-    if session.link.dialed and now >= session.next_beat:
-        session.next_beat = now + HEARTBEAT_S
+    if session.link.dialed and now >= session.next_beat - SWEEP_S / 2:  # at the sweep that is nearest
+        session.next_beat = now + session.beat_s
         send(state, session, NodeHeartbeat(), corr_id=state.new_id(), meta=digest_meta(state, session.link, now))
     if not session.replayed:
         tell_all(state, session, now)

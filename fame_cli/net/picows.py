@@ -30,9 +30,6 @@ from fame_cli.net.transport import (
 __all__ = ["PicowsTransport"]
 
 CLOSE_TIMEOUT_S = 2.0
-KEEPALIVE_S = 20.0
-"""Seconds between pings, and for the pong (spec 2.3)."""
-
 SMALL_BYTES = 4096
 """Mean size of messages up to which it is cheaper to mask them in Python (timeit: 7 µs for as many bytes) than to have
 the library write each by itself."""
@@ -62,7 +59,6 @@ class PicowsTransport(WSListener):
         self._queued_bytes = 0
         self._batches = False
         self._closing = False
-        self._pong_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -138,7 +134,6 @@ class PicowsTransport(WSListener):
             self.abort()
             return
         transport.underlying_transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        self._schedule(KEEPALIVE_S, self._beat)
         if self._connected is not None:
             try:
                 self._connected(self)
@@ -196,9 +191,7 @@ class PicowsTransport(WSListener):
             self.close(1002, "reserved bits must be 0")
         elif kind is _CLOSE:
             self._closed_by_peer(transport, frame)
-        elif kind is _PONG:
-            self._pong_due = False
-        elif self._closing or transport.is_close_frame_sent:
+        elif kind is _PONG or self._closing or transport.is_close_frame_sent:
             return
         elif kind is _CONTINUATION or not frame.fin or self._parts is not None:
             self._part(frame)
@@ -231,19 +224,6 @@ class PicowsTransport(WSListener):
         self._schedule(CLOSE_TIMEOUT_S, self.abort)
         if not transport.is_client_side:
             transport.disconnect()
-
-    def _beat(self) -> None:
-        """Ping, unless the last ping is still unanswered."""
-        link = self.link
-        assert link is not None
-        if link.is_close_frame_sent:
-            self.abort()
-        elif self._pong_due:
-            self.close(1011, "keepalive ping timeout")
-        else:
-            self._pong_due = True
-            link.send_ping()
-            self._schedule(KEEPALIVE_S, self._beat)
 
     def _read_on(self) -> None:
         if self._held and self.link is not None:

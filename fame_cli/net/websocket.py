@@ -1,8 +1,9 @@
 """WebSocket transport, by the `websockets` library: its connection classes, with two things changed.
 
 A received data frame is handed on in the same callback instead of through a queue and a task switch, and everything
-sent in one turn of the loop leaves in one write. Handshake, masking, keepalive, TLS, proxies and closing stay the
-library's. A connection is read no further than its handshake until somebody wants what comes after it.
+sent in one turn of the loop leaves in one write. Handshake, masking, TLS, proxies and closing stay the library's. No
+pings are sent, because heartbeats do more (``core/upkeep.py``); those of others are answered. A connection is read no
+further than its handshake until somebody wants what comes after it.
 """
 
 import asyncio
@@ -24,8 +25,6 @@ from fame_cli.net.transport import HARD_LIMIT_BYTES, TOO_EARLY, Early, Receiver,
 __all__ = ["AcceptedLink", "DialedLink", "WebSocketTransport"]
 
 CLOSE_TIMEOUT_S = 2.0
-KEEPALIVE_S = 20.0
-"""Seconds between pings, and for the pong (spec 2.3)."""
 
 
 class _Link(Connection):

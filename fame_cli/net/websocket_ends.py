@@ -25,7 +25,7 @@ from fame_cli.net.discreet import Discreet
 from fame_cli.net.handshake import PROTOCOLS
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import HIGH_WATER_BYTES, MAX_TRANSPORT_BYTES
-from fame_cli.net.websocket import CLOSE_TIMEOUT_S, KEEPALIVE_S, AcceptedLink, DialedLink, WebSocketTransport
+from fame_cli.net.websocket import CLOSE_TIMEOUT_S, AcceptedLink, DialedLink, WebSocketTransport
 
 __all__ = ["dial", "listen", "proxied"]
 
@@ -72,8 +72,7 @@ async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> WebSocketTranspo
             max_size=MAX_TRANSPORT_BYTES,
             open_timeout=failures.OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=KEEPALIVE_S,
-            ping_timeout=KEEPALIVE_S,
+            ping_interval=None,
             write_limit=HIGH_WATER_BYTES,
             proxy=None if failures.is_loopback(failures.name_of(failures.host_of(url))) else True,
             logger=LOGGER,
@@ -147,8 +146,7 @@ async def listen(
             max_size=MAX_TRANSPORT_BYTES,
             open_timeout=failures.OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=KEEPALIVE_S,
-            ping_timeout=KEEPALIVE_S,
+            ping_interval=None,
             write_limit=HIGH_WATER_BYTES,
             logger=LOGGER,
             ssl=tls,

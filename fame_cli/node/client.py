@@ -19,6 +19,7 @@ from fame_cli.core.effects import Outcome
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES, encode_json
 from fame_cli.core.grant import CLIENT, Grant
 from fame_cli.core.link import LinkKind
+from fame_cli.core.settings import SILENCE_S
 from fame_cli.errors import (
     CallCancelled,
     ConnectError,
@@ -67,6 +68,7 @@ class Client:
         max_message_bytes: largest envelope.
         transport: library that carries the link: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, where the sentinel takes it.
+        silence_s: seconds without a word after which the link is given up, 3 or more; at a Naylence sentinel 30.
         security: how it is trusted, and whom it trusts; None for the open profile.
 
     Attributes:
@@ -89,6 +91,7 @@ class Client:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         transport: str = "auto",
         batch: bool = True,
+        silence_s: float = SILENCE_S,
         security: SecuritySettings | None = None,
     ) -> None:
         self.url = url
@@ -100,7 +103,11 @@ class Client:
         self._trace = trace
         self._observer = observer
         self._options = Options(
-            max_message_bytes=max_message_bytes, transport=transport, batch=batch, security=security
+            max_message_bytes=max_message_bytes,
+            transport=transport,
+            batch=batch,
+            silence_s=silence_s,
+            security=security,
         )
         self._node: Node | None = None
         self._recipients: Recipients | None = None

@@ -7,7 +7,7 @@ from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.custody import Delivery, Mailbox
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.limits import Limits
-from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
+from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
 from fame_cli.security.settings import SecuritySettings
 
 __all__ = ["Options"]
@@ -24,6 +24,7 @@ class Options:
         limits: bounds of each neighbour.
         balance: how a sentinel spreads calls over several providers.
         transport: what carries its links: auto, websockets or picows, see ``net/choice.py``.
+        silence_s: seconds without a word after which a link to another node of ours is given up, 3 or more.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
         security: whom it trusts, and how it is trusted; None is the open profile.
         delivery: how messages are delivered, and how long the node answers for them.
@@ -38,6 +39,7 @@ class Options:
     balance: Balance = NEAREST
     transport: str = "auto"
     batch: bool = True
+    silence_s: float = SILENCE_S
     security: SecuritySettings | None = None
     delivery: Delivery = field(default_factory=Delivery)
     storage: Path | None = None

@@ -42,6 +42,7 @@ from fame_cli.node.options import Options
 from fame_cli.node.renewal import keep_renewed
 from fame_cli.node.roles import Caller, Observer, Service
 from fame_cli.node.services import Services
+from fame_cli.node.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from fame_cli.security.setup import Security  # its libraries are slow to import, and the open profile needs none
@@ -84,7 +85,7 @@ class Node:
     ) -> None:
         told, life = options or Options(), incarnation() if routes else 1
         bounds = told.max_message_bytes, told.max_hops, told.balance, told.batch, told.max_held_bytes, life, told.limits
-        settings = Settings(node_id, new_id(), routes, logicals, *bounds)
+        settings = Settings(node_id, new_id(), routes, logicals, *bounds, silence_s=told.silence_s)
         self.started = time.monotonic()
         self.security = security
         gate = security.gate if security is not None else None
@@ -107,8 +108,7 @@ class Node:
         self._binds = Binds(self.loop)
         self._changed = asyncio.Event()
         self._links = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._wakeup = Wakeup(self.loop, self._tick)
         self._actions: dict[type, Callable[[Any], None]] = {
             Dispatch: self._dispatch,
             CallEnded: self._call_ended,
@@ -137,8 +137,7 @@ class Node:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
                     await asyncio.gather(*(transport.wait_closed() for transport in transports))
-            if self._timer is not None:
-                self._timer.cancel()
+            self._wakeup.cancel()
             for task in list(self._spawned):
                 task.cancel()
             await self._tasks.__aexit__(None, None, None)
@@ -177,7 +176,7 @@ class Node:
     def perform(self, effects: list[Effect]) -> None:
         """Carry out what the core asks for, in order, and look when it wants to be asked again."""
         self._carry_out(effects)
-        self._arm()
+        self._wakeup.by(self.core.next_deadline())
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -190,19 +189,8 @@ class Node:
             else:
                 self._actions[type(effect)](effect)
 
-    def _arm(self) -> None:
-        deadline = self.core.next_deadline()
-        if deadline is None:
-            return
-        if self._timer is None or deadline < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = deadline
-            self._timer = self.loop.call_later(max(deadline - time.monotonic(), 0.0), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.perform(self.core.tick(time.monotonic()))
+    def _tick(self, now: float) -> None:
+        self.perform(self.core.tick(now))
 
     def _close_link(self, effect: CloseLink) -> None:
         transport = self._transports.pop(effect.link, None)

@@ -15,7 +15,7 @@ from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import PEER, Grant
 from fame_cli.core.limits import LINKS_PER_HOST, Limits
 from fame_cli.core.link import LinkKind
-from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
+from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
 from fame_cli.errors import ConfigError, LocalProtocolError
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import keep_attached
@@ -53,6 +53,7 @@ class Sentinel:
         balance: how calls are spread over several providers of a pool or a capability, see ``core/balance.py``.
         transport: library that carries the links: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
+        silence_s: seconds without a word after which a link to another node of ours is given up, 3 or more.
         limits: bounds of each neighbour; above the open profile `links_per_host` is `LINKS_PER_HOST` when None.
         security: whom it trusts, and how it is trusted; None for the open profile.
         observer: sees every envelope, see `Observer`.
@@ -79,6 +80,7 @@ class Sentinel:
         balance: Balance = NEAREST,
         transport: str = "auto",
         batch: bool = True,
+        silence_s: float = SILENCE_S,
         limits: Limits | None = None,
         security: SecuritySettings | None = None,
         observer: Observer | None = None,
@@ -106,6 +108,7 @@ class Sentinel:
             balance=balance,
             transport=transport,
             batch=batch,
+            silence_s=silence_s,
             security=security,
         )
         self._node: Node | None = None

@@ -10,7 +10,7 @@ from fame_cli.core.grant import AGENT, CLIENT, Grant
 from fame_cli.core.limits import Limits
 from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
-from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
+from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
 from fame_cli.errors import AdmissionRefused
 from fame_cli.node.agent import Agent
 from fame_cli.node.client import DEFAULT_URL
@@ -47,6 +47,7 @@ async def serve_agent(
     max_hops: int = MAX_HOPS,
     transport: str = "auto",
     batch: bool = True,
+    silence_s: float = SILENCE_S,
     max_held_bytes: int = MAX_HELD_BYTES,
     limits: Limits | None = None,
     security: SecuritySettings | None = None,
@@ -61,6 +62,7 @@ async def serve_agent(
         max_hops: links an envelope may pass.
         transport: library that carries the link: auto, websockets or picows.
         batch: join the envelopes of one turn in one message, where the sentinel takes it.
+        silence_s: seconds without a word after which the link is given up, 3 or more.
         max_held_bytes: bytes that may wait for neighbours that don't keep up, over all links.
         limits: bounds of its link; the default ones when None.
         security: how it is trusted, and whom it trusts; None for the open profile.
@@ -74,17 +76,11 @@ async def serve_agent(
     await agent.on_start()
     try:
         bounds = max_message_bytes, max_hops, max_held_bytes, limits or Limits()
-        options = Options(*bounds, transport=transport, batch=batch, security=security)
+        options = Options(*bounds, transport=transport, batch=batch, silence_s=silence_s, security=security)
         name = node_id or random_id("agent")
-        roles = frozenset({AGENT, CLIENT})
-        wanted = Grant(name, name, roles=roles, addresses=(address,), capabilities=(ANYTHING,))
-        async with Node(
-            name,
-            logicals=tuple(logicals),
-            options=options,
-            observer=observer,
-            security=await secured(security, wanted, named=node_id is not None),
-        ) as node:
+        wanted = Grant(name, name, roles=frozenset({AGENT, CLIENT}), addresses=(address,), capabilities=(ANYTHING,))
+        secure = await secured(security, wanted, named=node_id is not None)
+        async with Node(name, logicals=tuple(logicals), options=options, observer=observer, security=secure) as node:
             host = AgentHost(node, agent, max_concurrent)
             _claim(node, address, host, offers)
             log_event("node_started", node_id=node.node_id, kind="agent", address=address, upstream=url)

@@ -65,4 +65,6 @@ def test_what_is_taken_is_what_the_schema_takes(url: str | None, timeout_s: floa
     else:
         assert plain in (None, (loaded.upstream.direct_url, loaded.timeout_s))
         usual = ClientSettings("", None, 1.0, observer=None)
-        assert (loaded.id, loaded.wire.transport, loaded.wire.batch) == (None, usual.transport, usual.batch)
+        wire = loaded.wire
+        assert (loaded.id, wire.transport, wire.batch) == (None, usual.transport, usual.batch)
+        assert wire.silence_s == usual.silence_s

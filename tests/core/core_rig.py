@@ -19,7 +19,7 @@ from fame_cli.core.limits import Limits
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
 from fame_cli.core.session import Session
-from fame_cli.core.settings import EXTENSIONS, MAX_HOPS, Settings
+from fame_cli.core.settings import EXTENSIONS, MAX_HOPS, SILENCE_S, Settings
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -77,6 +77,7 @@ class Rig:
         max_hops: int = MAX_HOPS,
         balance: Balance = NEAREST,
         limits: Limits | None = None,
+        silence_s: float = SILENCE_S,
     ) -> None:
         ids = counted_ids()
         own = Settings(
@@ -87,6 +88,7 @@ class Rig:
             max_hops=max_hops,
             balance=balance,
             limits=limits or Limits(),
+            silence_s=silence_s,
         )
         self.core = NodeCore(own, lambda: next(ids), lambda: STAMP)
         self.now = 0.0
@@ -283,6 +285,7 @@ def offer_of(instance: str, *, sentinel: bool = True) -> Json:
     """Make the `meta` with which a node of ours offers its extensions; only a sentinel offers the mesh."""
     extensions = [name for name in EXTENSIONS if sentinel or name != "mesh"]
     own: Json = {"fame.ext": extensions, "fame.window": 256, "fame.instance": instance}
+    own["fame.silence"] = 10_000
     return own | {"fame.cost": 1} if sentinel else own
 
 

@@ -217,7 +217,7 @@ def test_a_streams_time_does_not_run_while_its_reader_takes_his() -> None:
     rig, parent = caller()
     key = rig.call(MATH, streaming=True, timeout_s=2.0)
     rig.feed(parent, make_answer(*key, result=1))
-    rig.advance(10.0)
+    rig.advance(5.0)
     assert rig.outcomes(key) == []
     [item] = [effect for effect in rig.log if isinstance(effect, ItemArrived)]
     rig.do(rig.core.item_consumed(item, rig.now))

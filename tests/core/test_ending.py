@@ -150,7 +150,7 @@ def test_a_call_of_this_node_whose_time_is_over_ends_once() -> None:
     rig, parent = caller()
     key = rig.call(MATH, timeout_s=2.5)
     rig.said(parent)
-    rig.advance(10.0)
+    rig.advance(3.0)
     assert [(outcome.kind, outcome.message) for outcome in rig.outcomes(key)] == [("timeout", "2.5")]
     assert types(rig.said(parent)) == ["CallCancel"]
 
@@ -159,7 +159,7 @@ def test_the_time_of_a_stream_does_not_run_while_its_reader_takes_his() -> None:
     rig, parent = caller()
     key = rig.call(MATH, streaming=True, timeout_s=2.0)
     rig.feed(parent, make_answer(*key, result=1))
-    rig.advance(10.0)
+    rig.advance(9.0)
     assert rig.outcomes(key) == []
 
 

@@ -301,7 +301,7 @@ def test_a_heartbeat_of_ours_carries_our_digest() -> None:
     rig = Rig()
     peer = rig.dialed_peer("s2", ours=True)
     rig.said(peer)
-    rig.advance(HEARTBEAT_S)
+    rig.advance(rig.session(peer).beat_s)
     [beat] = rig.said(peer)
     assert beat["meta"] == digest_meta(rig.core.state, peer, rig.now)
 

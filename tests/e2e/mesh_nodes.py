@@ -124,10 +124,12 @@ class Mesh:
 
     Args:
         folder: an empty one, for YAML files and as home of all processes.
+        silence_s: seconds of silence after which its nodes give a link up, if not the usual ones.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, silence_s: float | None = None) -> None:
         self.folder = folder
+        self._variables = {} if silence_s is None else {"FAME_SILENCE_S": f"{silence_s:g}"}
         self.processes: dict[str, MeshProcess] = {}
         self._ports: dict[str, int] = {}
         self._ended: list[MeshProcess] = []
@@ -141,9 +143,9 @@ class Mesh:
                 self._ports[name] = port
         return self._ports[name]
 
-    def url(self, name: str) -> str:
-        """Return where clients and agents attach to a sentinel."""
-        return f"ws://127.0.0.1:{self.port(name)}/{ATTACH}/downstream"
+    def url(self, name: str, port: int = 0) -> str:
+        """Return where clients and agents attach to a sentinel, through another port if one is given."""
+        return f"ws://127.0.0.1:{port or self.port(name)}/{ATTACH}/downstream"
 
     def peer_url(self, name: str, port: int = 0) -> str:
         """Return where other sentinels make peer links to a sentinel, through another port if one is given."""
@@ -192,8 +194,13 @@ class Mesh:
         for number in range(1, count + 1):
             self.sentinel(f"s{number}", [f"s{number + 1}"] if number < count else [], balance=balance)
 
-    def agent(self, name: str, at: str, *, address: str = "", capabilities: Iterable[str] = ()) -> MeshProcess:
-        """Start a `Station` at a sentinel; its address is made of its name unless one is given."""
+    def agent(
+        self, name: str, at: str, *, address: str = "", capabilities: Iterable[str] = (), port: int = 0
+    ) -> MeshProcess:
+        """Start a `Station` at a sentinel, through another port if one is given.
+
+        Its address is made of its name unless one is given.
+        """
         self._agents.add(name)
         block = {
             "import": "station:Station",
@@ -201,7 +208,7 @@ class Mesh:
             "capabilities": list(capabilities),
             "init": {"name": name},
         }
-        upstream = {"direct_url": self.url(at)}
+        upstream = {"direct_url": self.url(at, port)}
         return self._configured(name, {"kind": "agent", "id": name, "upstream": upstream, "agent": block})
 
     def restart(self, name: str) -> MeshProcess:
@@ -297,11 +304,13 @@ class Mesh:
 
     def _environment(self, at: str = "") -> dict[str, str]:
         asked = {"FAME_DIRECT_ADMISSION_URL": self.url(at)} if at else {}
-        return environment({"HOME": str(self.folder), **asked})
+        return environment({"HOME": str(self.folder), **self._variables, **asked})
 
 
 class Relay:
-    """Be a wire to a port: it takes connections at once, but no byte passes before `let_go`; `cut` ends them all.
+    """Be a wire to a port: it takes connections at once, but no byte passes before `let_go`, nor after `hold`.
+
+    `cut` ends all connections.
 
     Args:
         to_port: where it leads, on the loopback address.
@@ -334,6 +343,10 @@ class Relay:
         """Let bytes pass, those that wait first."""
         self._may_pass.set()
 
+    def hold(self) -> None:
+        """Let nothing pass from now on; neither end is told."""
+        self._may_pass.clear()
+
     def cut(self) -> None:
         """End all connections; new ones are taken."""
         for end in self._ends:
@@ -352,18 +365,18 @@ class Relay:
             near_out.transport.abort()
             return
         self._ends.append(far_out)
-        await asyncio.gather(_pump(near_in, far_out), _pump(far_in, near_out))
+        await asyncio.gather(self._pump(near_in, far_out), self._pump(far_in, near_out))
 
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    try:
-        while data := await source.read(65_536):
-            sink.write(data)
-            await sink.drain()
-    except OSError:
-        pass  # cut: the other end hears of it, too
-    finally:
-        sink.close()
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65_536):
+                await self._may_pass.wait()
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            pass  # cut: the other end hears of it, too
+        finally:
+            sink.close()
 
 
 def run(main: Coroutine[Any, Any, None], *, within_s: float = LIMIT_S) -> None:
