@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from fame_cli.node.agent import Agent, operation
     from fame_cli.node.client import Client
     from fame_cli.node.sentinel import Sentinel
+    from fame_cli.node.timeleft import time_left
 
-__all__ = ["VERSION", "Agent", "Client", "FameError", "Sentinel", "operation"]
+__all__ = ["VERSION", "Agent", "Client", "FameError", "Sentinel", "operation", "time_left"]
 
 _HOMES = {
     "Agent": "fame_cli.node.agent",
     "operation": "fame_cli.node.agent",
     "Client": "fame_cli.node.client",
     "Sentinel": "fame_cli.node.sentinel",
+    "time_left": "fame_cli.node.timeleft",
 }
 
 

@@ -3,13 +3,16 @@
 Pure functions over `NodeState`.
 """
 
+from collections import deque
+
 from fame_cli.core.address import parse
 from fame_cli.core.calls import CallKey, error_payload
 from fame_cli.core.carry import carry
+from fame_cli.core.deadline import EXPIRED, WORTH_S, with_less_time
 from fame_cli.core.deliver import deliver
 from fame_cli.core.effects import FlowOpen, Send
-from fame_cli.core.ending import end_call
-from fame_cli.core.envelope import ITEMS, LAST, SYN, TRACE, Envelope, data_frame, encode
+from fame_cli.core.ending import abandon_call, end_call, tell_caller
+from fame_cli.core.envelope import ITEMS, LAST, SYN, TRACE, Envelope, data_frame, decode, encode
 from fame_cli.core.flow import Held
 from fame_cli.core.frames import Meta
 from fame_cli.core.gate import Refusal
@@ -91,10 +94,32 @@ def writable(state: NodeState, key: CallKey) -> bool:
 
 def release(state: NodeState, session: Session, flow_id: str, held: list[Held]) -> None:
     """Send what credit has set free, give its own credit back and wake the producer that waits for this flow."""
-    for item in held:
-        state.effects.append(Send(session.link, item.data))
+    waiting = deque(held)
+    while waiting:
+        item = waiting.popleft()
+        data = item.data if item.call is None else _as_due(state, item, item.call)
+        if data is not None:
+            state.effects.append(Send(session.link, data))
+        else:
+            waiting.extend(session.flow.take_back(flow_id, item))
         credit_back(state, item.source, flow_id, item.size)
     key = state.producers.get((session.link, flow_id))
     if key is not None and session.flow.writable(flow_id):
         del state.producers[session.link, flow_id]
         state.effects.append(FlowOpen(key))
+
+
+def _as_due(state: NodeState, held: Held, key: CallKey) -> bytes | None:
+    """Return a request that has waited as it may go on now, with less time; None when nobody waits for it any more."""
+    call = state.calls.get(key)
+    if call is None:
+        return None  # its caller has given up
+    waited_s = state.now - held.since
+    if waited_s < WORTH_S:
+        return held.data
+    shorter = with_less_time(decode(held.data), held.data, waited_s)
+    if shorter is None:
+        abandon_call(state, key)
+        tell_caller(state, key, call, EXPIRED, f"its time was over before {call.egress.remote_id} took it")
+        return None
+    return shorter[1]

@@ -8,8 +8,8 @@ import msgspec
 from fame_cli.core.address import parse
 from fame_cli.core.calls import Call, CallKey, request_payload
 from fame_cli.core.carry import carry
+from fame_cli.core.deadline import MAX_TIMEOUT_MS
 from fame_cli.core.ending import refuse
-from fame_cli.core.entering import MAX_TIMEOUT_MS
 from fame_cli.core.envelope import PACK, REPLY, SESSION, STREAM, SYN, TIMEOUT, TRACE, Envelope, data_frame, encode
 from fame_cli.core.frames import Meta
 from fame_cli.core.gate import Refusal

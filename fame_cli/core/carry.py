@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from fame_cli.core.address import parse
-from fame_cli.core.calls import Call, ends_stream
+from fame_cli.core.calls import Call, CallKey, ends_stream
 from fame_cli.core.deliver import deliver, is_paced
 from fame_cli.core.effects import Send
 from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, stop_downstream, tell_caller
 from fame_cli.core.entering import clash, enter
 from fame_cli.core.envelope import LAST, REPLY, SESSION, STREAM, TRACE, VIA, Envelope, encode, with_ttl
+from fame_cli.core.flow import Held
 from fame_cli.core.frames import Data, DeliveryAck
 from fame_cli.core.keysharing import tell_key
 from fame_cli.core.link import LOCAL, Link, LinkKind
@@ -140,7 +141,8 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
     if enter(state, origin, out.link, envelope, now) is None:
         clash(state, origin, envelope)
         return False
-    sent = _send_on(state, origin, out, envelope, data, now)
+    call = (envelope.reply_to or "", envelope.corr_id or "")
+    sent = _send_on(state, origin, out, envelope, data, now, call)
     if sent is True:
         return False
     if sent is False:
@@ -170,8 +172,19 @@ def _spent(state: NodeState, envelope: Envelope) -> str:
     return f"no hops left at {state.settings.node_id} on the way to {envelope.to or 'a provider'}"
 
 
-def _send_on(state: NodeState, origin: Link, out: Session, envelope: Envelope, data: bytes, now: float) -> bool | None:
+def _send_on(
+    state: NodeState,
+    origin: Link,
+    out: Session,
+    envelope: Envelope,
+    data: bytes,
+    now: float,
+    call: CallKey | None = None,
+) -> bool | None:
     """Send an envelope when its flow has credit, else hold it: one hop less to go, and dressed for the neighbour.
+
+    Args:
+        call: of a request, which isn't sent any more once that is over.
 
     Returns:
         True: sent. None: waiting. False: refused, the link holds all it may.
@@ -191,7 +204,8 @@ def _send_on(state: NodeState, origin: Link, out: Session, envelope: Envelope, d
         return True
     if flow_id is None:
         return False  # whoever names no flow can't be told to wait, and must not fill the link for all others
-    return None if out.flow.hold(flow_id, data, origin if is_paced(origin, envelope) else None, size) else False
+    held = Held(data, origin if is_paced(origin, envelope) else None, size, call, now)
+    return None if out.flow.hold(flow_id, held) else False
 
 
 def _worn(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bytes:

@@ -6,6 +6,7 @@ Pure functions over `NodeState`; ``carry.py`` has decided that the envelope stay
 import msgspec
 
 from fame_cli.core.calls import Call, CallKey, read_request, read_response
+from fame_cli.core.deadline import time_left_s
 from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Request
 from fame_cli.core.ending import deny, end_call, send_routed
 from fame_cli.core.entering import clash, enter
@@ -102,6 +103,7 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
             clash(state, origin, envelope)
             return None
         call.rpc_id, call.trace = bytes(request.id), trace
+    left_s = time_left_s(envelope)
     state.effects.append(
         Dispatch(
             Request(
@@ -114,6 +116,7 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
                 sender=envelope.sid or "",
                 packs=envelope.meta is not None and envelope.meta.get(PACK) is True,
                 signer=state.gate.signer(envelope) if state.gate.signs else "",
+                deadline=now + left_s if left_s else 0.0,
             )
         )
     )

@@ -56,6 +56,7 @@ class Request(msgspec.Struct, frozen=True, eq=False):
         sender: the caller's `sid`, "" when absent.
         packs: True when the caller takes several items of the stream in one answer (`NodeCore.reply_items`).
         signer: who signed it, in words; "" where nothing is signed.
+        deadline: when the caller gives up, or wants the first item, in the core's time; 0 if it didn't say.
     """
 
     key: tuple[str, str] | None
@@ -67,6 +68,7 @@ class Request(msgspec.Struct, frozen=True, eq=False):
     sender: str = ""
     packs: bool = False
     signer: str = ""
+    deadline: float = 0.0
 
 
 class Dispatch(msgspec.Struct, frozen=True, gc=False):

@@ -3,18 +3,14 @@
 Pure functions over `NodeState`.
 """
 
-from typing import Any
-
 from fame_cli.core.calls import Call
+from fame_cli.core.deadline import time_left_s
 from fame_cli.core.ending import abandon_call, refuse, stop_downstream, tell_caller
-from fame_cli.core.envelope import STREAM, TIMEOUT, Envelope
+from fame_cli.core.envelope import STREAM, Envelope
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.state import NodeState
 
-__all__ = ["MAX_TIMEOUT_MS", "clash", "enter"]
-
-MAX_TIMEOUT_MS = 2**31
-"""Times longer than this (25 days) count as none."""
+__all__ = ["clash", "enter"]
 
 
 def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now: float) -> Call | None:
@@ -42,10 +38,8 @@ def _time_limit(envelope: Envelope) -> float:
 
     A power of two, up to twice the caller's time, so that there are few different ones (see `CallTable`).
     """
-    limit: Any = envelope.meta.get(TIMEOUT) if envelope.meta else None
-    if not isinstance(limit, int) or not 0 < limit < MAX_TIMEOUT_MS:
-        return 0.0
-    return float(1 << (limit // 1000 + 1).bit_length())
+    left_s = time_left_s(envelope)
+    return float(1 << (int(left_s) + 1).bit_length()) if left_s else 0.0
 
 
 def clash(state: NodeState, origin: Link, envelope: Envelope) -> None:

@@ -46,12 +46,14 @@ LINK_SHARE = 4
 class Held(NamedTuple):
     """One encoded envelope that waits for credit, and the link whose credit it still holds (None: nobody's).
 
-    `size` is what it took on that link, in bytes.
+    `size` is what it took on that link, in bytes. A request has the names of its `call`, and the time it waits `since`.
     """
 
     data: bytes
     source: Link | None
     size: int = 0
+    call: tuple[str, str] | None = None
+    since: float = 0.0
 
 
 @dataclass(slots=True)
@@ -126,13 +128,13 @@ class FlowControl:
         credits = self._credits.get(flow_id, self.send_window)
         self._credits[flow_id] = credits - 1 if credits > 0 else credits
 
-    def hold(self, flow_id: str, data: bytes, source: Link | None, size: int = 0) -> bool:
+    def hold(self, flow_id: str, held: Held) -> bool:
         """Let an envelope wait for credit; False when the link, or the node, already holds all it may."""
-        budget, more = self.budget, len(data)
+        budget, more = self.budget, len(held.data)
         if self.held_bytes + more > budget.most_bytes // LINK_SHARE or budget.held_bytes + more > budget.most_bytes:
             budget.refused += 1
             return False
-        self._held.setdefault(flow_id, deque()).append(Held(data, source, size))
+        self._held.setdefault(flow_id, deque()).append(held)
         self._count(more)
         return True
 
@@ -149,6 +151,10 @@ class FlowControl:
         if flow_id in self._credits:
             self._credits[flow_id] = min(self._credits[flow_id] + max(credits, 0), self.send_window)
         return self._release(flow_id)
+
+    def take_back(self, flow_id: str, held: Held) -> list[Held]:
+        """Give the credit back of an envelope that was set free but isn't sent; returns what may be sent instead."""
+        return self.grant(flow_id, 1 + len(held.data) // self.unit_bytes)
 
     def resume(self, most_bytes: int = RESUMED_BYTES) -> list[tuple[str, Held]]:
         """End a stall as far as `most_bytes` go and return (flow, envelope) of what may be sent now.

@@ -7,6 +7,8 @@ what comes in goes to ``receiving.py``, what the user wants to ``asking.py``, ``
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 
 from fame_cli.core import answering, attach, ending
 from fame_cli.core.address import physical
@@ -14,6 +16,7 @@ from fame_cli.core.announce import has_listeners
 from fame_cli.core.asking import Wish, ask
 from fame_cli.core.batch import BATCH, parted
 from fame_cli.core.calls import CallKey, error_payload, result_payload
+from fame_cli.core.deadline import EXPIRED
 from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
 from fame_cli.core.envelope import GRANT
 from fame_cli.core.frames import NodeHeartbeat
@@ -152,8 +155,8 @@ class NodeCore:
         """Take that the transport accepts bytes again; call it again while `is_stalled` and the transport agrees."""
         session = self._state.sessions.get(link)
         if session is not None:
-            for flow_id, held in session.flow.resume():
-                answering.release(self._state, session, flow_id, [held])
+            for flow_id, group in groupby(session.flow.resume(), key=itemgetter(0)):
+                answering.release(self._state, session, flow_id, [held for _, held in group])
             for waiting, flow_id in list(self._state.producers):
                 if waiting is link:
                     answering.release(self._state, session, flow_id, [])
@@ -283,6 +286,13 @@ class NodeCore:
         call = self._state.calls.get(key)
         if call is not None:
             answering.answer(self._state, key, error_payload(call.rpc_id, code, message, data), now, last=True)
+        return self._effects()
+
+    def expire(self, key: CallKey) -> list[Effect]:
+        """Refuse a call whose time was over before its turn came."""
+        call = ending.abandon_call(self._state, key)
+        if call is not None:
+            ending.tell_caller(self._state, key, call, EXPIRED, "its time was over before its turn came")
         return self._effects()
 
     def writable(self, key: CallKey) -> bool:

@@ -27,12 +27,14 @@ class Parked(NamedTuple):
         session: it came by.
         envelope: what it is.
         data: its bytes.
+        since: when it began to wait, in the core's time.
         waited: ids of the keys it has waited for, the one it waits for now among them; never twice for the same.
     """
 
     session: Session
     envelope: Envelope
     data: bytes
+    since: float
     waited: tuple[str, ...] = ()
 
 

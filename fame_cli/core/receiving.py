@@ -7,6 +7,7 @@ gate has found it to be whose it says it is; nothing it sends raises past `take`
 from fame_cli.core import answering, attach, control, ending
 from fame_cli.core.batch import one_line
 from fame_cli.core.carry import carry
+from fame_cli.core.deadline import EXPIRED, with_less_time
 from fame_cli.core.ending import deny
 from fame_cli.core.envelope import CARRIED, Envelope, decode, peek
 from fame_cli.core.frames import (
@@ -57,7 +58,7 @@ def _sort(
     if state.gate.checks and session.is_open and not isinstance(envelope.frame, UNSIGNED):
         verdict = state.gate.verify(session.link, envelope)
         if isinstance(verdict, Unknown):
-            if park(state, Parked(session, envelope, data, waited), verdict.missing, now):
+            if park(state, Parked(session, envelope, data, now, waited), verdict.missing, now):
                 return  # its credit goes back once its key is there
             why = "nobody knows the key at its path" if waited else "too much from here waits for unknown keys"
             verdict = Refusal("KEY_UNKNOWN", why)
@@ -116,8 +117,13 @@ def _again(state: NodeState, parked: Parked, now: float) -> None:
     """Look again at an envelope whose key has come."""
     if not parked.session.is_open:
         return
+    shorter = with_less_time(parked.envelope, parked.data, now - parked.since)
+    if shorter is None:
+        link = parked.session.link
+        ending.refuse(state, link, parked.envelope, EXPIRED, "its time was over before its key was known")
+        return
     try:
-        _sort(state, parked.session, parked.envelope, parked.data, now, parked.waited)
+        _sort(state, parked.session, *shorter, now, parked.waited)
     except RemoteProtocolError as error:
         _reject(state, parked.session, parked.data, error)
 

@@ -6,6 +6,7 @@ exception is its caller's answer, never the host's end.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
 from contextlib import aclosing, nullcontext
@@ -21,6 +22,7 @@ from fame_cli.node.agent import Agent
 from fame_cli.node.log import log_event
 from fame_cli.node.operation import INTERNAL, INVALID_PARAMS, Operation
 from fame_cli.node.runner import Node
+from fame_cli.node.timeleft import DEADLINE
 
 __all__ = ["AgentHost"]
 
@@ -88,6 +90,13 @@ class AgentHost:
             blocked.set()
 
     def _begin(self, request: Request) -> None:
+        before = DEADLINE.set(request.deadline)  # for what is called here and, copied, for the task that is made
+        try:
+            self._start(request)
+        finally:
+            DEADLINE.reset(before)
+
+    def _start(self, request: Request) -> None:
         if request.key is None:
             self._messages += 1
             self._node.spawn(self._take_message(request)).add_done_callback(self._message_taken)
@@ -95,17 +104,18 @@ class AgentHost:
         if request.key in self._running:
             log_event("request_repeated", "warning", address=request.address, sender=request.sender)
             return
+        key = request.key
         try:
             operation, outcome = self._invoke(request)
         except BaseException as error:  # the boundary to user code: whatever it raises, sys.exit too, is the answer
-            self._failed(request.key, request.method, error)
+            self._failed(key, request.method, error)
             return
         if not isinstance(outcome, PLAIN) and isinstance(outcome, Awaitable | AsyncIterator):
-            task = self._node.spawn(self._run(request.key, operation, request, outcome))
-            task.add_done_callback(partial(self._ended, request.key, outcome))
-            self._running[request.key] = task
+            task = self._node.spawn(self._run(key, operation, request, outcome))
+            task.add_done_callback(partial(self._ended, key, outcome))
+            self._running[key] = task
         else:
-            self._result(request.key, operation, outcome)
+            self._result(key, operation, outcome)
 
     def _invoke(self, request: Request) -> tuple[Operation, object]:
         operation = self._agent.find(request.method)
@@ -199,7 +209,11 @@ class AgentHost:
 
     def _next(self) -> None:
         while self._waiting and not self._node.ending and len(self._running) + self._messages < self._slots:
-            self._begin(self._waiting.popleft())
+            request = self._waiting.popleft()
+            if request.key is not None and 0 < request.deadline <= time.monotonic():
+                self._node.expire(request.key)
+            else:
+                self._begin(request)
 
 
 class _Pack:

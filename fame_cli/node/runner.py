@@ -345,6 +345,11 @@ class Node:
         self._serving.pop(key, None)
         self.perform(self.core.reply_error(key, code, message, data, time.monotonic()))
 
+    def expire(self, key: CallKey) -> None:
+        """Refuse a call that waited for its turn for longer than its caller waits."""
+        self._serving.pop(key, None)
+        self.perform(self.core.expire(key))
+
     # Calls
 
     def call(

@@ -47,7 +47,7 @@ def test_a_stalled_link_sends_nothing() -> None:
 
 def test_what_waits_goes_first_even_when_credit_is_back() -> None:
     control = FlowControl(send_window=1)
-    control.hold("f", b"first", None)
+    control.hold("f", Held(b"first", None))
     assert not control.take("f")
     assert not control.writable("f")
 
@@ -56,7 +56,7 @@ def test_a_grant_releases_what_it_pays_for_in_order() -> None:
     control = FlowControl(send_window=2)
     spend_all(control, "f")
     for data in (b"1", b"2", b"3"):
-        control.hold("f", data, SOURCE)
+        control.hold("f", Held(data, SOURCE))
     assert control.grant("f", 2) == [Held(b"1", SOURCE), Held(b"2", SOURCE)]
     assert control.held_bytes == 1
     assert control.grant("f", 1) == [Held(b"3", SOURCE)]
@@ -128,16 +128,16 @@ def test_a_flow_that_ended_and_was_abandoned_may_begin_again() -> None:
 
 def test_a_link_holds_so_many_bytes_and_no_more() -> None:
     control = FlowControl(budget=Budget(10 * LINK_SHARE))
-    assert control.hold("f", b"12345", None)
-    assert control.hold("g", b"12345", None)
-    assert not control.hold("g", b"1", None)
+    assert control.hold("f", Held(b"12345", None))
+    assert control.hold("g", Held(b"12345", None))
+    assert not control.hold("g", Held(b"1", None))
     assert control.held_bytes == 10
 
 
 def test_all_links_of_a_node_together_hold_no_more_than_its_budget() -> None:
     budget = Budget(10 * LINK_SHARE)
     links = [FlowControl(budget=budget) for _ in range(LINK_SHARE + 1)]
-    *first, last = (link.hold("f", b"1234567890", None) for link in links)
+    *first, last = (link.hold("f", Held(b"1234567890", None)) for link in links)
     assert all(first)
     assert not last
     assert budget.held_bytes == 10 * LINK_SHARE
@@ -147,8 +147,8 @@ def test_all_links_of_a_node_together_hold_no_more_than_its_budget() -> None:
 def test_what_a_link_lets_go_of_makes_room_for_all(let_go: str) -> None:
     budget = Budget()
     link, other = FlowControl(budget=budget), FlowControl(budget=budget)
-    link.hold("f", b"12345", None)
-    other.hold("f", b"123", None)
+    link.hold("f", Held(b"12345", None))
+    other.hold("f", Held(b"123", None))
     match let_go:
         case "grant":
             assert [held.data for held in link.grant("f", 1)] == [b"12345"]
@@ -163,8 +163,8 @@ def test_what_a_link_lets_go_of_makes_room_for_all(let_go: str) -> None:
 
 def test_the_end_of_a_stall_releases_every_flow() -> None:
     control = FlowControl(stalled=True)
-    control.hold("f", b"1", None)
-    control.hold("g", b"2", SOURCE)
+    control.hold("f", Held(b"1", None))
+    control.hold("g", Held(b"2", SOURCE))
     assert control.resume() == [("f", Held(b"1", None)), ("g", Held(b"2", SOURCE))]
     assert control.take("f")
 
@@ -173,7 +173,7 @@ def test_a_grant_during_a_stall_is_kept_for_later() -> None:
     control = FlowControl(send_window=1)
     control.take("f")
     control.stalled = True
-    control.hold("f", b"1", None)
+    control.hold("f", Held(b"1", None))
     assert control.grant("f", 1) == []
     assert control.resume() == [("f", Held(b"1", None))]
 
@@ -203,7 +203,7 @@ def test_a_large_envelope_costs_more_both_ways_and_none_is_too_large() -> None:
     assert control.take("f", 4500)  # 5 credits
     assert control.take("f", 9999)  # 10 credits: 5 of debt
     assert not control.take("f", 1)
-    control.hold("f", b"x" * 2500, None)  # 3 credits
+    control.hold("f", Held(b"x" * 2500, None))  # 3 credits
     assert control.grant("f", 5) == []
     assert len(control.grant("f", 1)) == 1
     assert control.grant("f", 2) == []
@@ -226,7 +226,7 @@ def test_an_ended_flow_leaves_nothing_behind() -> None:
 def test_an_ended_flow_still_sends_what_waits() -> None:
     control = FlowControl(send_window=1)
     control.take("f")
-    control.hold("f", b"1", None)
+    control.hold("f", Held(b"1", None))
     control.forget("f")
     assert control.grant("f", 1) == [Held(b"1", None)]
 
@@ -265,7 +265,7 @@ class FlowModel(RuleBasedStateMachine):
             assert not self.waiting[flow_id]
             self.under_way[flow_id] += 1
         else:
-            assert self.control.hold(flow_id, data, None)
+            assert self.control.hold(flow_id, Held(data, None))
             self.waiting[flow_id].append(data)
 
     def released(self, flow_id: str, held: list[Held]) -> None:
@@ -311,7 +311,7 @@ def test_a_stall_ends_bit_by_bit() -> None:
     control.resize(100, 100, 1000)
     control.stalled = True
     for flow_id in "abc":
-        assert control.hold(flow_id, b"x" * 100, None)
+        assert control.hold(flow_id, Held(b"x" * 100, None))
     assert [flow_id for flow_id, _ in control.resume(150)] == ["a", "b"]
     assert control.stalled
     assert [flow_id for flow_id, _ in control.resume(150)] == ["c"]

@@ -3,6 +3,7 @@
 import pytest
 from core_rig import Rig, ack_of, attach_of, make_envelope, types
 
+from fame_cli.core.flow import Held
 from fame_cli.core.link import LinkKind
 
 
@@ -262,7 +263,7 @@ def test_what_there_was_no_room_for_is_told_once_a_sweep_with_whom_it_was_for() 
     rig.core.state.budget.most_bytes = 400
     slow = rig.core.state.sessions[client].flow
     slow.stalled = True
-    assert [slow.hold("f", b"x" * size, agent) for size in (90, 50, 50)] == [True, False, False]
+    assert [slow.hold("f", Held(b"x" * size, agent)) for size in (90, 50, 50)] == [True, False, False]
     rig.advance(1.1)
     told = {"count": 2, "node": "c1", "node_bytes": 90, "held_bytes": 90, "max_held_bytes": 400}
     assert [note.facts for note in rig.noted("envelopes_given_up")] == [told]
@@ -274,7 +275,7 @@ def test_nobody_is_named_when_all_that_was_held_has_gone_on() -> None:
     rig = Rig()
     agent, client = rig.child("a1"), rig.child("c1")
     rig.core.state.budget.most_bytes = 4
-    assert not rig.core.state.sessions[client].flow.hold("f", b"xx", agent)
+    assert not rig.core.state.sessions[client].flow.hold("f", Held(b"xx", agent))
     rig.advance(1.1)
     [note] = rig.noted("envelopes_given_up")
     assert (note.facts["node"], note.facts["node_bytes"]) == ("", 0)

@@ -1,5 +1,7 @@
 """The host: calls are answered and bounded, messages taken, and nothing a handler raises ends it."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -7,9 +9,12 @@ import pytest
 from host_rig import Failing, Odd, Work, send_message, send_raw
 from node_rig import MATH, Asked, bounded, pair, turns, until
 
-from fame_cli.node.agent import METHOD_NOT_FOUND, Agent
-from fame_cli.node.host import BUSY, WAITING_PER_SLOT
+from fame_cli import time_left
+from fame_cli.core.effects import Request
+from fame_cli.node.agent import METHOD_NOT_FOUND, Agent, operation
+from fame_cli.node.host import BUSY, WAITING_PER_SLOT, AgentHost
 from fame_cli.node.operation import INTERNAL, INVALID_PARAMS
+from fame_cli.node.runner import Node
 
 # Answers
 
@@ -296,5 +301,54 @@ def test_a_call_whose_answer_nobody_wants_runs_all_the_same() -> None:
             await turns()
             assert agent.started == ["a"]
             assert agent.messages == []
+
+    bounded(main())
+
+
+# How long the caller waits
+
+
+def test_a_request_whose_time_ran_out_in_the_queue_is_not_begun() -> None:
+    async def main() -> None:
+        agent = Work()
+        async with Node("n") as node:
+            host = AgentHost(node, agent, max_concurrent=1)
+            now = time.monotonic()
+            for name, deadline in (("runs", 0.0), ("late", now), ("waits", now + 60), ("any", 0.0)):
+                params = msgspec.Raw(msgspec.json.encode({"name": name}))
+                host.dispatch(Request((name, "c"), MATH, "hold", params, deadline=deadline))
+            agent.go.set()
+            await until(lambda: "any" in agent.ended)
+            assert agent.started == ["runs", "waits", "any"]
+
+    bounded(main())
+
+
+class Hurried(Agent):
+    """Say how long the caller still waits."""
+
+    @operation
+    def at_once(self) -> float | None:
+        return time_left()
+
+    @operation
+    async def later(self) -> float | None:
+        await asyncio.sleep(0)
+        return time_left()
+
+    @operation
+    async def items(self) -> AsyncIterator[float | None]:
+        yield time_left()
+
+
+def test_an_operation_may_ask_how_long_its_caller_waits() -> None:
+    async def main() -> None:
+        async with pair(Hurried()) as nodes:
+            for name in ("at_once", "later", "items"):
+                asked = nodes.ask(name)
+                left = await asked.result()
+                assert isinstance(left, float)
+                assert 29 < left <= 30
+            assert time_left() is None
 
     bounded(main())

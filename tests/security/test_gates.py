@@ -14,6 +14,7 @@ from fame_cli.core.frames import Data, KeyAnnounce, MeshDelta, MeshRecord, MeshU
 from fame_cli.core.grant import AGENT, CLIENT, Grant
 from fame_cli.core.grant import PEER as PEER_ROLE
 from fame_cli.core.ids import sid_of, time_digits
+from fame_cli.core.keysharing import tell_key
 from fame_cli.core.state import send
 
 MATH = "math1@fame.fabric"
@@ -99,6 +100,23 @@ def test_an_envelope_whose_key_never_comes_is_refused_in_time() -> None:
     key = rig.call("client", MATH)
     rig.advance(7.0)
     assert [outcome.code for outcome in rig.outcomes("client", key)] == ["KEY_UNKNOWN"]
+
+
+def test_the_time_a_request_waits_for_its_key_is_taken_off_its_time() -> None:
+    rig = three()
+    rig.lost = lambda message: message.kind == "KeyAnnounce" and message.target == "math"
+    rig.call("client", MATH, timeout_s=20.0)
+    rig.advance(3.0)
+    assert rig["math"].requests() == []
+    rig.lost = lambda message: False
+    core = rig["s3"].core
+    session = next(session for session in core.sessions() if session.link.remote_id == "math")
+    session.told.clear()
+    tell_key(core.state, session, rig.keys["client"].kid)
+    rig.do(rig["s3"], core.link_drained(session.link))  # with what has just been said
+    rig.run()
+    [request] = rig["math"].requests()
+    assert request.deadline - rig.now == pytest.approx(17.0, abs=0.1)
 
 
 def tampering(rig: SecureRig, source: str, target: str, change: dict[str, object]) -> None:

@@ -703,3 +703,23 @@ def test_a_stream_given_up_by_its_reader_leaves_nothing_waiting_on_the_way(finis
     client.perform(client.core.cancel(key))
     world.run()
     assert not any(session.flow.held_bytes for node in (s1, s2, agent) for session in node.core.sessions())
+
+
+# Deadlines
+
+
+def test_a_callers_timeout_stops_the_handler_within_the_time_of_the_hops_between_them() -> None:
+    world = SimWorld(latency_s=(0.01, 0.02))
+    line = [world.sentinel(f"s{number}") for number in range(4)]
+    for near, far in itertools.pairwise(line):
+        world.peer(near, far)
+    agent, client = world.leaf("a", line[-1]), world.leaf("c", line[0])
+    agent.serve(MATH2)
+    world.run()
+    key = client.start(MATH2, timeout_s=2.0)
+    world.run(until=lambda: key in client.outcomes)
+    ended = world.now
+    assert one_outcome(client, key).kind == "timeout"
+    world.run(until=lambda: bool(agent.cancelled))
+    assert world.now - ended <= 5 * 0.02
+    assert all(node.core.calls_in_flight() == 0 for node in world.nodes)
