@@ -12,7 +12,6 @@ import ssl
 from http import HTTPStatus
 from typing import Any
 
-import aiofastnet
 from picows import (
     WSError,
     WSInvalidStatusError,
@@ -29,6 +28,7 @@ from picows.picows import (  # type: ignore[attr-defined,unused-ignore]  # its o
 
 from fame_cli.errors import FameError
 from fame_cli.net import failures, handshake
+from fame_cli.net.accepting import Acceptor, bound
 from fame_cli.net.answer import BACKLOG, TOO_LONG, Accept, Answer, Page, Route, Server, Shown
 from fame_cli.net.discreet import Discreet
 from fame_cli.net.handshake import PROTOCOLS
@@ -132,16 +132,13 @@ async def listen(
         protocol = _protocol(request_received)
         return protocol
 
-    loop = asyncio.get_running_loop()
-    shared = reuse_port or None
     if tls is None:
-        plain: Server = await aiofastnet.create_server(loop, connection, host, port, reuse_port=shared, backlog=BACKLOG)
-        return plain
-    return await loop.create_server(
+        return Acceptor(await bound(host, port, BACKLOG, reuse_port=reuse_port), connection)
+    return await asyncio.get_running_loop().create_server(
         connection,
         host,
         port,
-        reuse_port=shared,
+        reuse_port=reuse_port or None,
         backlog=BACKLOG,
         ssl=tls,
         ssl_handshake_timeout=handshake.TLS_TIMEOUT_S,
