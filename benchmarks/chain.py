@@ -160,18 +160,19 @@ class Process:
         if self._popen.stdin is not None:
             with suppress(BrokenPipeError):
                 self._popen.stdin.close()
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
 
     def join(self) -> None:
         """Wait for its end, and kill what is left of it after 3 s."""
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(STOP_S)
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._popen.wait(STOP_S)
         if self._popen.stdout is not None:
             self._popen.stdout.close()
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: int) -> None:
+        """Send a signal to it and to all it has started."""
         with suppress(ProcessLookupError):  # the whole session may have ended
             os.killpg(self._popen.pid, number)
 
@@ -182,13 +183,16 @@ class Chain:
     Args:
         folder: where files of this chain go.
         env: variables on top of those of this process, less its FAME_ ones.
+
+    Attributes:
+        env: variables of its processes.
     """
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.folder = folder
         self.processes: list[Process] = []
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FAME_")}
-        self._env = {**kept, "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **env}
+        self.env = {**kept, "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **env}
 
     def __enter__(self) -> "Chain":
         return self
@@ -207,7 +211,7 @@ class Chain:
             env: variables on top of those of the chain.
         """
         said = self.folder / f"{role.replace(' ', '-')}.log"
-        process = Process(role, command, {**self._env, **(env or {})}, said, asked=asked)
+        process = Process(role, command, {**self.env, **(env or {})}, said, asked=asked)
         self.processes.append(process)
         return process
 

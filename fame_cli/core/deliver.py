@@ -45,9 +45,12 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
         # "received", not "done"; a Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)
         send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
     elsewhere = origin is not LOCAL and not origin.is_leaf  # what a leaf sends is looked at as it comes in
-    stale = state.gate.remember(envelope) if state.gate.signs and elsewhere else None
-    if stale is not None:
-        state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code=stale.code)
+    late = state.gate.remember(envelope) if state.gate.signs and elsewhere else None
+    if late is not None:
+        if late.code == "REPLAY_DETECTED":
+            state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code=late.code)
+        else:  # this node's clock may be the one that is wrong, so whoever asked should know
+            deny(state, state.sessions[origin], envelope, late)
         return False
     key = (envelope.to or "", envelope.corr_id or "")
     call = state.calls.get(key)

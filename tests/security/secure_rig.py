@@ -33,6 +33,9 @@ class SecureRig(MeshRig):
         profile: gated, overlay or strict-overlay.
         bare: labels of nodes whose keys nobody proves, like Naylence's.
         uncertified: labels of nodes without certificates.
+
+    Attributes:
+        ahead_s: label → by how much that node's clock is ahead of the others'.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class SecureRig(MeshRig):
         self.keys: dict[str, NodeKeys] = {}
         self.grants: dict[str, Grant] = {}
         self.gates: dict[str, Gate] = {}
+        self.ahead_s: dict[str, float] = {}
         self._serial = count(1)
         super().__init__(*names)
 
@@ -69,16 +73,16 @@ class SecureRig(MeshRig):
             roles = {"roles": frozenset({PEER}), "prefixes": (ANYTHING,)} if settings.routes else {}
             self.allow(label, node=settings.node_id, **roles)
         gate = self.gates[label] = self.make_gate(label)
-        return NodeCore(settings, self.fresh_id, lambda: STAMP, gate)
+        return NodeCore(settings, partial(self.fresh_id, label), lambda: STAMP, gate)
 
     def make_gate(self, label: str) -> Gate:
         """Make the gate of a node."""
         if self.profile == "open":
             return Gate()
         if self.profile == "gated":
-            return GrantGate(lambda: self.clock, self.prove)
+            return GrantGate(partial(self.clock_of, label), self.prove)
         token = "" if label in self.bare else f"token-of-{label}"
-        means = Means(lambda: self.clock, self.keys[label], token, self.prove, 60.0)
+        means = Means(partial(self.clock_of, label), self.keys[label], token, self.prove, 60.0)
         if self.profile == "overlay":
             return KeyGate(means)
         certify = self.certify if label not in self.uncertified else (lambda label, path: [])
@@ -93,9 +97,13 @@ class SecureRig(MeshRig):
         """Be the authority."""
         return self.grants.get(token.removeprefix("token-of-"))
 
-    def fresh_id(self) -> str:
-        """Return an id that tells the time."""
-        return f"{time_digits(int(self.clock * 1000))}{next(self._serial):09}"
+    def clock_of(self, label: str) -> float:
+        """Return the time of the day as a node knows it."""
+        return self.clock + self.ahead_s.get(label, 0.0)
+
+    def fresh_id(self, label: str = "") -> str:
+        """Return an id that tells the time, as a node knows it."""
+        return f"{time_digits(int(self.clock_of(label) * 1000))}{next(self._serial):09}"
 
     def grant_of(self, label: str) -> Grant | None:
         """Return the grant a node shows."""
