@@ -245,7 +245,7 @@ def fame(chain: Chain) -> Fabric:
             "kind": "agent",
             "id": role,
             "upstream": {"direct_url": f"ws://127.0.0.1:{second}/{ATTACH}/downstream"},
-            "agent": {"import": "contenders.fault_agent:FaultAgent", "address": address, "max_concurrent": 1000},
+            "agent": {"import": "contenders.fault_agent:FaultAgent", "address": address, "max_concurrent": 10_000},
         }
     fame_program = (sys.executable, "-P", "-m", "fame_cli")
     commands: dict[str, tuple[Sequence[str], str]] = {}
