@@ -188,6 +188,7 @@ class Fabric:
     """Hold the parts of one fabric.
 
     Args:
+        url: where to attach to the first sentinel.
         far_id: id of the second sentinel.
         commands: role → how to start it, and what it says when it is up.
     """
@@ -195,6 +196,7 @@ class Fabric:
     chain: Chain
     relay: Relay
     caller: Caller
+    url: str
     far_id: str
     commands: dict[str, tuple[Sequence[str], str]]
     running: dict[str, Process] = field(default_factory=dict)
@@ -255,7 +257,7 @@ def fame(chain: Chain) -> Fabric:
     running = _begun(chain, commands)
     url = f"ws://127.0.0.1:{first}/{ATTACH}/downstream"
     caller = Caller([sys.executable, "-m", "contenders.fault_client", url], chain.env)
-    return Fabric(chain, relay, caller, "far", commands, running)
+    return Fabric(chain, relay, caller, url, "far", commands, running)
 
 
 def naylence(chain: Chain) -> Fabric:
@@ -277,5 +279,6 @@ def naylence(chain: Chain) -> Fabric:
     for role, address in AGENTS.items():
         commands[role] = (python, agent, "--id", role, "--url", upstream, "--address", address), "READY"
     running = _begun(chain, commands)
-    caller = Caller([python, client, "--url", f"ws://127.0.0.1:{first}{downstream}"], chain.env)
-    return Fabric(chain, relay, caller, "far", commands, running)
+    url = f"ws://127.0.0.1:{first}{downstream}"
+    caller = Caller([python, client, "--url", url], chain.env)
+    return Fabric(chain, relay, caller, url, "far", commands, running)

@@ -25,7 +25,7 @@ def test_each_fault_is_known_at_once_and_mended_soon(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = {fault: rows["fame"] for fault, rows in json.loads(done.stdout)["results"].items()}
     assert list(found) == list(FAULTS)
-    killed, cut, restarted, poisoned, crowd, many = found.values()
+    killed, cut, restarted, poisoned, crowd, many, storm = found.values()
     for row in (killed, cut, restarted):
         assert row["unknown"] == 0
         assert row["last_s"] < AT_ONCE_S
@@ -36,6 +36,8 @@ def test_each_fault_is_known_at_once_and_mended_soon(tmp_path: Path) -> None:
     assert crowd["answered"] == crowd["calls"] == 60
     assert many["answered"] == many["calls"] == 1000
     assert many["near_mib"] < 40
+    assert storm["links"] == 100
+    assert storm["last_s"] < 10
     assert list(tmp_path.iterdir()) == []
 
 

@@ -125,11 +125,14 @@ class Mesh:
     Args:
         folder: an empty one, for YAML files and as home of all processes.
         silence_s: seconds of silence after which its nodes give a link up, if not the usual ones.
+        transport: library that carries its links, if not the usual one.
     """
 
-    def __init__(self, folder: Path, *, silence_s: float | None = None) -> None:
+    def __init__(self, folder: Path, *, silence_s: float | None = None, transport: str = "") -> None:
         self.folder = folder
         self._variables = {} if silence_s is None else {"FAME_SILENCE_S": f"{silence_s:g}"}
+        if transport:
+            self._variables["FAME_TRANSPORT"] = transport
         self.processes: dict[str, MeshProcess] = {}
         self._ports: dict[str, int] = {}
         self._ended: list[MeshProcess] = []
