@@ -270,7 +270,7 @@ def naylence(chain: Chain) -> Fabric:
     first, second = free_port(), free_port()
     relay = Relay(first)
     peer, downstream = f"ws://127.0.0.1:{relay.port}/{ATTACH}/peer", f"/{ATTACH}/downstream"
-    sentinel, agent, client = (str(SCRIPTS / f"{name}.py") for name in ("sentinel", "agent", "client"))
+    sentinel, agent = (str(SCRIPTS / f"{name}.py") for name in ("sentinel", "agent"))
     upstream = f"ws://127.0.0.1:{second}{downstream}"
     commands: dict[str, tuple[Sequence[str], str]] = {
         "near": ((python, sentinel, "--port", str(first), "--id", "near"), "READY"),
@@ -280,5 +280,5 @@ def naylence(chain: Chain) -> Fabric:
         commands[role] = (python, agent, "--id", role, "--url", upstream, "--address", address), "READY"
     running = _begun(chain, commands)
     url = f"ws://127.0.0.1:{first}{downstream}"
-    caller = Caller([python, client, "--url", url], chain.env)
+    caller = Caller([python, "-m", "contenders.fault_client_naylence", url], chain.env)
     return Fabric(chain, relay, caller, url, "far", commands, running)

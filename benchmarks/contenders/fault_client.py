@@ -1,7 +1,6 @@
 """The client of ``bench_faults.py`` on our side: `python -m contenders.fault_client URL`.
 
-It speaks what tests/interop/naylence/client.py speaks: a JSON list of calls a line on stdin, all of them begun at once,
-and one line on stdout as each of them ends.
+A JSON list of calls a line on stdin, all of them begun at once, and one line on stdout as each of them ends.
 """
 
 import asyncio
