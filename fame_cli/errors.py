@@ -196,6 +196,7 @@ _BY_WIRE_CODE: dict[str, type[FameError]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "CANCELLED": CallCancelled,
     "LINK_LOST": LinkLost,
+    "NODE_DRAINING": LinkLost,
     "ROUTE_CONNECTOR_CLOSED": LinkLost,
     "CHILD_UNREACHABLE": LinkLost,
     "PEER_UNREACHABLE": LinkLost,
@@ -206,6 +207,7 @@ _BY_WIRE_CODE: dict[str, type[FameError]] = {
 
 _HINTS = {
     "LINK_LOST": "it may be back soon: try again",
+    "NODE_DRAINING": "it may be back soon: try again",
     "HOP_LIMIT": "routes may be changing: try again, or raise limits.max_hops",
     "ROUTE_LOOP": "routes are changing: try again",
     "QUEUE_FULL": "read faster or ask for less at once, or raise limits.max_held_bytes at the node before it",

@@ -150,6 +150,8 @@ def _parts(capabilities: list[str]) -> Iterator[list[str]]:
 
 def _exports(state: NodeState, session: Session, name: Name, now: float) -> bool:
     """Tell whether a neighbour may hear of a name: it must lead somewhere else, and not be what it said itself."""
+    if state.draining_since is not None:
+        return False
     link = session.link
     ways = [way for way in state.table.ways(name) if next_link(way) is not None]
     if not plain_peer(link):
@@ -196,8 +198,10 @@ def _bind(state: NodeState, session: Session, address: str) -> None:
 
 
 def _unbind(state: NodeState, session: Session, address: str) -> None:
-    _say(state, session, AddressUnbind(address=address))
+    ref = _say(state, session, AddressUnbind(address=address))
     session.announced.discard(address)
+    if session.link.kind is LinkKind.PARENT:
+        session.withdrawn.add(ref)
 
 
 def _say(

@@ -97,6 +97,8 @@ def on_attach(state: NodeState, session: Session, envelope: Envelope, now: float
     assert isinstance(attach, NodeAttach)
     _negotiate(state, session, envelope.meta)
     refusal = state.gate.admit(attach, link, state.settings)
+    if state.draining_since is not None:
+        refusal = Refusal("NODE_DRAINING", f"{state.settings.node_id} is about to end")
     if refusal is None:
         link.instance_id = attach.instance_id
         refusal = _settle_namesake(state, link, now)

@@ -16,6 +16,7 @@ import msgspec
 from fame_cli.core.address import parse
 from fame_cli.core.calls import Call, CallKey, ends_stream
 from fame_cli.core.deliver import deliver, is_paced
+from fame_cli.core.draining import turns_away
 from fame_cli.core.effects import Send
 from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, stop_downstream, tell_caller
 from fame_cli.core.entering import clash, enter
@@ -134,6 +135,9 @@ def _key(state: NodeState, envelope: Envelope) -> str:
 def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelope, data: bytes, now: float) -> bool:
     if not out.link.extensions and is_at(out.link, envelope.to):
         refuse(state, origin, envelope, "NO_ROUTE", f"nothing called {envelope.to} is known here")
+        return False
+    if state.draining_since is not None and turns_away(state, origin):
+        refuse(state, origin, envelope, "NODE_DRAINING", f"{state.settings.node_id} is about to end")
         return False
     if envelope.ttl is not None and envelope.ttl < 1 and origin is not LOCAL:
         _give_up(state, origin, envelope, None, "HOP_LIMIT", _spent(state, envelope))

@@ -88,6 +88,8 @@ def on_control(state: NodeState, session: Session, envelope: Envelope, now: floa
             if isinstance(name, str):
                 code = "" if ack.accepted else (ack.code or "REFUSED")
                 state.effects.append(BindAnswered(name, code, ack.reason or ""))
+        case AddressUnbindAck(ref_id=ref):
+            session.withdrawn.discard(ref or "")
         case _:
             pass
 

@@ -17,6 +17,7 @@ from fame_cli.core.asking import Wish, ask
 from fame_cli.core.batch import BATCH, parted
 from fame_cli.core.calls import CallKey, error_payload, result_payload
 from fame_cli.core.deadline import EXPIRED
+from fame_cli.core.draining import is_idle, wind_down
 from fame_cli.core.effects import CallEnded, Effect, ItemArrived, Outcome
 from fame_cli.core.envelope import GRANT
 from fame_cli.core.frames import NodeHeartbeat
@@ -336,6 +337,21 @@ class NodeCore:
     def _show(self, session: Session, token: str) -> None:
         if session.is_open and session.link.is_ours:
             send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id(), meta={GRANT: token})
+
+    def wind_down(self, now: float) -> list[Effect]:
+        """Take nothing new and go on with what runs, until `is_idle`; `drain` ends it, see ``draining.py``."""
+        self._state.now = now
+        wind_down(self._state, now)
+        return self._effects()
+
+    @property
+    def is_draining(self) -> bool:
+        """Tell whether the node winds down."""
+        return self._state.draining_since is not None
+
+    def is_idle(self, now: float) -> bool:
+        """Tell whether a node that winds down has nothing left to do."""
+        return is_idle(self._state, now)
 
     def drain(self) -> list[Effect]:
         """Close every link in good order (spec 2.4: code 1000); a sentinel says goodbye to the mesh first."""

@@ -44,7 +44,7 @@ def publish(state: NodeState, names: Iterable[Name], now: float) -> None:
     """Tell everybody concerned what became of these names at this node or its neighbours."""
     names = list(names)
     mesh = state.mesh
-    if mesh is not None:
+    if mesh is not None and state.draining_since is None:
         changed = [name for name in names if mesh.own.offers.put(wire_name(name), _offered(state, name), now)]
         if changed:
             mesh.spread(mesh.own.node_id, now)

@@ -36,6 +36,8 @@ def settle(state: NodeState, now: float) -> None:
     mesh.computed += 1
     mesh.digest = ""
     listed = {record.node_id: record.links_of() for record in (mesh.own, *mesh.records.values())}
+    if state.draining_since is not None:  # it has taken back what it said of its links, but still carries what comes
+        listed[mesh.own.node_id] = {node_id: link.cost for node_id, link in mesh.links.items()}
     mesh.hops = next_hops(mesh.own.node_id, listed)
     moved = [record for record in mesh.records.values() if _place(mesh, record, now)]
     state.table.changed()

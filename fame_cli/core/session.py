@@ -96,6 +96,7 @@ class Session:
         echoes: name that a plain peer has from another sentinel of ours → that sentinel's physical path.
         told: ids of the keys the neighbour has been told of.
         unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
+        withdrawn: envelope ids of withdrawn addresses that the parent hasn't acknowledged yet.
         flow: credit windows.
         meter: counts what the neighbour sends, over all links of its holder; None where nobody counts.
         holder: whose link it is by the credential it came with, None for nobody's.
@@ -122,6 +123,7 @@ class Session:
     echoes: dict[str, str] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     unanswered: dict[str, Name] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
     flow: FlowControl = field(default_factory=FlowControl)
     meter: Meter | None = None
     holder: Holder | None = None

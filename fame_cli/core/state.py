@@ -50,6 +50,7 @@ class NodeState:
         now: when anything last happened.
         renamed_at: when it last took another id.
         renaming: True when another sentinel holds this one's id and this one has to give way.
+        draining_since: when this node began to wind down, None while it takes what is new.
     """
 
     settings: Settings
@@ -75,6 +76,7 @@ class NodeState:
     now: float = 0.0
     renaming: bool = False
     renamed_at: float = float("-inf")
+    draining_since: float | None = None
 
     def note(self, event: str, level: str = "info", /, **facts: object) -> None:
         """Add a log-worthy event; a fact that is None is left out."""

@@ -233,6 +233,10 @@ class MeshRig:
                     self._part(node, effect.link)
                     self.do(far, far.core.link_closed(into))
 
+    def deliver(self, source: str, target: str) -> None:
+        """Have one node get what another one has sent it, and nothing else happen."""
+        self._drain((self[source], self[source].link_to(target)))
+
     def run(self) -> None:
         """Let every turn end and every message arrive until nothing is left to do at this time."""
         self._stirred |= dict.fromkeys(self.nodes.values())
