@@ -17,6 +17,7 @@ __all__ = [
     "CapabilityOption",
     "ConfigOption",
     "DebugOption",
+    "FailFastOption",
     "FormatOption",
     "IdOption",
     "Invocation",
@@ -122,6 +123,14 @@ VerboseOption = Annotated[
     int,
     typer.Option(
         "-v", "--verbose", count=True, show_default=False, help="Show each envelope and the path; -vv whole envelopes."
+    ),
+]
+FailFastOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--fail-fast",
+        show_default=False,
+        help="End with exit code 7 if a neighbour of the config can't be reached at the start.",
     ),
 ]
 LogLevelOption = Annotated[

@@ -6,6 +6,7 @@ and reach the sentinels of the fabric by the names of their services. Everything
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from fame_cli.cli import output
 from fame_cli.cli.options import DebugOption, invocation_of
 from fame_cli.config.fields import is_loopback, is_own_url
 from fame_cli.config.load import FabricNode, fabric_nodes, find, load_fabric
-from fame_cli.config.schema import AgentConfig, SentinelConfig
+from fame_cli.config.schema import AgentConfig, ClientConfig, SentinelConfig
 from fame_cli.errors import UsageError
 from fame_cli.version import VERSION
 
@@ -34,6 +35,9 @@ _VARIABLE = re.compile(r"(?<!\$)\$(?:\{(?:env:)?([A-Za-z_]\w*)(?=\}|:\?)|<([A-Za
 
 _PROBE = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:%d/readyz', timeout=2)"
 """Fails unless a sentinel is ready; curl is not in the image."""
+
+GRACE_S = 5
+"""Seconds a container has to end beside those in which it finishes what runs."""
 
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", show_default=False, help="A `kind: fabric` file, here or in ./configs.")
@@ -127,9 +131,14 @@ def compose_text(path: Path, env: Mapping[str, str], base: Path) -> str:
             "dockerfile": (PurePosixPath(folder.relative_to(context).as_posix()) / "Dockerfile").as_posix(),
             "probe": _PROBE,
             "services": _services(nodes, path.name),
+            "grace_s": math.ceil(max((_drain_s(node) for node in nodes), default=0.0)) + GRACE_S,
             "variables": sorted({a or b for a, b in _VARIABLE.findall(path.read_text(encoding="utf-8"))}),
         },
     )
+
+
+def _drain_s(node: FabricNode) -> float:
+    return 0.0 if isinstance(node.config, ClientConfig) else node.config.drain_s
 
 
 def dockerfile_text(path: Path) -> str:

@@ -8,6 +8,7 @@ from fame_cli.cli import output
 from fame_cli.cli.options import (
     ConfigOption,
     DebugOption,
+    FailFastOption,
     IdOption,
     LogFormatOption,
     LogLevelOption,
@@ -40,6 +41,7 @@ def sentinel(
         ),
     ] = None,
     worker: Annotated[str | None, typer.Option("--worker", hidden=True, help="Be one of them.")] = None,
+    fail_fast: FailFastOption = None,
     log_level: LogLevelOption = None,
     log_format: LogFormatOption = None,
     debug: DebugOption = False,
@@ -63,6 +65,7 @@ def sentinel(
             "listen": listen,
             "peers": peers,
             "workers": workers,
+            "fail_fast": fail_fast,
             "log.level": log_level,
             "log.format": log_format,
         },

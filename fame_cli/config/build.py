@@ -42,6 +42,8 @@ def build_sentinel(
         silence_s=config.wire.silence_s,
         limits=config.limits.per_link(knows_hosts=security.profile != "open" and not security.behind_proxy),
         security=config.security_settings(),
+        drain_s=config.drain_s,
+        fail_fast=config.fail_fast,
         observer=observer,
         siblings=siblings,
     )
@@ -119,6 +121,8 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
         max_held_bytes=config.limits.max_held_bytes,
         limits=config.limits.per_link(),
         security=config.security_settings(),
+        drain_s=config.drain_s,
+        fail_fast=config.fail_fast,
         observer=observer,
     )
     run(work)

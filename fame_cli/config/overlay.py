@@ -24,6 +24,7 @@ FLAGS: dict[str, str] = {
     "upstream.direct_url": "--url",
     "agent.import": "MODULE:CLASS",
     "agent.address": "--address",
+    "fail_fast": "--fail-fast",
     "timeout_s": "--timeout",
     "log.level": "--log-level",
     "log.format": "--log-format",

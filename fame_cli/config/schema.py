@@ -19,6 +19,7 @@ from fame_cli.config.operations import HttpCall, OperationConfig, ParamConfig
 from fame_cli.config.plain import DEFAULT_ATTACH_URL, DEFAULT_TIMEOUT_S
 from fame_cli.config.section import UNKNOWN_KEYS, Section, is_empty
 from fame_cli.config.security import AdmissionConfig, SecurityConfig, security_settings
+from fame_cli.config.staying import StayingConfig
 from fame_cli.core import address
 from fame_cli.errors import RemoteProtocolError
 from fame_cli.node.workers import worker_id
@@ -143,7 +144,7 @@ class NodeConfig(Section):
         return copy
 
 
-class SentinelConfig(NodeConfig):
+class SentinelConfig(StayingConfig, NodeConfig):
     """Describe a sentinel: a node that routes."""
 
     kind: Literal["sentinel"] = "sentinel"
@@ -285,7 +286,7 @@ class AgentBlock(Section):
         return self
 
 
-class AgentConfig(_LeafConfig):
+class AgentConfig(StayingConfig, _LeafConfig):
     """Describe an agent: a node whose code answers calls."""
 
     kind: Literal["agent"] = "agent"

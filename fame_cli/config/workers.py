@@ -90,7 +90,8 @@ def run_workers(config: SentinelConfig) -> None:
 async def _supervise(config: SentinelConfig, hello: Callable[[int], bytes]) -> None:
     node_id = config.id or ""
     has_parent = config.upstream is not None
-    await Supervisor(node_id, config.workers, partial(_command, node_id), hello, has_parent=has_parent).serve()
+    command = partial(_command, node_id)
+    await Supervisor(node_id, config.workers, command, hello, has_parent=has_parent, drain_s=config.drain_s).serve()
 
 
 def _command(node_id: str, number: int) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ class Client:
         await node.__aenter__()
         try:
             async with asyncio.timeout(self.timeout_s):
-                _, transport = await attach(node, self.url, LinkKind.PARENT)
+                held = await attach(node, self.url, LinkKind.PARENT)
         except TimeoutError as error:
             await node.__aexit__(None, None, None)
             raise ConnectError(
@@ -129,12 +129,7 @@ class Client:
         except BaseException:
             await node.__aexit__(None, None, None)
             raise
-
-        async def hold() -> None:
-            await transport.wait_closed()
-            await keep_attached(node, self.url, LinkKind.PARENT)
-
-        node.spawn(hold())
+        node.spawn(keep_attached(node, self.url, LinkKind.PARENT, held=held))
         self._node = node
         if node.core.state.gate.seals:
             self._recipients = Recipients(node, lambda method, at, told: self.ask(method, at=at, arguments=told))

@@ -19,7 +19,10 @@ from fame_cli.net.transport import Transport
 from fame_cli.node.log import log_event
 from fame_cli.node.runner import Node
 
-__all__ = ["CLAIM_S", "attach", "keep_attached"]
+__all__ = ["CLAIM_S", "attach", "attach_at_once", "keep_attached"]
+
+Held = tuple[Link, Transport]
+"""A link that is open, and what carries it."""
 
 CLAIM_S = 1.5
 """Seconds until an id or an address in use is claimed once more: by then its holder has been asked whether it lives."""
@@ -74,14 +77,36 @@ class AttachRefused(AdmissionRefused):
         self.remote_id = refusal.link.remote_id
 
 
-async def keep_attached(node: Node, url: str, kind: LinkKind, cost: int = 1) -> None:
-    """Hold a link to `url` until the node ends, however often it breaks."""
+async def attach_at_once(node: Node, url: str, kind: LinkKind, cost: int = 1) -> Held | None:
+    """Attach, where a neighbour that isn't there is an error; return the link for `keep_attached`.
+
+    Returns:
+        None where the other side will have a link, but not this one, or not now.
+
+    Raises:
+        ConnectError, AdmissionRefused: as `attach`.
+    """
+    try:
+        return await attach(node, url, kind, cost)
+    except AttachRefused as error:
+        if error.code not in ("DUPLICATE_LINK", "ID_TAKEN"):
+            raise
+        return None
+
+
+async def keep_attached(node: Node, url: str, kind: LinkKind, cost: int = 1, held: Held | None = None) -> None:
+    """Hold a link to `url` until the node ends, however often it breaks.
+
+    Args:
+        held: the first link, where it is open already.
+    """
     wait = delays(random.random)
     failures = 0
     claimed = False
-    while not node.ending:
+    while not (node.ending or node.core.is_draining):
         try:
-            link, transport = await attach(node, url, kind, cost)
+            link, transport = held or await attach(node, url, kind, cost)
+            held = None
         except FameError as error:
             node.dialing[url] = (kind, str(error))
             loud = failures in (0, 10) and not _is_duplicate(error)

@@ -89,6 +89,10 @@ class AgentHost:
         if blocked is not None:
             blocked.set()
 
+    def is_idle(self) -> bool:
+        """Tell whether nothing runs or waits for a free slot."""
+        return not (self._running or self._waiting or self._messages)
+
     def _begin(self, request: Request) -> None:
         before = DEADLINE.set(request.deadline)  # for what is called here and, copied, for the task that is made
         try:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from fame_cli.errors import FameError
 from fame_cli.node.log import log_event, set_up_logging
 
-__all__ = ["keep_freed_memory", "open_files", "run", "run_program", "until_signalled"]
+__all__ = ["first_of", "keep_freed_memory", "open_files", "run", "run_program", "until_signalled"]
 
 T = TypeVar("T")
 
@@ -91,15 +91,41 @@ def open_files(wanted: int) -> int:
     return soft
 
 
-async def until_signalled(told: asyncio.Event | None = None) -> None:
-    """Return at the first SIGINT or SIGTERM, or when `told` is set; another signal then has its usual effect."""
+async def until_signalled(
+    told: asyncio.Event | None = None, then: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> None:
+    """Return at the first SIGINT or SIGTERM, or when `told` is set; another signal after that has its usual effect.
+
+    Args:
+        told: another way to be told.
+        then: what is done then; a second signal cuts it short.
+    """
     loop = asyncio.get_running_loop()
-    told = told or asyncio.Event()
+    told, again = told or asyncio.Event(), asyncio.Event()
     signals = (signal.SIGINT, signal.SIGTERM)
     for number in signals:
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, lambda: (again if told.is_set() else told).set())
     try:
         await told.wait()
+        if then is not None:
+            await first_of(then(), _set(again))
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def first_of(*waits: Coroutine[Any, Any, None]) -> None:
+    """Return or raise with the first that ends, and cancel the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

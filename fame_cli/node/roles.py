@@ -30,6 +30,10 @@ class Service(Protocol):
         """Go on producing its stream."""
         ...
 
+    def is_idle(self) -> bool:
+        """Tell whether nothing runs or waits to run."""
+        ...
+
 
 class Caller(Protocol):
     """Wait for the answer of one call."""

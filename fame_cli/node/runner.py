@@ -69,6 +69,7 @@ class Node:
         network: dials and listens.
         attached: set while the upstream link is open.
         loop: the event loop it runs in.
+        services: who answers here.
         dialing: what the node tries to reach, and can't so far: URL → what it is to us, and why not.
         ending: True once the node has begun to end; nothing new is started then.
     """
@@ -102,7 +103,7 @@ class Node:
         self._spawned: set[asyncio.Task[None]] = set()
         self._transports: dict[Link, Transport] = {}
         self._openings: dict[Link, asyncio.Future[LinkRefused | None]] = {}
-        self._services = Services()
+        self.services = Services()
         self._serving: dict[CallKey, Service] = {}
         self._callers: dict[CallKey, Caller] = {}
         self._binds = Binds(self.loop)
@@ -225,7 +226,7 @@ class Node:
 
     def _dispatch(self, effect: Dispatch) -> None:
         request = effect.request
-        service = self._services.find(request.address)
+        service = self.services.find(request.address)
         if service is None:
             if request.key is not None:
                 message = f"nothing serves {request.address} here any more"
@@ -309,7 +310,7 @@ class Node:
         Raises:
             RemoteProtocolError: not an address.
         """
-        self._services.add(name, service)
+        self.services.add(name, service)
         if "@" in name:
             self.perform(self.core.bind(name))
         else:
@@ -317,7 +318,7 @@ class Node:
 
     def unserve(self, name: str) -> None:
         """Undo `serve`."""
-        self._services.remove(name)
+        self.services.remove(name)
         self._binds.forget(name)
         if "@" in name:
             self.perform(self.core.unbind(name))

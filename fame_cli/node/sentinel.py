@@ -18,7 +18,8 @@ from fame_cli.core.link import LinkKind
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
 from fame_cli.errors import ConfigError, LocalProtocolError
 from fame_cli.node.clock import random_id
-from fame_cli.node.dialing import keep_attached
+from fame_cli.node.dialing import attach_at_once, keep_attached
+from fame_cli.node.draining import DRAIN_S, wind_down
 from fame_cli.node.host import AgentHost
 from fame_cli.node.listening import Listener
 from fame_cli.node.log import log_event
@@ -56,6 +57,8 @@ class Sentinel:
         silence_s: seconds without a word after which a link to another node of ours is given up, 3 or more.
         limits: bounds of each neighbour; above the open profile `links_per_host` is `LINKS_PER_HOST` when None.
         security: whom it trusts, and how it is trusted; None for the open profile.
+        drain_s: seconds that what runs has to finish once `serve` is told to stop, >= 0; a second signal ends them.
+        fail_fast: don't wait for peers and a parent that aren't there at the start.
         observer: sees every envelope, see `Observer`.
         siblings: the other workers that share the port with this one, which then speak of themselves as one node.
 
@@ -64,6 +67,7 @@ class Sentinel:
 
     Raises:
         ConfigError: on entering, when the port can't be had.
+        ConnectError: on entering with `fail_fast`, when a peer or the parent can't be reached.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class Sentinel:
         silence_s: float = SILENCE_S,
         limits: Limits | None = None,
         security: SecuritySettings | None = None,
+        drain_s: float = DRAIN_S,
+        fail_fast: bool = False,
         observer: Observer | None = None,
         siblings: Siblings | None = None,
     ) -> None:
@@ -95,6 +101,8 @@ class Sentinel:
         self._dials = [_peer(peer) for peer in peers]
         self._dials += [(upstream, LinkKind.PARENT, 1)] if upstream else []
         self._max_links = max_links
+        self._drain_s = drain_s
+        self._fail_fast = fail_fast
         self._scheme = "ws" if security is None or security.tls.certificate is None else "wss"
         self._siblings = siblings
         self._named = id is not None
@@ -148,6 +156,7 @@ class Sentinel:
             node.serve("__sys__", AgentHost(node, SystemAgent(node)))
             if siblings is not None:
                 await siblings.join(node, has_parent=parent, max_links=self._max_links)
+            held = [await attach_at_once(node, *dial) if self._fail_fast else None for dial in self._dials]
             self.address = await listener.start(*self._listen, reuse_port=siblings is not None)
         except BaseException:
             await node.__aexit__(None, None, None)
@@ -157,8 +166,8 @@ class Sentinel:
             log_event("node_started", node_id=node.node_id, kind="sentinel", listen=self.address)
         else:
             siblings.tell_listening(self.address)
-        for url, kind, cost in self._dials:
-            node.spawn(keep_attached(node, url, kind, cost))
+        for dial, link in zip(self._dials, held, strict=True):
+            node.spawn(keep_attached(node, *dial, held=link))
         node.spawn(self._tell_ready())
         return self
 
@@ -195,7 +204,15 @@ class Sentinel:
             log_event("links_limited", "warning", files=files, max_links=self._max_links)
             self._max_links = max(1, files - OTHER_FILES)
         async with self:
-            await until_signalled(self._siblings.dismissed if self._siblings else None)
+            await until_signalled(self._siblings.dismissed if self._siblings else None, self._wind_down)
+
+    async def _wind_down(self) -> None:
+        """Take no more links and calls, and finish what runs."""
+        if self._listener is not None:
+            self._listener.stop()
+        if self._siblings is not None:
+            self._siblings.leave()
+        await wind_down(self.node, self._drain_s)
 
     def run(self) -> None:
         """Be a program: log to stderr, run until SIGINT or SIGTERM."""

@@ -20,6 +20,10 @@ class Services:
         """Undo `add`."""
         del self._services[name]
 
+    def are_idle(self) -> bool:
+        """Tell whether none of them has anything to do."""
+        return all(service.is_idle() for service in self._services.values())
+
     def find(self, address: str) -> Service | None:
         """Return who answers for an address, None for nobody."""
         service = self._services.get(address)

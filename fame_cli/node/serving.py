@@ -1,8 +1,7 @@
 """An agent as a program: attach to a sentinel, bind its address, serve until told to stop."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.glob import ANYTHING
@@ -15,10 +14,11 @@ from fame_cli.errors import AdmissionRefused
 from fame_cli.node.agent import Agent
 from fame_cli.node.client import DEFAULT_URL
 from fame_cli.node.clock import random_id
-from fame_cli.node.dialing import CLAIM_S, keep_attached
+from fame_cli.node.dialing import CLAIM_S, attach_at_once, keep_attached
+from fame_cli.node.draining import DRAIN_S, wind_down
 from fame_cli.node.host import AgentHost
 from fame_cli.node.log import log_event
-from fame_cli.node.loop import run_program, until_signalled
+from fame_cli.node.loop import first_of, run_program, until_signalled
 from fame_cli.node.options import Options
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
@@ -51,6 +51,8 @@ async def serve_agent(
     max_held_bytes: int = MAX_HELD_BYTES,
     limits: Limits | None = None,
     security: SecuritySettings | None = None,
+    drain_s: float = DRAIN_S,
+    fail_fast: bool = False,
     observer: Observer | None = None,
 ) -> None:
     """Serve an agent at an address until SIGINT or SIGTERM, whatever becomes of its sentinel meanwhile.
@@ -66,29 +68,46 @@ async def serve_agent(
         max_held_bytes: bytes that may wait for neighbours that don't keep up, over all links.
         limits: bounds of its link; the default ones when None.
         security: how it is trusted, and whom it trusts; None for the open profile.
+        drain_s: seconds that what runs has to finish, once it is told to stop, >= 0; a second signal cuts them short.
+        fail_fast: don't wait for a sentinel that isn't there at the start.
 
     Raises:
         AdmissionRefused: the sentinel doesn't let it have the address.
+        ConnectError: with `fail_fast`, the sentinel can't be reached.
     """
-    capabilities = list(capabilities)
-    agent.offer(capabilities)
-    offers = offers_of(agent, capabilities)
+    offers = _offered(agent, list(capabilities))
     await agent.on_start()
     try:
         bounds = max_message_bytes, max_hops, max_held_bytes, limits or Limits()
         options = Options(*bounds, transport=transport, batch=batch, silence_s=silence_s, security=security)
         name = node_id or random_id("agent")
-        wanted = Grant(name, name, roles=frozenset({AGENT, CLIENT}), addresses=(address,), capabilities=(ANYTHING,))
-        secure = await secured(security, wanted, named=node_id is not None)
+        secure = await secured(security, _wanted(name, address), named=node_id is not None)
         async with Node(name, logicals=tuple(logicals), options=options, observer=observer, security=secure) as node:
             host = AgentHost(node, agent, max_concurrent)
             _claim(node, address, host, offers)
-            log_event("node_started", node_id=node.node_id, kind="agent", address=address, upstream=url)
-            node.spawn(keep_attached(node, url, LinkKind.PARENT))
-            await _first(until_signalled(), _bound(node, address, host, offers))
+            await _attach(node, address, url, fail_fast=fail_fast)
+            serving = _bound(node, address, host, offers)
+            await first_of(until_signalled(then=lambda: wind_down(node, drain_s)), serving)
         log_event("node_stopped", node_id=node.node_id, kind="agent")
     finally:
         await agent.on_stop()
+
+
+def _offered(agent: Agent, capabilities: list[str]) -> list[str]:
+    agent.offer(capabilities)
+    return offers_of(agent, capabilities)
+
+
+def _wanted(name: str, address: str) -> Grant:
+    """Return what an agent has to be allowed."""
+    roles = frozenset({AGENT, CLIENT})
+    return Grant(name, name, roles=roles, addresses=(address,), capabilities=(ANYTHING,))
+
+
+async def _attach(node: Node, address: str, url: str, *, fail_fast: bool) -> None:
+    log_event("node_started", node_id=node.node_id, kind="agent", address=address, upstream=url)
+    held = await attach_at_once(node, url, LinkKind.PARENT) if fail_fast else None
+    node.spawn(keep_attached(node, url, LinkKind.PARENT, held=held))
 
 
 def _claim(node: Node, address: str, host: AgentHost, offers: Iterable[str]) -> None:
@@ -122,19 +141,6 @@ async def _bound(node: Node, address: str, host: AgentHost, offers: Sequence[str
         )
     log_event("node_ready", node_id=node.node_id, kind="agent", address=address, path=node.core.table.path)
     await asyncio.get_running_loop().create_future()
-
-
-async def _first(*waits: Coroutine[Any, Any, None]) -> None:
-    """Return or raise with the first that ends, and cancel the others."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_agent(agent: Agent, address: str, url: str | None = None, *, node_id: str | None = None) -> None:

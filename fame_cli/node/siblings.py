@@ -120,7 +120,7 @@ class Siblings:
                 task.cancel()
                 node.dialing.pop(_url(door), None)
         for number, door in wanted.items():
-            if number not in self._dialing and not node.ending:
+            if number not in self._dialing and not (node.ending or node.core.is_draining):
                 self._dialing[number] = (door, node.spawn(keep_attached(node, _url(door), LinkKind.PEER)))
         if orders.may_listen:
             self._may_listen.set()

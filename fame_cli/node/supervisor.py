@@ -26,7 +26,8 @@ from fame_cli.node.workers import FIRST, Orders, Report, orders, worker_id
 __all__ = ["Supervisor", "WorkerDied", "reserve"]
 
 GRACE_S = 4.0
-"""Seconds workers have to end in good order before they are killed; less than ``fame down`` gives the whole."""
+"""Seconds workers have to end beyond their time to wind down, before they are killed; less than ``fame down`` gives
+the whole."""
 
 STEADY_S = 5.0
 """Seconds a worker has to live for its end to be the first in a row."""
@@ -50,6 +51,7 @@ class Supervisor:
         command: the program of a worker, by its number.
         hello: the first line a worker reads, by its number.
         has_parent: the config names an upstream.
+        drain_s: seconds that what runs in a worker has to finish.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Supervisor:
         hello: Callable[[int], bytes],
         *,
         has_parent: bool,
+        drain_s: float,
     ) -> None:
         self._node_id = node_id
         self._count = count
         self._command = command
         self._hello = hello
         self._has_parent = has_parent
+        self._drain_s = drain_s
         self._processes: dict[int, Process] = {}
         self._reports: dict[int, Report] = {}
         self._told: dict[int, Orders] = {}
@@ -84,25 +88,32 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             for number in range(FIRST, self._count + 1):
                 tasks.create_task(self._keep(number))
-            await until_signalled(self._over)
-            self._ending.set()
-            await self._stop()
+            await until_signalled(self._over, self._stop)
+            await self._hurry()
         if self._failure is not None:
             raise self._failure
         log_event("node_stopped", node_id=self._node_id, kind="sentinel")
 
     async def _stop(self) -> None:
-        """End all workers in good order, and by force those that take too long."""
+        """Tell all workers to end, and wait until they have, or have taken too long."""
+        self._ending.set()
         for process in self._processes.values():
             assert process.stdin is not None
             process.stdin.close()
+        await self._all_ended(self._drain_s + GRACE_S)
+
+    async def _hurry(self) -> None:
+        """End the workers that are left at once: in good order, and by force those that take too long."""
+        for end in (Process.terminate, Process.kill):
+            for process in self._processes.values():
+                if process.returncode is None:
+                    end(process)
+            await self._all_ended(GRACE_S)
+
+    async def _all_ended(self, limit_s: float) -> None:
         waits = [asyncio.ensure_future(process.wait()) for process in self._processes.values()]
         if waits:
-            _, late = await asyncio.wait(waits, timeout=GRACE_S)
-            for process in self._processes.values() if late else ():
-                if process.returncode is None:
-                    process.kill()
-            await asyncio.gather(*waits)
+            await asyncio.wait(waits, timeout=limit_s)
 
     async def _keep(self, number: int) -> None:
         """Run a worker again and again."""

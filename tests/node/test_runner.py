@@ -47,6 +47,9 @@ class Silent:
 
     def flow_opened(self, key: tuple[str, str]) -> None: ...
 
+    def is_idle(self) -> bool:
+        return not self.requests
+
 
 def is_open(path: Path) -> bool:
     """Tell whether this process has a file open."""

@@ -22,6 +22,9 @@ class Named:
     def flow_opened(self, key: CallKey) -> None:
         """Take nothing."""
 
+    def is_idle(self) -> bool:
+        return True
+
 
 def serving(*names: str) -> Services:
     services = Services()

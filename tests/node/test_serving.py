@@ -51,7 +51,9 @@ def events(caplog: pytest.LogCaptureFixture, kind: str = "agent") -> list[str]:
 @asynccontextmanager
 async def program(agent: Agent, url: str, node_id: str = "a1") -> AsyncIterator["asyncio.Task[None]"]:
     """Run an agent as `serve_agent` does, and end it like a user does."""
-    task = asyncio.ensure_future(serve_agent(agent, MATH, url, node_id=node_id, capabilities=["fame.capability.more"]))
+    task = asyncio.ensure_future(
+        serve_agent(agent, MATH, url, node_id=node_id, capabilities=["fame.capability.more"], drain_s=0)
+    )
     try:
         yield task
     finally:
@@ -76,7 +78,7 @@ def test_an_agent_serves_until_it_is_told_to_stop(caplog: pytest.LogCaptureFixtu
     bounded(main())
 
 
-def test_it_is_stopped_after_what_runs_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_runs_has_ended_before_it_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         agent = Living()
         async with fabric() as sentinel, Client(sentinel.url) as client:

@@ -72,7 +72,9 @@ def test_a_host_that_is_not_there_is_refused() -> None:
 
 @pytest.mark.parametrize(("command", "told"), [("true", "exit code 0"), ("false", "exit code 1")])
 def test_workers_that_are_gone_before_they_were_told_anything_are_workers_that_died(command: str, told: str) -> None:
-    supervisor = Supervisor("s", 4, lambda number: (command,), lambda number: b"{}" * 100_000, has_parent=False)
+    supervisor = Supervisor(
+        "s", 4, lambda number: (command,), lambda number: b"{}" * 100_000, has_parent=False, drain_s=0
+    )
     with pytest.raises(WorkerDied, match=f"^worker . ended with {told} before it took links") as caught:
         run(supervisor.serve())
     assert caught.value.exit_code == 1

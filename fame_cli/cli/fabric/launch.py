@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fame_cli.cli.fabric.logs import LogLine, Tail, merged
 from fame_cli.cli.fabric.plan import Task
-from fame_cli.cli.fabric.processes import exit_code, start, stop
+from fame_cli.cli.fabric.processes import STOP_S, exit_code, start, stop
 from fame_cli.cli.fabric.state import FabricState, NodeState, save
 from fame_cli.errors import FameError
 
@@ -67,7 +67,7 @@ class Launch:
         self._state = state
         self._env = {**env, "PYTHONUNBUFFERED": "1"}  # what a handler prints shows up when it is printed
         self._say = say
-        state.nodes = [NodeState(task.name, task.kind, task.place) for task in tasks]
+        state.nodes = [NodeState(task.name, task.kind, task.place, drain_s=task.drain_s) for task in tasks]
         self._nodes = [
             _Running(task, node, Tail(state.log(task.name))) for task, node in zip(tasks, state.nodes, strict=True)
         ]
@@ -161,7 +161,9 @@ class Launch:
 def stop_nodes(nodes: Sequence[NodeState], *, hurry: Callable[[], bool] = lambda: False) -> None:
     """End nodes in the opposite order of their start: agents while their sentinels are still there, then those."""
     for is_sentinel in (False, True):
-        stop([node.process for node in nodes if node.pid and (node.kind == "sentinel") is is_sentinel], hurry=hurry)
+        those = [node for node in nodes if node.pid and (node.kind == "sentinel") is is_sentinel]
+        grace_s = STOP_S + max((node.drain_s for node in those), default=0.0)
+        stop([node.process for node in those], grace_s=grace_s, hurry=hurry)
 
 
 def _words(line: LogLine) -> str:

@@ -30,6 +30,7 @@ class Task:
         argv: what to run; it logs JSON lines.
         place: where it is to be found, as far as its config says: ``host:port`` or an address.
         needs: names of the tasks that must take links before this one starts.
+        drain_s: seconds it may take to finish what runs once it is told to stop.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Task:
     argv: tuple[str, ...]
     place: str = ""
     needs: frozenset[str] = frozenset()
+    drain_s: float = 0.0
 
 
 def plan(nodes: Iterable[FabricNode], file: Path) -> list[Task]:
@@ -48,7 +50,10 @@ def plan(nodes: Iterable[FabricNode], file: Path) -> list[Task]:
     """
     nodes = list(nodes)
     sentinels = [(node.name, node.config) for node in nodes if isinstance(node.config, SentinelConfig)]
-    tasks = [Task(name, "sentinel", _argv("sentinel", name, file), config.listen) for name, config in sentinels]
+    tasks = [
+        Task(name, "sentinel", _argv("sentinel", name, file), config.listen, drain_s=config.drain_s)
+        for name, config in sentinels
+    ]
     tasks += [
         Task(
             node.name,
@@ -56,6 +61,7 @@ def plan(nodes: Iterable[FabricNode], file: Path) -> list[Task]:
             _argv("agent", node.name, file),
             node.config.agent.address,
             _listening_at(node.config.upstream.direct_url, sentinels),
+            node.config.drain_s,
         )
         for node in nodes
         if isinstance(node.config, AgentConfig)

@@ -22,7 +22,7 @@ POLL_S = 0.05
 """Seconds between two looks at a process or a log file."""
 
 STOP_S = 5.0
-"""Seconds a process has to end after SIGTERM before SIGKILL."""
+"""Seconds a process has to end after SIGTERM before SIGKILL, beside those in which it finishes what runs."""
 
 _REAP_S = 2.0
 """Seconds to wait for the kernel to bury what got SIGKILL."""

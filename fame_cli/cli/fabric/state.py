@@ -47,6 +47,7 @@ class NodeState:
         birth: see `Process`.
         started_at: seconds since the epoch.
         is_ready: it has said so.
+        drain_s: seconds it may take to finish what runs once it is told to stop.
     """
 
     name: str
@@ -56,6 +57,7 @@ class NodeState:
     birth: str = ""
     started_at: float = 0.0
     is_ready: bool = False
+    drain_s: float = 0.0
 
     @property
     def process(self) -> Process:
