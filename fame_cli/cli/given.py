@@ -22,6 +22,7 @@ class Given:
         capability: what a provider must offer, in place of an address.
         session: calls of one key go to one provider.
         timeout: seconds, > 0; None for the default.
+        retry: a call that was lost is made again.
         form: how results are written.
         url: the sentinel to attach to.
         config: a config file.
@@ -35,6 +36,7 @@ class Given:
     capability: list[str] | None = None
     session: str | None = None
     timeout: float | None = None
+    retry: bool = False
     form: OutputFormat = OutputFormat.text
     url: str | None = None
     config: str | None = None

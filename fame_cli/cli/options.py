@@ -26,6 +26,7 @@ __all__ = [
     "LogLevelOption",
     "NodeOption",
     "PlaceArgument",
+    "RetryOption",
     "SessionOption",
     "TimeoutOption",
     "UrlOption",
@@ -70,6 +71,13 @@ TimeoutOption = Annotated[
     float | None,
     typer.Option(
         "--timeout", metavar="SECONDS", show_default=False, callback=_check_timeout, help="How long to wait [30]."
+    ),
+]
+RetryOption = Annotated[
+    bool,
+    typer.Option(
+        "--retry",
+        help="Ask again, as long as --timeout allows, when a link or the way was lost; the operation may run twice.",
     ),
 ]
 FormatOption = Annotated[OutputFormat, typer.Option("-o", "--output", help="How results are written.")]

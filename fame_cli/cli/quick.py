@@ -35,14 +35,14 @@ class QuickCommand(NamedTuple):
         options: those that have a value.
         fewest: words it needs.
         most: words it takes.
-        has_verbose: whether ``-v`` is one of its options.
+        is_call: whether ``-v`` and ``--retry`` are among its options.
     """
 
     module: str
     options: Set[str]
     fewest: int
     most: int
-    has_verbose: bool = False
+    is_call: bool = False
 
 
 COMMANDS = {
@@ -84,8 +84,10 @@ def read(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[QuickCommand
     for word in rest:
         if word[:1] != "-" or word == "-":
             given.words.append(word)
-        elif command.has_verbose and (word == "--verbose" or not word[1:].strip("v")):
+        elif command.is_call and (word == "--verbose" or not word[1:].strip("v")):
             given.verbose += 1 if word == "--verbose" else len(word) - 1
+        elif command.is_call and word == "--retry":
+            given.retry = True
         elif not _take(command, given, word, rest):
             return None
     return (command, given) if command.fewest <= len(given.words) <= command.most else None

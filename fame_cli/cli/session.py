@@ -9,7 +9,7 @@ invocation, so the same code runs against a fabric and against a stub.
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from fame_cli.cli import output
 from fame_cli.cli.arguments import CallWords, build_params, shown
@@ -47,6 +47,9 @@ INVALID_PARAMS = -32602
 _MOST_NAMES = 20
 SEE_ALL = "see what there is: fame ls"
 
+Retry = Literal["never", "idempotent"]
+"""What a client does when a call was lost, see `fame_cli.node.retrying`."""
+
 Observer = Callable[[str, bytes, float], None]
 """Sees each envelope: ``out`` or ``in``, its bytes, and seconds on the loop's clock."""
 
@@ -64,6 +67,7 @@ class ClientSettings:
     batch: bool = True
     silence_s: float = 10.0
     security: SecuritySettings | None = None
+    retry: Retry = "never"
 
 
 Connect = Callable[[ClientSettings], AbstractAsyncContextManager[CallingClient]]
@@ -78,11 +82,12 @@ class Flags:
     timeout_s: float | None = None
     verbose: int = 0
     trace: bool = False
+    retry: bool = False
 
     @classmethod
     def of(cls, given: Given) -> Self:
         """Return those of a command line."""
-        return cls(given.url, given.config, given.timeout, given.verbose)
+        return cls(given.url, given.config, given.timeout, given.verbose, retry=given.retry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +165,24 @@ def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int
     """Return the client's settings (flag, environment, file, default) and how verbose to be."""
     env = invocation.environment()
     if flags.config is None and (plain := plain_client(env, flags.url, flags.timeout_s)) is not None:
-        return ClientSettings(plain.url, None, plain.timeout_s, None), flags.verbose
+        retry: Retry = "idempotent" if flags.retry else "never"
+        return ClientSettings(plain.url, None, plain.timeout_s, None, retry=retry), flags.verbose
     from fame_cli.config.load import find, load  # measured: 93 ms, for pydantic and its models
 
     loaded = load(
         None if flags.config is None else find(flags.config),
         kind="client",
         env=env,
-        overrides={"upstream.direct_url": flags.url, "timeout_s": flags.timeout_s},
+        overrides={
+            "upstream.direct_url": flags.url,
+            "timeout_s": flags.timeout_s,
+            "retry": "idempotent" if flags.retry else None,
+        },
     )
     level = 2 if loaded.log.show_envelopes else flags.verbose
     url, wire, security = loaded.upstream.direct_url, loaded.wire, loaded.security_settings()
     told = url, loaded.id, loaded.timeout_s, None, False, wire.transport, wire.batch, wire.silence_s, security
-    return ClientSettings(*told), level
+    return ClientSettings(*told, retry=loaded.retry), level
 
 
 def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingClient]:
@@ -188,6 +198,7 @@ def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingCli
         batch=settings.batch,
         silence_s=settings.silence_s,
         security=settings.security,
+        retry=settings.retry,
     )
     return client
 

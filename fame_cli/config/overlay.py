@@ -26,6 +26,7 @@ FLAGS: dict[str, str] = {
     "agent.address": "--address",
     "fail_fast": "--fail-fast",
     "timeout_s": "--timeout",
+    "retry": "--retry",
     "log.level": "--log-level",
     "log.format": "--log-format",
 }

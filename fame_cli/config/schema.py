@@ -333,6 +333,9 @@ class ClientConfig(_LeafConfig):
     timeout_s: Annotated[float, Field(gt=0, le=86_400), BeforeValidator(fields.to_number)] = DEFAULT_TIMEOUT_S
     """Seconds to wait for an answer, above 0 up to 86400."""
 
+    retry: Annotated[Literal["never", "idempotent"], BeforeValidator(fields.lowercase)] = "never"
+    """`idempotent` asks again, within that time, when a link or the way was lost; operations may then run twice."""
+
 
 class NodeRef(Section):
     """Name a node of a fabric that has a file of its own."""

@@ -6,11 +6,12 @@
             print(item)
 
 A client attaches once and fails fast when it can't; a link that breaks later is dialled again in the background, and
-calls that were in flight fail at once.
+calls that were in flight fail at once. With ``retry="idempotent"`` both are tried again (``retrying.py``).
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, Self
 
 import msgspec
@@ -21,23 +22,18 @@ from fame_cli.core.grant import CLIENT, Grant
 from fame_cli.core.link import LinkKind
 from fame_cli.core.settings import SILENCE_S
 from fame_cli.errors import (
-    CallCancelled,
     ConnectError,
-    DeadlineExceeded,
-    FameError,
-    LinkLost,
     LocalProtocolError,
     NoRoute,
-    RemoteError,
     StreamEnded,
     UsageError,
-    error_for_nack,
 )
 from fame_cli.node.clock import random_id
-from fame_cli.node.dialing import attach, keep_attached
+from fame_cli.node.dialing import Held, attach, keep_attached
 from fame_cli.node.options import Options
 from fame_cli.node.recipients import Recipients
-from fame_cli.node.replies import Answer, Items, drain
+from fame_cli.node.replies import Answer, Items, drain, error_of, is_loss
+from fame_cli.node.retrying import MENDS, Again, Retry
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
@@ -70,6 +66,8 @@ class Client:
         batch: join the envelopes of one turn in one message, where the sentinel takes it.
         silence_s: seconds without a word after which the link is given up, 3 or more; at a Naylence sentinel 30.
         security: how it is trusted, and whom it trusts; None for the open profile.
+        retry: ``idempotent`` to ask again, as long as the time of the call allows, when the link or the way to the
+            agent was lost (for a stream: before its first item); an operation may then run more than once.
 
     Attributes:
         last_trace: the way the last answer took, when `trace` is on (docs/wire-extensions.md).
@@ -93,6 +91,7 @@ class Client:
         batch: bool = True,
         silence_s: float = SILENCE_S,
         security: SecuritySettings | None = None,
+        retry: Retry = "never",
     ) -> None:
         self.url = url
         self.timeout_s = timeout_s
@@ -112,6 +111,7 @@ class Client:
         self._node: Node | None = None
         self._recipients: Recipients | None = None
         self._plain_slots = asyncio.Semaphore(PLAIN_CALLS)
+        self._retries = retry == "idempotent"
 
     async def __aenter__(self) -> Self:
         wanted = Grant(self._node_id, self._node_id, roles=frozenset({CLIENT}))
@@ -120,7 +120,7 @@ class Client:
         await node.__aenter__()
         try:
             async with asyncio.timeout(self.timeout_s):
-                held = await attach(node, self.url, LinkKind.PARENT)
+                held = await self._attach(node)
         except TimeoutError as error:
             await node.__aexit__(None, None, None)
             raise ConnectError(
@@ -134,6 +134,16 @@ class Client:
         if node.core.state.gate.seals:
             self._recipients = Recipients(node, lambda method, at, told: self.ask(method, at=at, arguments=told))
         return self
+
+    async def _attach(self, node: Node) -> Held:
+        again = Again(self.timeout_s)
+        while True:
+            try:
+                return await attach(node, self.url, LinkKind.PARENT)
+            except ConnectError as error:
+                if not self._retries:
+                    raise
+                await again.pause(error)
 
     async def __aexit__(self, *exc: object) -> None:
         node, self._node = self._attached(), None
@@ -180,6 +190,24 @@ class Client:
             capabilities: ask any one provider of all of these instead of `target`.
             session: calls of one session go to the same provider, where sentinels balance ``sticky``.
         """
+        if not self._retries:
+            return await self._request(target, operation, params, timeout_s or self.timeout_s, capabilities, session)
+        again = Again(timeout_s or self.timeout_s)
+        while True:
+            try:
+                return await self._request(target, operation, params, again.left_s, capabilities, session)
+            except MENDS as error:
+                await again.pause(error, self._attached().attached)
+
+    async def _request(
+        self,
+        target: str | None,
+        operation: str,
+        params: Mapping[str, Any],
+        timeout_s: float,
+        capabilities: list[str] | None,
+        session: str | None,
+    ) -> Any:
         node = self._attached()
         target, seal_to = await self._callee(target, operation, capabilities)
         answer = Answer(node.loop.create_future())
@@ -192,7 +220,7 @@ class Client:
             operation,
             encode_json(params),
             capabilities=None if seal_to else capabilities,
-            timeout_s=timeout_s or self.timeout_s,
+            timeout_s=timeout_s,
             trace=self._trace,
             session=session,
             seal_to=seal_to,
@@ -207,7 +235,7 @@ class Client:
                 slots.release()
         self._note(outcome, target)
         if outcome.kind != "result":
-            raise _error(outcome, target, operation)
+            raise error_of(outcome, target, operation)
         value = bytes(outcome.value)
         return msgspec.json.decode(value) if value else None
 
@@ -222,6 +250,30 @@ class Client:
         session: str | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Iterate over a stream with the JSON-RPC `params` as they are, see `stream`."""
+        again = Again(timeout_s or self.timeout_s) if self._retries else None
+        has_begun = False
+        while True:
+            once = self._open_stream(target, operation, params, timeout_s or self.timeout_s, capabilities, session)
+            try:
+                async with aclosing(once) as items:
+                    async for item in items:
+                        has_begun = True
+                        yield item
+                return
+            except MENDS as error:
+                if again is None or has_begun:
+                    raise
+                await again.pause(error, self._attached().attached)
+
+    async def _open_stream(
+        self,
+        target: str | None,
+        operation: str,
+        params: Mapping[str, Any],
+        timeout_s: float,
+        capabilities: list[str] | None,
+        session: str | None,
+    ) -> AsyncGenerator[Any, None]:
         node = self._attached()
         target, seal_to = await self._callee(target, operation, capabilities)
         items = Items(node)
@@ -235,7 +287,7 @@ class Client:
             encode_json(params),
             capabilities=None if seal_to else capabilities,
             streaming=True,
-            timeout_s=timeout_s or self.timeout_s,
+            timeout_s=timeout_s,
             trace=self._trace,
             session=session,
             seal_to=seal_to,
@@ -259,8 +311,8 @@ class Client:
         outcome = items.outcome or Outcome("cancelled")
         self._note(outcome, target)
         if outcome.kind != "end":
-            error = _error(outcome, target, operation)
-            raise StreamEnded(f"{operation} stopped after {read} items: {error}") if _is_loss(error, read) else error
+            error = error_of(outcome, target, operation)
+            raise StreamEnded(f"{operation} stopped after {read} items: {error}") if is_loss(error, read) else error
 
     def _note(self, outcome: Outcome, target: str | None) -> None:
         """Keep what the end of a call tells beside its result."""
@@ -334,29 +386,3 @@ class Client:
         if not addresses:
             raise NoRoute(f"nobody offers an operation called {operation}")
         raise UsageError(f"{operation} is offered by {', '.join(addresses)}", hint="name one of them")
-
-
-def _is_loss(error: FameError, read: int) -> bool:
-    """Tell whether a stream that had begun was cut off, rather than refused or failed."""
-    return read > 0 and isinstance(error, LinkLost)
-
-
-def _error(outcome: Outcome, target: str | None, operation: str) -> FameError:
-    """Turn the end of a call into the error its caller sees."""
-    whom = f"{target} {operation}" if target else operation
-    match outcome.kind:
-        case "error":
-            data = bytes(outcome.data)
-            return RemoteError(
-                outcome.message or "the operation failed without a word",
-                code=int(outcome.code),
-                data=msgspec.json.decode(data) if data else None,
-            )
-        case "nack":
-            return error_for_nack(outcome.code, outcome.message)
-        case "timeout":
-            return DeadlineExceeded(f"no answer from {whom} within {outcome.message} s", hint="raise --timeout")
-        case "cancelled":
-            return CallCancelled(f"{whom} was cancelled")
-        case _:
-            return StreamEnded(f"{whom} ended without its end mark")

@@ -19,7 +19,7 @@ from fame_cli.net.transport import Transport
 from fame_cli.node.log import log_event
 from fame_cli.node.runner import Node
 
-__all__ = ["CLAIM_S", "attach", "attach_at_once", "keep_attached"]
+__all__ = ["CLAIM_S", "Held", "attach", "attach_at_once", "keep_attached"]
 
 Held = tuple[Link, Transport]
 """A link that is open, and what carries it."""

@@ -1,13 +1,24 @@
-"""What a caller holds while it waits: for one answer, or for the items of a stream."""
+"""What a caller holds while it waits, for one answer or for the items of a stream, and what an end without one is."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 
+import msgspec
+
 from fame_cli.core.effects import ItemArrived, Outcome
+from fame_cli.errors import (
+    CallCancelled,
+    DeadlineExceeded,
+    FameError,
+    LinkLost,
+    RemoteError,
+    StreamEnded,
+    error_for_nack,
+)
 from fame_cli.node.runner import Node
 
-__all__ = ["Answer", "Items", "drain"]
+__all__ = ["Answer", "Items", "drain", "error_of", "is_loss"]
 
 MAX_UNREAD_ITEMS = 65_536
 """Answers of one stream, of an item or several, that may wait for their reader."""
@@ -66,3 +77,29 @@ async def drain(node: Node, items: Items) -> AsyncGenerator[ItemArrived, None]:
             return
         items.changed.clear()
         await items.changed.wait()
+
+
+def is_loss(error: FameError, read: int) -> bool:
+    """Tell whether a stream that had begun was cut off, rather than refused or failed."""
+    return read > 0 and isinstance(error, LinkLost)
+
+
+def error_of(outcome: Outcome, target: str | None, operation: str) -> FameError:
+    """Turn the end of a call into the error its caller sees."""
+    whom = f"{target} {operation}" if target else operation
+    match outcome.kind:
+        case "error":
+            data = bytes(outcome.data)
+            return RemoteError(
+                outcome.message or "the operation failed without a word",
+                code=int(outcome.code),
+                data=msgspec.json.decode(data) if data else None,
+            )
+        case "nack":
+            return error_for_nack(outcome.code, outcome.message)
+        case "timeout":
+            return DeadlineExceeded(f"no answer from {whom} within {outcome.message} s", hint="raise --timeout")
+        case "cancelled":
+            return CallCancelled(f"{whom} was cancelled")
+        case _:
+            return StreamEnded(f"{whom} ended without its end mark")

@@ -271,3 +271,23 @@ def test_the_variables_of_the_wire_act_without_a_file(fame: Fame) -> None:
     assert fame("call", MATH2, "add", "x:=3", "y:=4").stdout == "7\n"
     assert fame.client.settings is not None
     assert (fame.client.settings.transport, fame.client.settings.batch) == ("websockets", False)
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "expected"),
+    [
+        ([], "", "never"),
+        (["--retry"], "", "idempotent"),
+        ([], "retry: idempotent\n", "idempotent"),
+        (["--retry"], "retry: never\n", "idempotent"),
+    ],
+)
+def test_a_call_is_made_again_only_where_flag_or_file_say_so(
+    fame: Fame, words: list[str], text: str, expected: str
+) -> None:
+    if text:
+        Path("client.yaml").write_text(f"kind: client\n{text}")
+        words = [*words, "--config", "client.yaml"]
+    assert fame("call", MATH2, "add", "x=3", "y=4", *words).exit_code == 0
+    assert fame.client.settings is not None
+    assert fame.client.settings.retry == expected

@@ -14,8 +14,8 @@ from fame_cli.cli.invocation import Invocation
 from fame_cli.cli.main import load_command
 from fame_cli.cli.output import ReaderGone
 
-PARSERS = {"--debug", "--help", "-v", "--verbose"}
-"""Options that aren't in the tables: the parser's, and the one that counts."""
+PARSERS = {"--debug", "--help", "-v", "--verbose", "--retry"}
+"""Options that aren't in the tables: the parser's, and those without a value."""
 
 VALUES = ["1", "json"]
 """Every option takes one of these."""
@@ -48,6 +48,8 @@ PLAIN = [
     ("call", ["--capability", "a", "add", "--capability=b", "--session", "s", "-vv", "--verbose", "-v"]),
     ("call", ["add", "--config", "a.yaml", "--session", ""]),
     ("call", ["add", "-", "x=-1"]),
+    ("call", ["--retry", "add", "x=-1"]),
+    ("stream", ["fib_stream", "--retry"]),
     ("call", ["add", "--timeout", "1", "--timeout", "2."]),
     ("stream", ["fib_stream", "n=10", "-o", "ndjson", "-v"]),
     ("ping", ["math1@fame.fabric", "-c", "3", "-i", "0.2"]),
@@ -68,7 +70,7 @@ PIECES = [
     "add", "x=1", "-", "--", "-v", "-vv", "-vo", "--verbose", "--verbose=1", "--timeout", "--timeout=3", "3",
     "3.5", "-3", "1e3", "٣", "0", "", "-o", "-ojson", "json", "JSON", "--output", "-o=json",
     "--url", "ws://h", "--ur", "--config", "-c", "-c3", "--count", "-i", "--interval=0", "--json", "--session",
-    "--capability", "--debug", "--help", "-h", "--no-debug",
+    "--capability", "--debug", "--retry", "--retry=1", "--no-retry", "--help", "-h", "--no-debug",
 ]  # fmt: skip
 
 
@@ -85,7 +87,7 @@ def test_every_option_of_the_parser_is_known(name: str) -> None:
     command = quick.COMMANDS[name]
     theirs = {option for param in load_command(name).params for option in param.opts if option[0] == "-"}
     assert command.options == theirs - PARSERS
-    assert command.has_verbose == ("-v" in theirs)
+    assert command.is_call == ("-v" in theirs) == ("--retry" in theirs)
     words = ["x"] * command.fewest
     for option in command.options:
         assert [value for value in VALUES if quickly(name, *words, option, value) is not None], option
