@@ -68,7 +68,7 @@ def _offer(state: NodeState, link: Link) -> Meta:
     extensions = list(state.settings.extensions)
     own = {"fame.ext": extensions, "fame.window": OUR_WINDOW, "fame.instance": state.settings.instance_id}
     own["fame.silence"] = round(state.settings.silence_s * 1000)
-    return own | {"fame.cost": link.cost} if state.settings.routes else own
+    return own | {"fame.cost": link.own_cost} if state.settings.routes else own
 
 
 def _negotiate(state: NodeState, session: Session, meta: Meta | None) -> None:
@@ -81,7 +81,8 @@ def _negotiate(state: NodeState, session: Session, meta: Meta | None) -> None:
     )
     cost: Any = (meta or {}).get("fame.cost")
     if session.link.meshes and isinstance(cost, int):
-        session.link.cost = max(session.link.cost, min(cost, MAX_COST))
+        session.link.told_cost = min(cost, MAX_COST)
+        session.link.cost = max(session.link.cost, session.link.told_cost)
     window: Any = (meta or {}).get("fame.window")
     if "window" in session.link.extensions and isinstance(window, int):
         session.flow.resize(min(max(window, SPEC_WINDOW), 65_536), OUR_WINDOW, OUR_UNIT_BYTES)

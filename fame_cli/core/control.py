@@ -6,6 +6,7 @@ past `NodeCore.receive`: RemoteProtocolError is turned into a refusal there.
 
 from fame_cli.core import attach
 from fame_cli.core.address import is_node_path
+from fame_cli.core.adjusting import on_cost
 from fame_cli.core.announce import plain_peer, tell_all
 from fame_cli.core.effects import BindAnswered
 from fame_cli.core.envelope import GRANT, Envelope
@@ -46,6 +47,7 @@ def on_control(state: NodeState, session: Session, envelope: Envelope, now: floa
             meta = digest_meta(state, session.link, now)
             send(state, session, ack, corr_id=envelope.corr_id, trace_id=envelope.trace_id, meta=meta)
             _renew(state, session, envelope, now)
+            on_cost(state, session, envelope, now)
             compare(state, session.link, envelope, now)
         case NodeHeartbeatAck(routing_epoch=epoch):
             compare(state, session.link, envelope, now)

@@ -38,6 +38,9 @@ class Link:
         reply_prefix: physical path that answers of a plain neighbour come by, put in front of reply addresses (see
             ``stacking.py``); "" for none.
         cost: what passing the link costs in the mesh, 1 or more; the dearer of the two ends' opinions counts.
+        own_cost: what this end says of it.
+        told_cost: what the other end has said of it.
+        url: attach URL it was dialled at, "" where the other side dialled.
         grant: what the neighbour may do, by its credential; None where nobody asks, and for a neighbour we dialled.
         expires_at: when its credential expires, in the core's time; 0 for never.
         host: network address it came from, as it is counted; "" where nobody knows, and for one we dialled.
@@ -54,10 +57,16 @@ class Link:
     extensions: frozenset[str] = frozenset()
     reply_prefix: str = ""
     cost: int = 1
+    own_cost: int = 0
+    told_cost: int = 1
+    url: str = ""
     grant: Grant | None = None
     expires_at: float = 0.0
     host: str = ""
     account: Holder | None = None
+
+    def __post_init__(self) -> None:
+        self.own_cost = self.own_cost or self.cost
 
     @property
     def meshes(self) -> bool:

@@ -27,7 +27,7 @@ from fame_cli.core.state import NodeState, send
 from fame_cli.core.table import Name
 from fame_cli.errors import RemoteProtocolError
 
-__all__ = ["ask", "flush", "forget", "join", "leave", "on_summary", "on_update", "set_cost"]
+__all__ = ["ask", "flush", "forget", "join", "leave", "on_summary", "on_update", "reprice", "set_cost"]
 
 ASK_S = 1.0
 """Seconds between two summaries to one neighbour."""
@@ -79,6 +79,18 @@ def set_cost(state: NodeState, link: Link, cost: int, now: float) -> None:
     mesh.own.links.put(link.remote_id, cost, now)
     mesh.links_changed(now)
     mesh.spread(mesh.own.node_id, now)
+
+
+def reprice(state: NodeState, link: Link, now: float) -> None:
+    """Take what the ends of a link say of its cost now, be it less than before."""
+    mesh, cost = state.mesh, max(link.own_cost, link.told_cost)
+    if mesh is None or cost == link.cost:
+        return
+    link.cost = cost
+    if mesh.links.get(link.remote_id) is link and state.draining_since is None:
+        mesh.own.links.put(link.remote_id, cost, now)
+        mesh.links_changed(now)
+        mesh.spread(mesh.own.node_id, now)
 
 
 def leave(state: NodeState, link: Link, now: float) -> None:

@@ -12,8 +12,10 @@ from operator import itemgetter
 
 from fame_cli.core import answering, attach, ending
 from fame_cli.core.address import physical
+from fame_cli.core.adjusting import adjust, retire, set_own_cost
 from fame_cli.core.announce import has_listeners
 from fame_cli.core.asking import Wish, ask
+from fame_cli.core.balance import Balance
 from fame_cli.core.batch import BATCH, parted
 from fame_cli.core.calls import CallKey, error_payload, result_payload
 from fame_cli.core.deadline import EXPIRED
@@ -23,7 +25,7 @@ from fame_cli.core.envelope import GRANT
 from fame_cli.core.frames import NodeHeartbeat
 from fame_cli.core.gate import Gate
 from fame_cli.core.grant import Grant
-from fame_cli.core.limits import Census
+from fame_cli.core.limits import Census, Limits
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.mesh import flush
 from fame_cli.core.parking import Parking
@@ -337,6 +339,21 @@ class NodeCore:
     def _show(self, session: Session, token: str) -> None:
         if session.is_open and session.link.is_ours:
             send(self._state, session, NodeHeartbeat(), corr_id=self._state.new_id(), meta={GRANT: token})
+
+    def adjust(self, limits: Limits, max_hops: int, max_held_bytes: int, balance: Balance) -> list[Effect]:
+        """Take other bounds, for what comes from now on; see `Settings`."""
+        adjust(self._state, limits, max_hops, max_held_bytes, balance)
+        return self._effects()
+
+    def retire(self, link: Link, now: float) -> list[Effect]:
+        """Use a link for nothing new; it ends with its last call."""
+        retire(self._state, link, now)
+        return self._effects()
+
+    def set_cost(self, link: Link, cost: int, now: float) -> list[Effect]:
+        """Have a link cost something else, as far as this end decides."""
+        set_own_cost(self._state, link, cost, now)
+        return self._effects()
 
     def wind_down(self, now: float) -> list[Effect]:
         """Take nothing new and go on with what runs, until `is_idle`; `drain` ends it, see ``draining.py``."""
