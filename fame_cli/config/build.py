@@ -6,6 +6,7 @@ The one place that turns models into objects; below it nobody sees a config, abo
 from typing import TYPE_CHECKING
 
 from fame_cli.config.schema import AgentConfig, OperationConfig, SentinelConfig
+from fame_cli.node.adjusting import Adjustable, Reload
 from fame_cli.node.agent import Agent
 from fame_cli.node.declared import Answer, Command, HttpCall, Parameter, Template, declared_operation
 from fame_cli.node.imports import load_agent
@@ -19,7 +20,7 @@ from fame_cli.node.siblings import Siblings
 if TYPE_CHECKING:
     from fame_cli.node.roles import Observer
 
-__all__ = ["build_agent", "build_sentinel", "run_agent", "run_sentinel"]
+__all__ = ["adjustable", "build_agent", "build_sentinel", "run_agent", "run_sentinel"]
 
 
 def build_sentinel(
@@ -46,6 +47,25 @@ def build_sentinel(
         fail_fast=config.fail_fast,
         observer=observer,
         siblings=siblings,
+    )
+
+
+def adjustable(config: SentinelConfig | AgentConfig) -> Adjustable:
+    """Return what a config says of the things that can change without a restart.
+
+    Raises:
+        ConfigError: the policy can't be loaded.
+    """
+    limits = config.limits
+    bounds = limits.per_link(), limits.max_hops, limits.max_held_bytes, config.drain_s
+    if isinstance(config, AgentConfig):
+        return Adjustable(*bounds, max_concurrent=config.agent.max_concurrent, security=config.security_settings())
+    return Adjustable(
+        *bounds,
+        config.routing.balance,
+        limits.max_links,
+        {peer.direct_url: peer.cost for peer in config.peers},
+        security=config.security_settings(),
     )
 
 
@@ -87,18 +107,18 @@ def _declared(name: str, config: OperationConfig, folder: str, max_bytes: int) -
     )
 
 
-def run_sentinel(config: SentinelConfig, observer: "Observer | None" = None) -> None:
-    """Run a sentinel until SIGINT or SIGTERM.
+def run_sentinel(config: SentinelConfig, observer: "Observer | None" = None, reload: Reload | None = None) -> None:
+    """Run a sentinel until SIGINT or SIGTERM; `reload` is called at a SIGHUP.
 
     Raises:
         ConfigError: the port can't be had.
     """
     set_up_logging(config.log.level, config.log.format)
-    run(build_sentinel(config, observer).serve())
+    run(build_sentinel(config, observer).serve(reload))
 
 
-def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
-    """Run an agent until SIGINT or SIGTERM.
+def run_agent(config: AgentConfig, observer: "Observer | None" = None, reload: Reload | None = None) -> None:
+    """Run an agent until SIGINT or SIGTERM; `reload` is called at a SIGHUP.
 
     Raises:
         ConfigError: its code can't be imported.
@@ -123,6 +143,7 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None) -> None:
         security=config.security_settings(),
         drain_s=config.drain_s,
         fail_fast=config.fail_fast,
+        reload=reload,
         observer=observer,
     )
     run(work)

@@ -8,6 +8,7 @@ loudly.
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 from fame_cli.core.effects import LinkRefused
 from fame_cli.core.link import Link, LinkKind
@@ -49,6 +50,7 @@ async def attach(node: Node, url: str, kind: LinkKind, cost: int = 1) -> tuple[L
     shown = await node.security.show(whole) if node.security is not None else ("", "", None)
     transport = await node.network.dial(whole, node.turn, Shown(*shown))
     link = node.open_link(transport, kind, "", dialed=True, cost=cost)
+    link.url = url
     if node.security is not None:
         node.security.dialed(url, link)
     try:
@@ -94,10 +96,13 @@ async def attach_at_once(node: Node, url: str, kind: LinkKind, cost: int = 1) ->
         return None
 
 
-async def keep_attached(node: Node, url: str, kind: LinkKind, cost: int = 1, held: Held | None = None) -> None:
+async def keep_attached(
+    node: Node, url: str, kind: LinkKind, cost: Callable[[], int] = lambda: 1, held: Held | None = None
+) -> None:
     """Hold a link to `url` until the node ends, however often it breaks.
 
     Args:
+        cost: what the link costs the next time.
         held: the first link, where it is open already.
     """
     wait = delays(random.random)
@@ -105,7 +110,7 @@ async def keep_attached(node: Node, url: str, kind: LinkKind, cost: int = 1, hel
     claimed = False
     while not (node.ending or node.core.is_draining):
         try:
-            link, transport = held or await attach(node, url, kind, cost)
+            link, transport = held or await attach(node, url, kind, cost())
             held = None
         except FameError as error:
             node.dialing[url] = (kind, str(error))

@@ -89,6 +89,11 @@ class AgentHost:
         if blocked is not None:
             blocked.set()
 
+    def resize(self, max_concurrent: int) -> None:
+        """Let another number of calls run at once; those that run go on."""
+        self._slots = max_concurrent
+        self._next()
+
     def is_idle(self) -> bool:
         """Tell whether nothing runs or waits for a free slot."""
         return not (self._running or self._waiting or self._messages)

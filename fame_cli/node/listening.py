@@ -49,7 +49,7 @@ class Listener:
     ) -> None:
         self._node = node
         self._has_parent = has_parent
-        self._max_links = max_links
+        self.max_links = max_links
         self._counts_hosts = counts_hosts
         self._waits_for = waits_for
         self._server: Server | None = None
@@ -113,8 +113,8 @@ class Listener:
         crowded = self._node.core.crowded(self._host_of(asked))
         if crowded:
             return self._too_many(remote_id, asked.host, crowded)
-        if self._node.link_count() >= self._max_links:
-            return _json(503, {"error": f"{self._max_links} links are open; no room for more"})
+        if self._node.link_count() >= self.max_links:
+            return _json(503, {"error": f"{self.max_links} links are open; no room for more"})
         security = self._node.security
         if security is None:
             return Route(kind, remote_id, asked)

@@ -92,19 +92,30 @@ def open_files(wanted: int) -> int:
 
 
 async def until_signalled(
-    told: asyncio.Event | None = None, then: Callable[[], Coroutine[Any, Any, None]] | None = None
+    told: asyncio.Event | None = None,
+    then: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    reload: Callable[[], None] | None = None,
 ) -> None:
     """Return at the first SIGINT or SIGTERM, or when `told` is set; another signal after that has its usual effect.
 
     Args:
         told: another way to be told.
         then: what is done then; a second signal cuts it short.
+        reload: called at each SIGHUP, but for the one that says that the terminal has closed: it counts as SIGTERM.
     """
     loop = asyncio.get_running_loop()
     told, again = told or asyncio.Event(), asyncio.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM]
+
+    def stop() -> None:
+        (again if told.is_set() else told).set()
+
     for number in signals:
-        loop.add_signal_handler(number, lambda: (again if told.is_set() else told).set())
+        loop.add_signal_handler(number, stop)
+    if reload is not None and sys.platform != "win32":
+        ends = _ends_with_terminal()
+        loop.add_signal_handler(signal.SIGHUP, lambda: stop() if ends and not sys.stderr.isatty() else reload())
+        signals.append(signal.SIGHUP)
     try:
         await told.wait()
         if then is not None:
@@ -112,6 +123,11 @@ async def until_signalled(
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+def _ends_with_terminal() -> bool:
+    """Tell whether this process has a terminal that it should end with: it has, and wasn't started by nohup."""
+    return sys.stderr.isatty() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
 
 async def _set(event: asyncio.Event) -> None:

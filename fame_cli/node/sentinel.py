@@ -14,11 +14,11 @@ from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import PEER, Grant
 from fame_cli.core.limits import LINKS_PER_HOST, Limits
-from fame_cli.core.link import LinkKind
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
 from fame_cli.errors import ConfigError, LocalProtocolError
+from fame_cli.node.adjusting import Adjustable, Reload, adjust_node
 from fame_cli.node.clock import random_id
-from fame_cli.node.dialing import attach_at_once, keep_attached
+from fame_cli.node.dials import Dials
 from fame_cli.node.draining import DRAIN_S, wind_down
 from fame_cli.node.host import AgentHost
 from fame_cli.node.listening import Listener
@@ -98,8 +98,7 @@ class Sentinel:
             hint = "use 1-128 letters, digits, dots, dashes and underscores"
             raise ConfigError(f"{self._id} can't be a node id", source="id", hint=hint)
         self._listen = _host_and_port(listen)
-        self._dials = [_peer(peer) for peer in peers]
-        self._dials += [(upstream, LinkKind.PARENT, 1)] if upstream else []
+        self._dials = Dials((peer if isinstance(peer, tuple) else (peer, 1) for peer in peers), upstream or "")
         self._max_links = max_links
         self._drain_s = drain_s
         self._fail_fast = fail_fast
@@ -119,6 +118,7 @@ class Sentinel:
             silence_s=silence_s,
             security=security,
         )
+        self._told: Adjustable | None = None
         self._node: Node | None = None
         self._listener: Listener | None = None
 
@@ -147,7 +147,7 @@ class Sentinel:
         wanted = Grant(self._id, self._id, roles=frozenset({PEER}), prefixes=(ANYTHING,))
         security = await secured(self._options.security, wanted, named=self._named, listens=True)
         node = Node(self._id, routes=True, options=self._options, observer=self._observer, security=security)
-        parent = any(kind is LinkKind.PARENT for _, kind, _ in self._dials)
+        parent = self._dials.has_parent
         siblings = self._siblings
         waits_for = None if siblings is None else siblings.waits_for
         listener = Listener(node, has_parent=parent, max_links=self._max_links, waits_for=waits_for)
@@ -156,7 +156,8 @@ class Sentinel:
             node.serve("__sys__", AgentHost(node, SystemAgent(node)))
             if siblings is not None:
                 await siblings.join(node, has_parent=parent, max_links=self._max_links)
-            held = [await attach_at_once(node, *dial) if self._fail_fast else None for dial in self._dials]
+            if self._fail_fast:
+                await self._dials.reach(node)
             self.address = await listener.start(*self._listen, reuse_port=siblings is not None)
         except BaseException:
             await node.__aexit__(None, None, None)
@@ -166,9 +167,10 @@ class Sentinel:
             log_event("node_started", node_id=node.node_id, kind="sentinel", listen=self.address)
         else:
             siblings.tell_listening(self.address)
-        for dial, link in zip(self._dials, held, strict=True):
-            node.spawn(keep_attached(node, *dial, held=link))
+        self._dials.start(node)
         node.spawn(self._tell_ready())
+        if self._told is not None:  # meanwhile
+            self.adjust(self._told)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -197,14 +199,27 @@ class Sentinel:
         while node.core.dialed_links() - (len(siblings.linked()) if siblings else 0) < len(self._dials):
             await node.links_changed()
 
-    async def serve(self) -> None:
-        """Run until SIGINT or SIGTERM, with as many files open as the links may need."""
-        files = open_files(self._max_links + OTHER_FILES)
-        if files < self._max_links + OTHER_FILES:  # better to turn a link away in words than not to take it
-            log_event("links_limited", "warning", files=files, max_links=self._max_links)
-            self._max_links = max(1, files - OTHER_FILES)
+    async def serve(self, reload: Reload | None = None) -> None:
+        """Run until SIGINT or SIGTERM, with as many files open as the links may need.
+
+        Args:
+            reload: called at a SIGHUP with `adjust`; None leaves that signal alone.
+        """
+        self._max_links = _affordable(self._max_links)
+        dismissed = self._siblings.dismissed if self._siblings else None
         async with self:
-            await until_signalled(self._siblings.dismissed if self._siblings else None, self._wind_down)
+            await until_signalled(dismissed, self._wind_down, None if reload is None else lambda: reload(self.adjust))
+
+    def adjust(self, told: Adjustable) -> None:
+        """Have other values count from now on, or from the start; links that needn't go stay."""
+        self._told = told
+        if self._node is None:
+            return
+        self._drain_s, self._max_links = told.drain_s, _affordable(told.max_links)
+        if self._listener is not None:
+            self._listener.max_links = self._max_links
+        adjust_node(self.node, told)
+        self._dials.change(self.node, told.peers, told.drain_s)
 
     async def _wind_down(self) -> None:
         """Take no more links and calls, and finish what runs."""
@@ -219,9 +234,13 @@ class Sentinel:
         run_program(self.serve())
 
 
-def _peer(peer: str | tuple[str, int]) -> tuple[str, LinkKind, int]:
-    url, cost = (peer, 1) if isinstance(peer, str) else peer
-    return url, LinkKind.PEER, cost
+def _affordable(max_links: int) -> int:
+    """Return how many links there may be, as far as the system lets this process have files open."""
+    files = open_files(max_links + OTHER_FILES)
+    if files >= max_links + OTHER_FILES:
+        return max_links
+    log_event("links_limited", "warning", files=files, max_links=max_links)
+    return max(1, files - OTHER_FILES)  # better to turn a link away in words than not to take it
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
 from fame_cli.errors import AdmissionRefused
+from fame_cli.node.adjusting import Adjustable, Reload, adjust_node
 from fame_cli.node.agent import Agent
 from fame_cli.node.client import DEFAULT_URL
 from fame_cli.node.clock import random_id
@@ -53,6 +54,7 @@ async def serve_agent(
     security: SecuritySettings | None = None,
     drain_s: float = DRAIN_S,
     fail_fast: bool = False,
+    reload: Reload | None = None,
     observer: Observer | None = None,
 ) -> None:
     """Serve an agent at an address until SIGINT or SIGTERM, whatever becomes of its sentinel meanwhile.
@@ -70,6 +72,7 @@ async def serve_agent(
         security: how it is trusted, and whom it trusts; None for the open profile.
         drain_s: seconds that what runs has to finish, once it is told to stop, >= 0; a second signal cuts them short.
         fail_fast: don't wait for a sentinel that isn't there at the start.
+        reload: called at a SIGHUP; None leaves that signal alone.
 
     Raises:
         AdmissionRefused: the sentinel doesn't let it have the address.
@@ -83,11 +86,10 @@ async def serve_agent(
         name = node_id or random_id("agent")
         secure = await secured(security, _wanted(name, address), named=node_id is not None)
         async with Node(name, logicals=tuple(logicals), options=options, observer=observer, security=secure) as node:
-            host = AgentHost(node, agent, max_concurrent)
-            _claim(node, address, host, offers)
+            host = _serve(node, agent, max_concurrent, address, offers)
             await _attach(node, address, url, fail_fast=fail_fast)
-            serving = _bound(node, address, host, offers)
-            await first_of(until_signalled(then=lambda: wind_down(node, drain_s)), serving)
+            stopped = _until_stopped(node, host, drain_s, reload)
+            await first_of(stopped, _bound(node, address, host, offers))
         log_event("node_stopped", node_id=node.node_id, kind="agent")
     finally:
         await agent.on_stop()
@@ -104,10 +106,31 @@ def _wanted(name: str, address: str) -> Grant:
     return Grant(name, name, roles=roles, addresses=(address,), capabilities=(ANYTHING,))
 
 
+def _serve(node: Node, agent: Agent, max_concurrent: int, address: str, offers: Iterable[str]) -> AgentHost:
+    host = AgentHost(node, agent, max_concurrent)
+    _claim(node, address, host, offers)
+    return host
+
+
 async def _attach(node: Node, address: str, url: str, *, fail_fast: bool) -> None:
     log_event("node_started", node_id=node.node_id, kind="agent", address=address, upstream=url)
     held = await attach_at_once(node, url, LinkKind.PARENT) if fail_fast else None
     node.spawn(keep_attached(node, url, LinkKind.PARENT, held=held))
+
+
+async def _until_stopped(node: Node, host: AgentHost, drain_s: float, reload: Reload | None) -> None:
+    """Wait for a signal to stop, and then until what runs has ended; adjust what can be meanwhile."""
+    limit_s = drain_s
+
+    def adjust(told: Adjustable) -> None:
+        nonlocal limit_s
+        limit_s = told.drain_s
+        host.resize(told.max_concurrent)
+        adjust_node(node, told)
+
+    await until_signalled(
+        then=lambda: wind_down(node, limit_s), reload=None if reload is None else lambda: reload(adjust)
+    )
 
 
 def _claim(node: Node, address: str, host: AgentHost, offers: Iterable[str]) -> None:

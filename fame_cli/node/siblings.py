@@ -6,6 +6,7 @@ whatever ended it, and the one way it tells a worker to stop: no worker outlives
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from io import FileIO
 
 import msgspec
@@ -19,6 +20,9 @@ from fame_cli.node.workers import Door, Orders, Report, dials
 __all__ = ["Dismissed", "Siblings"]
 
 LOOPBACK = "127.0.0.1"
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Bytes of one order, which may hold a config."""
 
 
 class Dismissed(Exception):
@@ -35,10 +39,12 @@ class Siblings:
 
     Attributes:
         dismissed: set when the supervisor is gone or wants this worker to end.
+        reconfigure: called with the worker's config when that has changed.
     """
 
     def __init__(self, number: int, orders: FileIO, reports: FileIO) -> None:
         self.dismissed = asyncio.Event()
+        self.reconfigure: Callable[[dict[str, object]], None] = lambda _: None
         self._number = number
         self._pipe = orders
         self._reports = reports
@@ -97,7 +103,7 @@ class Siblings:
         self._tell()
 
     async def _take_orders(self) -> None:
-        reader = asyncio.StreamReader()
+        reader = asyncio.StreamReader(MAX_LINE_BYTES)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self._pipe)
         try:
@@ -112,7 +118,9 @@ class Siblings:
         """Dial who is new or has a new door, and give up who is gone."""
         node = self._node
         assert node is not None  # orders come after `join`
-        self._orders = orders
+        before, self._orders = self._orders, orders
+        if orders.config is not None and orders.config != before.config:
+            self.reconfigure(orders.config)
         wanted = dials(self._number, orders.doors)
         for number, (door, task) in list(self._dialing.items()):
             if wanted.get(number) != door:

@@ -70,6 +70,7 @@ class Supervisor:
         self._hello = hello
         self._has_parent = has_parent
         self._drain_s = drain_s
+        self._config: Callable[[int], dict[str, object]] | None = None
         self._processes: dict[int, Process] = {}
         self._reports: dict[int, Report] = {}
         self._told: dict[int, Orders] = {}
@@ -79,8 +80,11 @@ class Supervisor:
         self._ending = asyncio.Event()
         self._failure: WorkerDied | None = None
 
-    async def serve(self) -> None:
+    async def serve(self, reload: Callable[[], None] | None = None) -> None:
         """Run until SIGINT or SIGTERM.
+
+        Args:
+            reload: called at a SIGHUP; None leaves that signal alone.
 
         Raises:
             WorkerDied: one couldn't start.
@@ -88,11 +92,16 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             for number in range(FIRST, self._count + 1):
                 tasks.create_task(self._keep(number))
-            await until_signalled(self._over, self._stop)
+            await until_signalled(self._over, self._stop, reload)
             await self._hurry()
         if self._failure is not None:
             raise self._failure
         log_event("node_stopped", node_id=self._node_id, kind="sentinel")
+
+    def reconfigure(self, config: Callable[[int], dict[str, object]], drain_s: float) -> None:
+        """Tell the workers, each by its number, what their config is now."""
+        self._config, self._drain_s = config, drain_s
+        self._order()
 
     async def _stop(self) -> None:
         """Tell all workers to end, and wait until they have, or have taken too long."""
@@ -170,10 +179,15 @@ class Supervisor:
         self._order()
         self._announce()
 
+    def _orders(self) -> dict[int, Orders]:
+        return orders(self._reports, have_started=self._have_started, has_parent=self._has_parent)
+
     def _order(self) -> None:
         """Tell each worker what is new for it."""
-        for number, told in orders(self._reports, have_started=self._have_started, has_parent=self._has_parent).items():
+        for number, told in self._orders().items():
             stdin = self._processes[number].stdin
+            if self._config is not None:
+                told = msgspec.structs.replace(told, config=self._config(number))
             if told != self._told.get(number) and stdin is not None and not stdin.is_closing():
                 self._told[number] = told
                 stdin.write(msgspec.json.encode(told) + b"\n")

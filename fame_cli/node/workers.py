@@ -47,11 +47,13 @@ class Orders(msgspec.Struct, frozen=True):
         doors: those that live, itself among them, by number.
         may_listen: it is linked with all of them, so that whoever attaches to it finds everything.
         waits_for: what the whole sentinel still lacks, in a word for ``/readyz``; "" when nothing.
+        config: its config, once that has changed since it was started; None before.
     """
 
     doors: dict[int, Door]
     may_listen: bool = False
     waits_for: str = ""
+    config: dict[str, object] | None = None
 
 
 def worker_id(node_id: str, number: int) -> str:

@@ -32,13 +32,13 @@ class Judge:
     """Ask the policy.
 
     Args:
-        source: keeps it.
+        source: keeps it; it may be replaced.
         clock: seconds since the epoch.
         tell: hears of every denial; the neighbour doesn't hear which rule it was.
     """
 
     def __init__(self, source: PolicySource, clock: Callable[[], float], tell: Tell) -> None:
-        self._source = source
+        self.source = source
         self._clock = clock
         self._tell = tell
         self.own_id = ""
@@ -76,7 +76,7 @@ class Judge:
             self.own_path,
             self._clock(),
         )
-        decision = self._source.policy.decide(facts)
+        decision = self.source.policy.decide(facts)
         if decision.allowed:
             return None
         told: dict[str, object] = {"action": action, "address": address, "link": link.number, "node": link.remote_id}

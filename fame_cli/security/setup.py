@@ -63,6 +63,7 @@ class Security:
         self._log_event: LogEvent | None = None
         self.gate = Gate()
         self.audit: AuditLog | None = None
+        self._judge: Judge | None = None
 
     def _own_keys(self, wanted: Grant, named: bool) -> NodeKeys:
         if named and self._home is not None and self.settings.profile != "open":
@@ -117,7 +118,7 @@ class Security:
         if listens and not settings.issuers and not (self._home is not None and self._home.authority_keys()):
             hint = "run fame keys init, or name security.issuers"
             raise ConfigError(f"profile {settings.profile}: nobody's credentials are believed", hint=hint)
-        judge = Judge(settings.policy, self._clock, self.tell) if settings.policy is not None else None
+        judge = self._judge = Judge(settings.policy, self._clock, self.tell) if settings.policy is not None else None
         if settings.profile == "gated":
             self.gate = GrantGate(self._clock, self.granted, judge)
             return
@@ -165,6 +166,15 @@ class Security:
             ConfigError: it has changed for the worse, and the old one stays.
         """
         return self.settings.policy is not None and self.settings.policy.refresh()
+
+    def adjust(self, told: SecuritySettings) -> None:
+        """Show single peers what `told` says, and take the policy from where it says; the rest stays as it was."""
+        policy = self.settings.policy
+        if self._judge is not None and told.policy is not None:
+            policy = self._judge.source = told.policy
+        self.settings = replace(self.settings, peers=told.peers, policy=policy)
+        self._apart = self._other_sources()
+        self._links = {url: link for url, link in self._links.items() if url in self._apart}
 
     @property
     def server_tls(self) -> ssl.SSLContext | None:
