@@ -5,7 +5,6 @@ it reads, so that all have the same one, also those that are started later.
 """
 
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fame_cli.config.build import build_sentinel
+from fame_cli.config.build import adjustable, build_sentinel
 from fame_cli.config.schema import SentinelConfig
 from fame_cli.errors import UsageError
 from fame_cli.node.clock import random_id
@@ -26,6 +25,7 @@ from fame_cli.node.supervisor import Supervisor, reserve
 from fame_cli.node.workers import FIRST, worker_id
 
 if TYPE_CHECKING:
+    from fame_cli.config.reload import Reloading
     from fame_cli.node.roles import Observer
 
 __all__ = ["Assignment", "config_of_worker", "opened", "packed", "receive", "run_worker", "run_workers"]
@@ -57,8 +57,13 @@ def config_of_worker(config: SentinelConfig, number: int) -> SentinelConfig:
 
 def packed(config: SentinelConfig, number: int) -> bytes:
     """Return what the supervisor tells a worker, without line breaks: which one it is, and its config."""
-    given = config_of_worker(config, number).model_dump(mode="json", by_alias=True)
-    return msgspec.json.encode(_Hello(number, given, str(config.file) if config.file else None))
+    file = str(config.file) if config.file else None
+    return msgspec.json.encode(_Hello(number, _plain(config, number), file))
+
+
+def _plain(config: SentinelConfig, number: int) -> dict[str, object]:
+    """Return the config of one worker as JSON values."""
+    return config_of_worker(config, number).model_dump(mode="json", by_alias=True)
 
 
 def opened(line: bytes) -> tuple[int, SentinelConfig]:
@@ -72,8 +77,11 @@ def opened(line: bytes) -> tuple[int, SentinelConfig]:
     return hello.number, SentinelConfig.model_validate(hello.config).with_file(file)
 
 
-def run_workers(config: SentinelConfig) -> None:
+def run_workers(config: SentinelConfig, reloading: "Reloading[SentinelConfig] | None" = None) -> None:
     """Run the supervisor of a sentinel's workers until SIGINT or SIGTERM.
+
+    Args:
+        reloading: reads the config again at a SIGHUP.
 
     Raises:
         ConfigError: the port can't be had.
@@ -83,15 +91,38 @@ def run_workers(config: SentinelConfig) -> None:
     with reserve(config.listen_host, config.listen_port) as held:
         host = f"[{config.listen_host}]" if ":" in config.listen_host else config.listen_host
         listen = f"{host}:{held.getsockname()[1]}"
-        whole = config.model_copy(update={"id": config.id or random_id("sentinel"), "listen": listen})
-        run(_supervise(whole, partial(packed, whole)))
+        run(_supervise(_Crew(config, config.id or random_id("sentinel"), listen), reloading))
 
 
-async def _supervise(config: SentinelConfig, hello: Callable[[int], bytes]) -> None:
-    node_id = config.id or ""
-    has_parent = config.upstream is not None
+class _Crew:
+    """Hold the config of all workers as it is now: with the id and the port that the sentinel has for good."""
+
+    def __init__(self, config: SentinelConfig, node_id: str, listen: str) -> None:
+        self._own = {"id": node_id, "listen": listen}
+        self.config = config
+        self.take(config)
+
+    def take(self, config: SentinelConfig) -> None:
+        self.config = config.model_copy(update=self._own)
+
+    def hello(self, number: int) -> bytes:
+        return packed(self.config, number)
+
+    def of(self, number: int) -> dict[str, object]:
+        return _plain(self.config, number)
+
+
+async def _supervise(crew: _Crew, reloading: "Reloading[SentinelConfig] | None") -> None:
+    config = crew.config
+    node_id, has_parent = config.id or "", config.upstream is not None
     command = partial(_command, node_id)
-    await Supervisor(node_id, config.workers, command, hello, has_parent=has_parent, drain_s=config.drain_s).serve()
+    supervisor = Supervisor(node_id, config.workers, command, crew.hello, has_parent=has_parent, drain_s=config.drain_s)
+
+    def take(effective: SentinelConfig) -> None:
+        crew.take(effective)
+        supervisor.reconfigure(crew.of, effective.drain_s)
+
+    await supervisor.serve(None if reloading is None else lambda: reloading.take(take))
 
 
 def _command(node_id: str, number: int) -> tuple[str, ...]:
@@ -126,5 +157,13 @@ def run_worker(given: Assignment, observer: "Observer | None" = None) -> None:
 
 async def _work(given: Assignment, observer: "Observer | None") -> None:
     siblings = Siblings(given.number, given.orders, FileIO(1, "w"))
+    sentinel = build_sentinel(given.config, observer, siblings)
+
+    def take(plain: dict[str, object]) -> None:
+        config = SentinelConfig.model_validate(plain).with_file(given.config.file)
+        set_up_logging(config.log.level, config.log.format, worker=given.number)
+        sentinel.adjust(adjustable(config))
+
+    siblings.reconfigure = take
     with suppress(Dismissed):
-        await build_sentinel(given.config, observer, siblings).serve()
+        await sentinel.serve()
