@@ -43,23 +43,28 @@ def agent(
     """Run an agent: it attaches to a sentinel and serves its operations at an address."""
     if import_ is None and config is None:
         raise UsageError("nothing to serve", hint="give MODULE:CLASS, or a file: fame agent --config math1.yaml")
+    from fame_cli.cli.running import noted
     from fame_cli.cli.verbose import EnvelopeLog
     from fame_cli.config.build import run_agent  # pulls in pydantic and websockets
     from fame_cli.config.load import find, load
+    from fame_cli.config.reload import Reloading
+    from fame_cli.config.schema import AgentConfig
 
-    loaded = load(
-        None if config is None else find(config),
-        kind="agent",
-        env=invocation_of(ctx).environment(),
-        overrides={
-            "id": id_,
-            "agent.import": import_,
-            "agent.address": address,
-            "upstream.direct_url": url,
-            "fail_fast": fail_fast,
-            "log.level": log_level,
-            "log.format": log_format,
-        },
-        node=node,
-    )
-    run_agent(loaded, EnvelopeLog(output.diagnostic, 2) if loaded.log.show_envelopes else None)
+    env, path = invocation_of(ctx).environment(), None if config is None else find(config)
+    flags: dict[str, object] = {
+        "id": id_,
+        "agent.import": import_,
+        "agent.address": address,
+        "upstream.direct_url": url,
+        "fail_fast": fail_fast,
+        "log.level": log_level,
+        "log.format": log_format,
+    }
+
+    def read() -> AgentConfig:
+        return load(path, kind="agent", env=env, overrides=flags, node=node)
+
+    loaded = read()
+    with noted(env, "agent", path, node or loaded.id or "") as note:
+        reloading = Reloading(loaded, read if path else None, note.reloaded)
+        run_agent(loaded, EnvelopeLog(output.diagnostic, 2) if loaded.log.show_envelopes else None, reloading)

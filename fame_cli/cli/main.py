@@ -66,6 +66,7 @@ COMMANDS = {
     "ps": CommandEntry("fame_cli.cli.up:ps", "List the nodes that `fame up` started.", "Fabric"),
     "logs": CommandEntry("fame_cli.cli.up:logs", "Show what the nodes of a fabric say.", "Fabric"),
     "down": CommandEntry("fame_cli.cli.up:down", "Stop the nodes that `fame up -d` started.", "Fabric"),
+    "reload": CommandEntry("fame_cli.cli.reload:reload", "Have running nodes read their config again.", "Fabric"),
     "keys": CommandEntry("fame_cli.cli.keys:app", "Make, show and change keys.", "Security"),
     "token": CommandEntry("fame_cli.cli.token:app", "Issue, show and take back tokens.", "Security"),
     "ca": CommandEntry("fame_cli.cli.ca:app", "Issue certificates of nodes.", "Security"),

@@ -47,31 +47,35 @@ def sentinel(
     debug: DebugOption = False,
 ) -> None:
     """Run a sentinel: it routes between the agents, clients and sentinels attached to it."""
+    from fame_cli.cli.running import noted
     from fame_cli.cli.verbose import EnvelopeLog
     from fame_cli.config.build import run_sentinel  # pulls in pydantic and websockets
     from fame_cli.config.load import find, load
+    from fame_cli.config.reload import Reloading
+    from fame_cli.config.schema import SentinelConfig
     from fame_cli.config.workers import receive, run_worker, run_workers
 
     if worker is not None:  # started by `run_workers`: everything else comes by the pipe
         given = receive()
         run_worker(given, EnvelopeLog(output.diagnostic, 2) if given.config.log.show_envelopes else None)
         return
-    loaded = load(
-        None if config is None else find(config),
-        kind="sentinel",
-        env=invocation_of(ctx).environment(),
-        overrides={
-            "id": id_,
-            "listen": listen,
-            "peers": peers,
-            "workers": workers,
-            "fail_fast": fail_fast,
-            "log.level": log_level,
-            "log.format": log_format,
-        },
-        node=node,
-    )
-    if loaded.workers > 1:
-        run_workers(loaded)
-        return
-    run_sentinel(loaded, EnvelopeLog(output.diagnostic, 2) if loaded.log.show_envelopes else None)
+    env, path = invocation_of(ctx).environment(), None if config is None else find(config)
+    flags: dict[str, object] = {
+        "id": id_,
+        "listen": listen,
+        "peers": peers,
+        "workers": workers,
+        "fail_fast": fail_fast,
+        "log.level": log_level,
+        "log.format": log_format,
+    }
+
+    def read() -> SentinelConfig:
+        return load(path, kind="sentinel", env=env, overrides=flags, node=node)
+
+    loaded = read()
+    with noted(env, "sentinel", path, node or loaded.id or "") as note:
+        reloading = Reloading(loaded, read if path else None, note.reloaded)
+        if loaded.workers > 1:
+            return run_workers(loaded, reloading)
+        run_sentinel(loaded, EnvelopeLog(output.diagnostic, 2) if loaded.log.show_envelopes else None, reloading)

@@ -16,7 +16,18 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-__all__ = ["POLL_S", "STOP_S", "Interrupts", "Process", "exit_code", "is_running", "start", "stop"]
+__all__ = [
+    "POLL_S",
+    "STOP_S",
+    "Interrupts",
+    "Process",
+    "exit_code",
+    "is_running",
+    "myself",
+    "reload_signal",
+    "start",
+    "stop",
+]
 
 POLL_S = 0.05
 """Seconds between two looks at a process or a log file."""
@@ -61,6 +72,16 @@ def start(argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP],  # nohup and `&` would have it ignore them
     )
     return Process(pid, _look_up(pid)[1])
+
+
+def myself() -> Process:
+    """Return this process."""
+    return Process(os.getpid(), _look_up(os.getpid())[1])
+
+
+def reload_signal(process: Process) -> None:
+    """Tell a process to read its config again, if it is still the one we mean."""
+    _signal(process, signal.SIGHUP)
 
 
 def is_running(process: Process) -> bool:
