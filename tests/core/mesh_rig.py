@@ -237,6 +237,12 @@ class MeshRig:
         """Have one node get what another one has sent it, and nothing else happen."""
         self._drain((self[source], self[source].link_to(target)))
 
+    def step(self, count: int) -> None:
+        """Let so many messages arrive, or as many as there are, and no more."""
+        for _ in range(count):
+            if self._wires:
+                self._deliver(self.order.choice([*self._wires]) if self.order else next(iter(self._wires)))
+
     def run(self) -> None:
         """Let every turn end and every message arrive until nothing is left to do at this time."""
         self._stirred |= dict.fromkeys(self.nodes.values())

@@ -1,5 +1,7 @@
 """Winding down: nothing new begins, what runs is finished, and the others find ways around."""
 
+import random
+
 import pytest
 from core_rig import (
     CLIENT,
@@ -205,3 +207,39 @@ def test_a_leaf_that_attaches_anew_meanwhile_binds_nothing() -> None:
     [attach] = rig.said(again)
     rig.feed(again, ack_of(attach, "s1", "/s1", "/s1/c", ours=True))
     assert "AddressBind" not in types(rig.said(again))
+
+
+# Any sentinel, at any time
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_has_arrived_is_answered_and_what_has_not_may_be_asked_again(seed: int) -> None:
+    """A ring with a chord, calls from everywhere to everywhere in any state of delivery, and one sentinel goes."""
+    luck = random.Random(seed)
+    mesh = MeshRig("s0", "s1", "s2", "s3", "s4").ring("s0", "s1", "s2", "s3", "s4")
+    mesh.join("s0", "s2")
+    mesh.order = luck
+    for number in range(5):
+        mesh.leaf(f"a{number}", f"s{number}", f"math{number}@fame.fabric")
+        mesh.leaf(f"c{number}", f"s{number}")
+    leaving, calls = f"s{luck.randrange(5)}", []
+    for _ in range(20):
+        label = f"c{luck.randrange(5)}"
+        key, effects = mesh[label].core.call(f"math{luck.randrange(5)}@fame.fabric", "add", b"{}", mesh.now)
+        mesh.do(mesh[label], effects)
+        calls.append((label, key))
+    mesh.step(luck.randrange(60))
+    wind_down(mesh, leaving)
+    mesh.run()
+    arrived = {request.key for number in range(5) for request in mesh[f"a{number}"].requests()}
+    for number in range(5):
+        for request in mesh[f"a{number}"].requests():
+            assert request.key is not None
+            mesh.do(mesh[f"a{number}"], mesh[f"a{number}"].core.reply(request.key, b"7", mesh.now))
+    mesh.run()
+    for label, key in calls:
+        [outcome] = mesh.outcomes(label, key)
+        assert (outcome.kind == "result") == (key in arrived)
+        assert outcome.kind == "result" or outcome.code in ("NODE_DRAINING", "NO_ROUTE", "ROUTE_LOOP", "HOP_LIMIT")
+    assert mesh[leaving].core.is_idle(mesh.now)
+    assert [key for _, key in calls if key in arrived]
