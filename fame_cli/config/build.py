@@ -6,6 +6,7 @@ The one place that turns models into objects; below it nobody sees a config, abo
 from typing import TYPE_CHECKING
 
 from fame_cli.config.schema import AgentConfig, OperationConfig, SentinelConfig
+from fame_cli.core.limits import Limits
 from fame_cli.node.adjusting import Adjustable, Reload
 from fame_cli.node.agent import Agent
 from fame_cli.node.declared import Answer, Command, HttpCall, Parameter, Template, declared_operation
@@ -27,7 +28,6 @@ def build_sentinel(
     config: SentinelConfig, observer: "Observer | None" = None, siblings: Siblings | None = None
 ) -> Sentinel:
     """Build the sentinel a config describes; `observer` sees its envelopes, `siblings` are the other workers."""
-    security = config.security
     return Sentinel(
         id=config.id,
         listen=config.listen,
@@ -41,13 +41,20 @@ def build_sentinel(
         transport=config.wire.transport,
         batch=config.wire.batch,
         silence_s=config.wire.silence_s,
-        limits=config.limits.per_link(knows_hosts=security.profile != "open" and not security.behind_proxy),
+        limits=_limits_of(config),
         security=config.security_settings(),
         drain_s=config.drain_s,
         fail_fast=config.fail_fast,
         observer=observer,
         siblings=siblings,
     )
+
+
+def _limits_of(config: SentinelConfig | AgentConfig) -> Limits:
+    """Return the bounds of each neighbour; hosts are counted where their addresses tell who comes."""
+    security = config.security
+    listens = isinstance(config, SentinelConfig)
+    return config.limits.per_link(knows_hosts=listens and security.profile != "open" and not security.behind_proxy)
 
 
 def adjustable(config: SentinelConfig | AgentConfig) -> Adjustable:
@@ -57,7 +64,7 @@ def adjustable(config: SentinelConfig | AgentConfig) -> Adjustable:
         ConfigError: the policy can't be loaded.
     """
     limits = config.limits
-    bounds = limits.per_link(), limits.max_hops, limits.max_held_bytes, config.drain_s
+    bounds = _limits_of(config), limits.max_hops, limits.max_held_bytes, config.drain_s
     if isinstance(config, AgentConfig):
         return Adjustable(*bounds, max_concurrent=config.agent.max_concurrent, security=config.security_settings())
     return Adjustable(
@@ -139,7 +146,7 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None, reload: R
         batch=config.wire.batch,
         silence_s=config.wire.silence_s,
         max_held_bytes=config.limits.max_held_bytes,
-        limits=config.limits.per_link(),
+        limits=_limits_of(config),
         security=config.security_settings(),
         drain_s=config.drain_s,
         fail_fast=config.fail_fast,
