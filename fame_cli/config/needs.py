@@ -14,7 +14,7 @@ from fame_cli.config.validate import dotted, mark_at, quoted
 from fame_cli.errors import ConfigError
 from fame_cli.security.settings import SecuritySettings
 
-__all__ = ["unmet"]
+__all__ = ["missing_files", "unmet"]
 
 _Path = tuple[str | int, ...]
 
@@ -28,15 +28,20 @@ def unmet(config: AnyConfig, tree: Table) -> list[ConfigError]:
     """
     if isinstance(config, FabricConfig):
         return []
-    missing = [(mark_at(tree, path, of_key=False), told) for path, told in _missing(config)]
-    if missing:
-        missing.sort(key=lambda each: (each[0].line, each[0].column))
-        return [mark.error(*told) for mark, told in missing]
+    if missing := missing_files(config, tree):
+        return missing
     try:
         settings = config.security_settings()
     except ConfigError as error:  # of the policy, with its own places
         return [error]
     return list(_amiss(settings)) if settings is not None else []
+
+
+def missing_files(config: NodeConfig, tree: Table) -> list[ConfigError]:
+    """Return what is to be said of the files that its security names and that can't be read, by their places."""
+    missing = [(mark_at(tree, path, of_key=False), told) for path, told in _missing(config)]
+    missing.sort(key=lambda each: (each[0].line, each[0].column))
+    return [mark.error(*told) for mark, told in missing]
 
 
 def _files(config: NodeConfig) -> Iterator[tuple[_Path, str | None]]:
