@@ -55,6 +55,7 @@ COMMANDS = {
     "call": CommandEntry("fame_cli.cli.call:call", "Call an operation of an agent.", "Client", True),
     "stream": CommandEntry("fame_cli.cli.stream:stream", "Call a streaming operation of an agent.", "Client", True),
     "ls": CommandEntry("fame_cli.cli.ls:ls", "List what can be called, and where it is.", "Look around"),
+    "doctor": CommandEntry("fame_cli.cli.doctor:doctor", "Say what is wrong with a set-up.", "Look around"),
     "describe": CommandEntry("fame_cli.cli.describe:describe", "Show what an agent offers.", "Look around"),
     "routes": CommandEntry("fame_cli.cli.routes:routes", "Show which way a sentinel sends what.", "Look around"),
     "peers": CommandEntry("fame_cli.cli.peers:peers", "List the neighbours of a sentinel.", "Look around"),

@@ -18,6 +18,7 @@ NOBODY = "ws://127.0.0.1:1/fame/v1/attach/ws/downstream"
 PARSER = {"typer", "rich", "pydantic", "pydantic_core", "annotated_types"}
 FILES = {"yaml", "jinja2", "fame_cli.config.load", "fame_cli.config.schema", "fame_cli.config.fields"}
 RARE = {
+    "fame_cli.cli.checkup",
     "fame_cli.cli.verbose",
     "fame_cli.cli.main",
     "httpx",
