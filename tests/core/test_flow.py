@@ -107,8 +107,8 @@ def test_a_control_frame_does_not_forgive_a_flow_its_debt() -> None:
 def test_a_flow_that_ends_while_something_waits_is_forgotten_when_that_has_gone_out() -> None:
     control = FlowControl(send_window=1)
     control.take("f")
-    control.hold("f", b"1", None)
-    control.hold("f", b"2", None)
+    control.hold("f", Held(b"1", None))
+    control.hold("f", Held(b"2", None))
     control.forget("f")
     assert [held.data for held in control.grant("f", 1)] == [b"1"]
     assert [held.data for held in control.grant("f", 1)] == [b"2"]
@@ -118,10 +118,10 @@ def test_a_flow_that_ends_while_something_waits_is_forgotten_when_that_has_gone_
 def test_a_flow_that_ended_and_was_abandoned_may_begin_again() -> None:
     control = FlowControl(send_window=1)
     control.take("f")
-    control.hold("f", b"1", None)
+    control.hold("f", Held(b"1", None))
     control.forget("f")
     control.abandon("f")
-    control.hold("f", b"2", None)
+    control.hold("f", Held(b"2", None))
     assert [held.data for held in control.grant("f", 1)] == [b"2"]
     assert control._credits
 
