@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,15 +12,6 @@ from fame_cli.node.log import LEVELS, log_event, set_up_logging
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _logger() -> Iterator[None]:
-    """Leave the logger as it was."""
-    logger = logging.getLogger("fame")
-    kept = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.level, logger.propagate = kept
 
 
 def lines(form: str, stream: io.StringIO | None = None, level: str = "info") -> list[str]:
