@@ -18,7 +18,7 @@ class Replays:
 
     Ids are kept by the time they were made, and forgotten once they are too old to pass. If more come than can be
     remembered, the oldest go early, and nothing that is as old as they are passes from then on: what was made
-    just now passes.
+    just now passes. Of those that are ahead of this clock no more are taken than half of the memory holds.
 
     Args:
         skew_s: seconds that clocks may differ, and that envelopes may be under way.
@@ -63,6 +63,8 @@ class Replays:
         key = hash((sid, envelope_id))
         if key in ids:
             return False
+        if self._is_crowded_ahead(place, int(now / self._slice_s)):
+            return False
         if self._count >= MAX_REMEMBERED:
             self._forget(min(self._slices) + 1)
             if place < self._floor:
@@ -70,6 +72,13 @@ class Replays:
         ids.add(key)
         self._count += 1
         return True
+
+    def _is_crowded_ahead(self, place: int, present: int) -> bool:
+        """Tell whether ids from the future hold half of the memory: more would push out what is made now."""
+        if place <= present + 1:
+            return False
+        ahead = sum(len(ids) for other, ids in self._slices.items() if other > present)
+        return ahead >= MAX_REMEMBERED // 2
 
     def _forget(self, first: int) -> None:
         """Forget all slices before one, and let nothing that old pass any more."""

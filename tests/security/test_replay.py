@@ -71,3 +71,13 @@ def test_a_clock_that_was_ahead_and_is_put_right_refuses_nothing_new() -> None:
         assert replays.is_new("sid", f"ahead{step}", NOW + 3600 + step, NOW + 3600 + step)
     assert replays.is_new("sid", "now", NOW, NOW)
     assert replays.is_new("sid", "next", NOW + 5, NOW + 5)
+
+
+def test_a_flood_from_the_future_does_not_refuse_what_is_made_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "MAX_REMEMBERED", 1000)
+    replays = Replays(SKEW_S)
+    for step in range(5000):
+        replays.is_new("flood", str(step), NOW + SKEW_S - 2, NOW)
+    for second in range(int(2 * SKEW_S)):
+        assert replays.is_new("honest", str(second), NOW + second, NOW + second)
+        assert not replays.is_new("honest", str(second), NOW + second, NOW + second)
