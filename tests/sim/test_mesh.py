@@ -157,7 +157,7 @@ def test_a_node_that_stands_still_loses_nothing_and_answers_when_it_goes_on(time
     ring = Ring()
     ring.world.stop(ring.s1)
     keys = [ring.client.start(X, timeout_s=30.0) for _ in range(5)]
-    ring.world.advance(20)
+    ring.world.advance(5)
     assert not ring.client.outcomes
     assert len(ring.agent.requests) == 0
     ring.world.resume(ring.s1, timers_first=timers_first)
@@ -172,7 +172,7 @@ def test_a_client_that_stands_still_hears_the_end_of_its_calls_when_it_goes_on()
     key = ring.client.start(X, timeout_s=3.0)
     ring.world.run()
     ring.world.stop(ring.client)
-    ring.world.advance(10)
+    ring.world.advance(5)
     assert key not in ring.client.outcomes
     ring.world.resume(ring.client)
     ring.world.advance(0.001)
@@ -184,7 +184,7 @@ def test_a_link_that_brings_nothing_any_more_is_given_up_and_made_again(one_way:
     ring = Ring()
     ring.world.deafen(ring.s1, ring.s2, one_way=one_way)
     key = ring.client.start(X, timeout_s=60.0)
-    ring.world.advance(10)
+    ring.world.advance(5)
     assert key not in ring.client.outcomes
     ring.world.advance(25)
     assert [outcome.code for outcome in ring.client.outcomes[key]] == ["LINK_LOST"]

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 import pytest
 
-from fame_cli.core import topology, upkeep
+from fame_cli.core import attach, topology
 from fame_cli.core.calls import Call, CallKey, CallTable
 from fame_cli.core.envelope import Envelope, data_frame, encode
 from fame_cli.core.flow import FlowControl
 from fame_cli.core.frames import MeshDelta
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.section import Changes, Proof, Section
+from fame_cli.core.session import Session
+from fame_cli.core.state import NodeState
 from fame_cli.testing import SimNode, SimWorld
 from fame_cli.testing.scenario import ScenarioFailed, run_scenario
 
@@ -91,7 +93,13 @@ def let_calls_wait_too_long(patch: pytest.MonkeyPatch) -> None:
 
 
 def miss_nobody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(upkeep, "SILENCE_S", 1_000_000.0)
+    end = attach.end
+
+    def end_for_other_reasons(state: NodeState, session: Session, code: int, reason: str) -> None:
+        if reason != "nothing heard":
+            end(state, session, code, reason)
+
+    patch.setattr(attach, "end", end_for_other_reasons)
 
 
 def first_failure(seeds: range) -> ScenarioFailed | None:
