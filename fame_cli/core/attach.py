@@ -89,7 +89,8 @@ def _negotiate(state: NodeState, session: Session, meta: Meta | None) -> None:
     silence_ms: Any = (meta or {}).get("fame.silence")
     if isinstance(silence_ms, int) and session.link.is_ours:
         session.silence_s = state.settings.silence_s
-        session.beat_s = max(LEAST_BEAT_S, BEATS * min(silence_ms / 1000, session.silence_s))
+        shorter_ms = max(0, min(silence_ms, session.silence_s * 1000))  # compared first: it may be too great to divide
+        session.beat_s = max(LEAST_BEAT_S, BEATS * shorter_ms / 1000)
 
 
 def on_attach(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:

@@ -146,12 +146,9 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
         clash(state, origin, envelope)
         return False
     call = (envelope.reply_to or "", envelope.corr_id or "")
-    sent = _send_on(state, origin, out, envelope, data, now, call)
-    if sent is True:
-        return False
-    if sent is False:
+    if _send_on(state, origin, out, envelope, data, now, call=call) is False:
         _give_up(state, origin, envelope, None, "QUEUE_FULL", f"{out.link.remote_id} doesn't keep up")
-    return sent is None and is_paced(origin, envelope)
+    return False
 
 
 def _pass_answer(
@@ -164,12 +161,13 @@ def _pass_answer(
     if envelope.ttl is not None and envelope.ttl < 1 and origin is not LOCAL:
         _give_up(state, origin, envelope, call, "HOP_LIMIT", _spent(state, envelope))
         return False
-    sent = _send_on(state, origin, out, envelope, data, now)
+    paced = is_paced(origin, envelope, call)
+    sent = _send_on(state, origin, out, envelope, data, now, paced=paced)
     if sent is False:
         _give_up(state, origin, envelope, call, "QUEUE_FULL", f"{out.link.remote_id} doesn't keep up")
     elif call is not None:
         _answer_passed(state, envelope, call, now)
-    return sent is None and is_paced(origin, envelope)
+    return sent is None and paced
 
 
 def _spent(state: NodeState, envelope: Envelope) -> str:
@@ -183,12 +181,15 @@ def _send_on(
     envelope: Envelope,
     data: bytes,
     now: float,
+    *,
     call: CallKey | None = None,
+    paced: bool = False,
 ) -> bool | None:
     """Send an envelope when its flow has credit, else hold it: one hop less to go, and dressed for the neighbour.
 
     Args:
         call: of a request, which isn't sent any more once that is over.
+        paced: True where it keeps its credit while it waits.
 
     Returns:
         True: sent. None: waiting. False: refused, the link holds all it may.
@@ -208,7 +209,7 @@ def _send_on(
         return True
     if flow_id is None:
         return False  # whoever names no flow can't be told to wait, and must not fill the link for all others
-    held = Held(data, origin if is_paced(origin, envelope) else None, size, call, now)
+    held = Held(data, origin if paced else None, size, call, now)
     return None if out.flow.hold(flow_id, held) else False
 
 

@@ -24,12 +24,15 @@ NO_KEY = "A" * 43 + "="
 """32 zero bytes in base64: what stands for a key where a channel is refused (security.md 7.4)."""
 
 
-def is_paced(origin: Link, envelope: Envelope) -> bool:
+def is_paced(origin: Link, envelope: Envelope, call: Call | None) -> bool:
     """Tell whether an envelope's credit goes back only when its reader has taken it: it is in a stream's own flow.
 
-    Not towards a plain Naylence neighbour: it waits for credit in its read loop, and all its other calls with it.
+    Only what answers a stream that was asked for is: anybody may give his flow any name. Not towards a plain Naylence
+    neighbour: it waits for credit in its read loop, and all its other calls with it.
     """
-    return envelope.flow_id is not None and envelope.flow_id == envelope.corr_id and "window" in origin.extensions
+    if call is None or not call.streaming or "window" not in origin.extensions:
+        return False
+    return envelope.flow_id is not None and envelope.flow_id == envelope.corr_id
 
 
 def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: float) -> bool:
@@ -157,7 +160,7 @@ def _answered(
     elif call.streaming and response.has_result:
         state.calls.touch(key, call, now)
         call.unread += 1
-        deferred = is_paced(origin, envelope)
+        deferred = is_paced(origin, envelope, call)
         packed = call.packs and envelope.meta is not None and ITEMS in envelope.meta and _is_array(response.result)
         state.effects.append(ItemArrived(key, response.result, origin if deferred else None, size, packed))
         return deferred

@@ -3,6 +3,8 @@
 Pure functions over `NodeState`.
 """
 
+from math import inf
+
 from fame_cli.core.calls import Call
 from fame_cli.core.deadline import time_left_s
 from fame_cli.core.ending import abandon_call, refuse, stop_downstream, tell_caller
@@ -17,7 +19,8 @@ def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now:
     """Enter a request into the table of calls; a call of our own is there already and learns where it went.
 
     Returns:
-        None when another link uses the same names for a call of its own, or the link has too many calls in flight.
+        None when another link uses the same names for a call of its own, when the answers of a stream would take the
+        credit of a flow that is in use, or when the link has too many calls in flight.
     """
     key = (envelope.reply_to or "", envelope.corr_id or "")
     known = state.calls.get(key)
@@ -30,7 +33,15 @@ def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now:
     most = state.settings.limits.calls_in_flight
     if most and state.calls.count_from(origin) >= most and not origin.meshes:
         return None
+    if streaming and known is None and _names_a_flow(state, origin, target, key[1]):
+        return None
     return call if state.calls.open(key, call) else None
+
+
+def _names_a_flow(state: NodeState, origin: Link, target: Link, corr_id: str) -> bool:
+    """Tell whether a stream's own flow, named like its `corrId`, is one that somebody uses already."""
+    sessions = (state.sessions.get(link) for link in (origin, target))
+    return corr_id == state.flow_id or any(session.flow.uses(corr_id) for session in sessions if session is not None)
 
 
 def _time_limit(envelope: Envelope) -> float:
@@ -46,8 +57,11 @@ def clash(state: NodeState, origin: Link, envelope: Envelope) -> None:
     """Refuse a request whose names are in use: by itself, when it has gone in a circle, or by somebody else's."""
     key = (envelope.reply_to or "", envelope.corr_id or "")
     known = state.calls.get(key)
-    if known is None:
+    if known is None and state.calls.count_from(origin) >= (state.settings.limits.calls_in_flight or inf):
         refuse(state, origin, envelope, "RATE_LIMITED", "too many calls in flight from there")
+        return
+    if known is None:
+        refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId names a flow that is in use")
         return
     if known.request_id != envelope.id:
         refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")

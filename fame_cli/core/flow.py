@@ -123,6 +123,10 @@ class FlowControl:
         """Tell whether `take` would succeed."""
         return self._credits.get(flow_id, self.send_window) > 0 and not self.stalled and flow_id not in self._held
 
+    def uses(self, flow_id: str) -> bool:
+        """Tell whether anything has come or gone in a flow that isn't forgotten."""
+        return flow_id in self._credits or flow_id in self._taken or flow_id in self._held
+
     def spend(self, flow_id: str) -> None:
         """Spend a credit that may not be there: control frames count but never wait."""
         credits = self._credits.get(flow_id, self.send_window)

@@ -133,20 +133,9 @@ def _count(state: NodeState, session: Session, envelope: Envelope, size: int) ->
     flow_id = envelope.flow_id
     if flow_id is None or not session.is_open:
         return
-    if flow_id != envelope.corr_id or not _is_over(state, session, envelope):
-        credits = session.flow.received(flow_id, size)
-        if credits:
-            send_credit(state, session, flow_id, credits, None)
-
-
-def _is_over(state: NodeState, session: Session, envelope: Envelope) -> bool:
-    """Tell whether the stream whose own flow an envelope is in has ended: it is forgotten and needs no credit.
-
-    A plain Naylence neighbour can't be told to stop, and waits for credit in its read loop: it gets some.
-    """
-    if not session.link.extensions:
-        return False
-    return state.calls.get((envelope.to or "", envelope.corr_id or "")) is None
+    credits = session.flow.received(flow_id, size)
+    if credits:
+        send_credit(state, session, flow_id, credits, None)
 
 
 def _handshake(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:
