@@ -19,7 +19,7 @@ from fame_cli.core.deliver import deliver, is_paced
 from fame_cli.core.draining import turns_away
 from fame_cli.core.effects import Send
 from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, stop_downstream, tell_caller
-from fame_cli.core.entering import clash, enter
+from fame_cli.core.entering import enter
 from fame_cli.core.envelope import LAST, REPLY, SESSION, STREAM, TRACE, VIA, Envelope, encode, with_ttl
 from fame_cli.core.flow import Held
 from fame_cli.core.frames import Data, DeliveryAck
@@ -143,7 +143,6 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
         _give_up(state, origin, envelope, None, "HOP_LIMIT", _spent(state, envelope))
         return False
     if enter(state, origin, out.link, envelope, now) is None:
-        clash(state, origin, envelope)
         return False
     call = (envelope.reply_to or "", envelope.corr_id or "")
     if _send_on(state, origin, out, envelope, data, now, call=call) is False:

@@ -9,7 +9,7 @@ from fame_cli.core.calls import Call, CallKey, read_request, read_response
 from fame_cli.core.deadline import time_left_s
 from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Request
 from fame_cli.core.ending import deny, end_call, send_routed
-from fame_cli.core.entering import clash, enter
+from fame_cli.core.entering import enter
 from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope
 from fame_cli.core.frames import EMPTY, Data, DeliveryAck, SecureAccept, SecureOpen
 from fame_cli.core.gate import Refusal
@@ -106,7 +106,6 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
             return None  # sent again because our acknowledgement was slow (spec 6.4)
         call = enter(state, origin, LOCAL, envelope, now)
         if call is None:
-            clash(state, origin, envelope)
             return None
         call.rpc_id, call.trace = bytes(request.id), trace
     left_s = time_left_s(envelope)

@@ -3,8 +3,6 @@
 Pure functions over `NodeState`.
 """
 
-from math import inf
-
 from fame_cli.core.calls import Call
 from fame_cli.core.deadline import time_left_s
 from fame_cli.core.ending import abandon_call, refuse, stop_downstream, tell_caller
@@ -12,15 +10,15 @@ from fame_cli.core.envelope import STREAM, Envelope
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.state import NodeState
 
-__all__ = ["clash", "enter"]
+__all__ = ["enter"]
 
 
 def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now: float) -> Call | None:
     """Enter a request into the table of calls; a call of our own is there already and learns where it went.
 
     Returns:
-        None when another link uses the same names for a call of its own, when the answers of a stream would take the
-        credit of a flow that is in use, or when the link has too many calls in flight.
+        None when it was refused: another link uses the same names for a call of its own, the answers of a stream would
+        take the credit of a flow that is in use, or the neighbour has too many calls in flight.
     """
     key = (envelope.reply_to or "", envelope.corr_id or "")
     known = state.calls.get(key)
@@ -31,11 +29,17 @@ def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now:
     limit_s = 0.0 if streaming else _time_limit(envelope)  # a stream's time stands still while its reader takes his
     call = Call(origin, target, envelope.id or "", streaming, now, limit_s, envelope.trace_id)
     most = state.settings.limits.calls_in_flight
-    if most and state.calls.count_from(origin) >= most and not origin.meshes:
-        return None
-    if streaming and known is None and _names_a_flow(state, origin, target, key[1]):
-        return None
-    return call if state.calls.open(key, call) else None
+    full = most and state.calls.count_from(origin) >= most and not origin.meshes
+    takes_a_flow = streaming and known is None and _names_a_flow(state, origin, target, key[1])
+    if not (full or takes_a_flow) and state.calls.open(key, call):
+        return call
+    if known is not None:
+        _clash(state, origin, envelope, known)
+    elif full:
+        refuse(state, origin, envelope, "RATE_LIMITED", "too many calls in flight from there")
+    else:
+        refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId names a flow that is in use")
+    return None
 
 
 def _names_a_flow(state: NodeState, origin: Link, target: Link, corr_id: str) -> bool:
@@ -53,16 +57,9 @@ def _time_limit(envelope: Envelope) -> float:
     return float(1 << (int(left_s) + 1).bit_length()) if left_s else 0.0
 
 
-def clash(state: NodeState, origin: Link, envelope: Envelope) -> None:
+def _clash(state: NodeState, origin: Link, envelope: Envelope, known: Call) -> None:
     """Refuse a request whose names are in use: by itself, when it has gone in a circle, or by somebody else's."""
     key = (envelope.reply_to or "", envelope.corr_id or "")
-    known = state.calls.get(key)
-    if known is None and state.calls.count_from(origin) >= (state.settings.limits.calls_in_flight or inf):
-        refuse(state, origin, envelope, "RATE_LIMITED", "too many calls in flight from there")
-        return
-    if known is None:
-        refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId names a flow that is in use")
-        return
     if known.request_id != envelope.id:
         refuse(state, origin, envelope, "DUPLICATE_CALL", "this corrId is in use by another caller")
         return
