@@ -63,6 +63,7 @@ COMMANDS = {
     "ping": CommandEntry("fame_cli.cli.ping:ping", "Measure the round trip to an agent.", "Look around"),
     "bench": CommandEntry("fame_cli.cli.bench:bench", "Measure a fabric under load.", "Look around", True),
     "trace": CommandEntry("fame_cli.cli.trace:trace", "Show the way of a call, hop by hop.", "Look around"),
+    "mail": CommandEntry("fame_cli.cli.mail:app", "List and mend messages a node keeps.", "Look around"),
     "up": CommandEntry("fame_cli.cli.up:up", "Start all nodes of a fabric file.", "Fabric"),
     "ps": CommandEntry("fame_cli.cli.up:ps", "List the nodes that `fame up` started.", "Fabric"),
     "logs": CommandEntry("fame_cli.cli.up:logs", "Show what the nodes of a fabric say.", "Fabric"),
