@@ -10,13 +10,14 @@ import os
 import sqlite3
 import stat
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fame_cli.core.message import IN, Message
 from fame_cli.errors import ConfigError, FameError, StoreFull
-from fame_cli.store.medium import LANE_S, MAX_LANES, MAX_SEEN, SEEN_S, Change, Kept, Remove, Saw, seen_by
+from fame_cli.store.medium import LANE_S, MAX_LANES, MAX_SEEN, SEEN_S, Change, Kept, Put, Remove, seen_by
 
 __all__ = ["VERSION", "Database", "told"]
 
@@ -35,9 +36,10 @@ CREATE TABLE messages (
 CREATE TABLE lanes (lane TEXT PRIMARY KEY, seq INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE seen (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at REAL NOT NULL)
 """
-_COLUMNS = "box, id, address, payload, lane, seq, sender, stored_at, expires_at, attempts, reason, origin, mailbox"
+_COLUMNS = ", ".join(Message.__struct_fields__)  # named as in the table, which may have them in another order
 _PUT = f"""
-INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (box, id) DO UPDATE SET
+INSERT INTO messages ({_COLUMNS}) VALUES ({", ".join("?" * len(Message.__struct_fields__))})
+    ON CONFLICT (box, id) DO UPDATE SET
     address=excluded.address, payload=excluded.payload, lane=excluded.lane, seq=excluded.seq, sender=excluded.sender,
     stored_at=excluded.stored_at, expires_at=excluded.expires_at, attempts=excluded.attempts, reason=excluded.reason,
     origin=excluded.origin, mailbox=excluded.mailbox
@@ -121,27 +123,36 @@ class Database:
             return
         try:
             self._sql.execute("BEGIN IMMEDIATE")
-            for kind, run in groupby(changes, type):
-                self._apply(kind, list(run))
+            self._apply(changes)
             self._sql.execute("COMMIT")
         except (sqlite3.Error, OverflowError, ValueError) as error:
             with contextlib.suppress(sqlite3.Error):
                 self._sql.execute("ROLLBACK")  # it may have been rolled back already
             raise told(error, self._path) from error
 
-    def _apply(self, kind: type, changes: list[Any]) -> None:
-        run = self._sql.executemany
-        if kind is Remove:
-            run(_REMOVE, [(each.box, each.id) for each in changes])
-        elif kind is Saw:
-            run(_SAW, [(each.id, each.at) for each in changes])
-        else:
-            messages: list[Message] = [each.message for each in changes]
-            run(_PUT, [_row(each) for each in messages])
-            run(_SAW, [(each.id, each.stored_at) for each in messages if seen_by(each)])
-            taken = [each for each in messages if each.box == IN and each.lane]
-            lanes = {each.lane: (each.lane, each.seq, each.stored_at) for each in sorted(taken, key=_place)}
-            run(_LANE, lanes.values())
+    def _apply(self, changes: Sequence[Change]) -> None:
+        """Make changes, sorted by what is to be done: what comes to the same is done once, and in few statements."""
+        puts: dict[tuple[str, str], Message] = {}
+        gone: dict[tuple[str, str], None] = {}
+        seen: list[tuple[str, float]] = []
+        lanes: dict[str, tuple[str, int, float]] = {}
+        for change in changes:
+            if isinstance(change, Put):
+                message = change.message
+                puts[message.box, message.id] = message
+                if seen_by(message):
+                    seen.append((message.id, message.stored_at))
+                elif message.box == IN and message.seq >= lanes.get(message.lane, ("", 0))[1]:
+                    lanes[message.lane] = (message.lane, message.seq, message.stored_at)
+            elif isinstance(change, Remove):
+                puts.pop((change.box, change.id), None)
+                gone[change.box, change.id] = None
+            else:
+                seen.append((change.id, change.at))
+        rows = [msgspec.structs.astuple(each) for each in puts.values()]
+        for statement, values in ((_REMOVE, gone), (_PUT, rows), (_SAW, seen), (_LANE, lanes.values())):
+            if values:
+                self._sql.executemany(statement, values)
 
     def read(self) -> Kept:
         """Return everything.
@@ -200,30 +211,8 @@ def _why(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _place(message: Message) -> int:
-    return message.seq
-
-
-def _row(message: Message) -> tuple[Any, ...]:
-    return (
-        message.box,
-        message.id,
-        message.address,
-        message.payload,
-        message.lane,
-        message.seq,
-        message.sender,
-        message.stored_at,
-        message.expires_at,
-        message.attempts,
-        message.reason,
-        message.origin,
-        message.mailbox,
-    )
-
-
 def _message(row: tuple[Any, ...]) -> Message:
-    box, id, address, payload, lane, seq, sender, stored_at, expires_at, attempts, reason, origin, mailbox = row
+    id, box, address, payload, lane, seq, sender, stored_at, expires_at, attempts, reason, origin, mailbox = row
     return Message(
         id=id,
         box=box,

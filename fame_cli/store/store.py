@@ -171,7 +171,10 @@ class Store:
             self._thread.shutdown(wait=False)
 
     def _add(self, done: Done | None, *changes: Change) -> None:
-        write = _Write(changes, sum(map(_size, changes)), done)
+        size = 0
+        for change in changes:
+            size += _size(change)
+        write = _Write(changes, size, done)
         self._waiting.append(write)
         self._waiting_bytes += write.size
         self._begin_soon()
@@ -230,7 +233,7 @@ class Store:
     def _settle(self, write: _Write, error: FameError | None) -> None:
         """Note what is owed: a change that failed and that nobody was told of."""
         if error is None:
-            for change in write.changes:
+            for change in write.changes if self._owed else ():
                 self._owed.pop(_key(change), None)
         elif write.done is None and isinstance(error, StoreFull):
             for change in write.changes:
