@@ -233,9 +233,18 @@ async def _asking(invocation: Invocation, flags: Flags, address: str) -> AsyncIt
                 raise RemoteError(
                     f"{address} has no tasks", code=error.code, hint=f"see what it has: fame describe {address}"
                 ) from error
-            raise error if address in error.message else with_place(address, "task", error) from error
+            if address in error.message:
+                raise
+            raise with_place(address, "task", _plain(error)) from error
         except NoRoute as error:
             raise advised(error, "check the address; is its agent running and attached?") from error
+
+
+def _plain(error: RemoteError) -> RemoteError:
+    """Say what a Naylence agent says of an error, which is in its data."""
+    if error.message == "Internal error" and isinstance(error.data, str):
+        return RemoteError(error.data, code=error.code)
+    return error
 
 
 # What is given
