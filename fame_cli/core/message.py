@@ -5,10 +5,13 @@ Times are seconds of the epoch, because a message may outlive the process that h
 
 import msgspec
 
-__all__ = ["DEAD", "IN", "OUT", "Message"]
+__all__ = ["DEAD", "IN", "OUT", "TASK", "Message"]
 
 OUT, IN, DEAD = "out", "in", "dead"
 """Boxes: waits to be acknowledged; was acknowledged and waits to be handled; was given up."""
+
+TASK = "task"
+"""A box beside those: the tasks of an agent (``store/tasks.py``), which nobody delivers."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +19,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         id: names it in its box, and in its envelope.
-        box: `OUT`, `IN` or `DEAD`.
+        box: `OUT`, `IN` or `DEAD`; `TASK` for what is a task.
         address: whom it is for.
         payload: JSON, as it is in the Data frame.
         lane: names an ordered run of messages from one sender to one address; "" where the sender numbers nothing.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import AGENT, CLIENT, Grant
@@ -21,6 +22,8 @@ from fame_cli.node.options import Options
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
+from fame_cli.store.store import Store
+from fame_cli.store.tasks import TaskBox
 
 __all__ = ["offers_of", "run_agent", "serve_agent"]
 
@@ -67,8 +70,14 @@ async def serve_agent(
         told = options or Options()
         name = node_id or random_id("agent")
         secure = await secured(told.security, _wanted(name, address), named=node_id is not None)
-        async with Node(name, logicals=tuple(logicals), options=told, observer=observer, security=secure) as node:
-            host = _serve(node, agent, max_concurrent, address, offers)
+        keeps = told.storage is not None and bool(agent.tasks)
+        async with (
+            Store.open(told.storage) if keeps else nullcontext() as store,
+            Node(name, logicals=tuple(logicals), options=told, observer=observer, security=secure) as node,
+        ):
+            host = AgentHost(node, agent, max_concurrent, task_store=TaskBox(store, address) if store else None)
+            await host.load_tasks()
+            _claim(node, address, host, offers)
             await _attach(node, address, url, fail_fast=fail_fast)
             stopped = _until_stopped(node, host, drain_s, reload)
             await first_of(stopped, _bound(node, address, host, offers))
@@ -86,12 +95,6 @@ def _wanted(name: str, address: str) -> Grant:
     """Return what an agent has to be allowed."""
     roles = frozenset({AGENT, CLIENT})
     return Grant(name, name, roles=roles, addresses=(address,), capabilities=(ANYTHING,))
-
-
-def _serve(node: Node, agent: Agent, max_concurrent: int, address: str, offers: Iterable[str]) -> AgentHost:
-    host = AgentHost(node, agent, max_concurrent)
-    _claim(node, address, host, offers)
-    return host
 
 
 async def _attach(node: Node, address: str, url: str, *, fail_fast: bool) -> None:
