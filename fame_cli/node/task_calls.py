@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from fame_cli.errors import ConnectError, DeadlineExceeded, LinkLost, NoRoute, StreamEnded
+from fame_cli.errors import ConnectError, DeadlineExceeded, LinkLost, NoRoute, RemoteError, StreamEnded
 from fame_cli.node.clock import new_id
 from fame_cli.node.task_client import Asking
 from fame_cli.node.task_wire import (
     CANCEL,
     GET,
+    NOT_FOUND,
     SEND,
     SUBSCRIBE,
     TaskEvent,
@@ -86,6 +87,11 @@ async def _find_again(client: Asking, target: str, task_id: str, patience_s: flo
     while True:
         try:
             await get_task(client, target, task_id)
+        except RemoteError as error:
+            if error.code == NOT_FOUND:
+                hint = "its agent has restarted and keeps none: give it storage: {profile: sqlite}"
+                raise RemoteError(error.message, code=error.code, hint=hint) from error
+            raise
         except LOSSES:
             if loop.time() + PAUSE_S > until:
                 raise

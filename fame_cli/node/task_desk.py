@@ -108,16 +108,20 @@ class TaskDesk:
         if live is not None:
             live.wake()
 
-    def _get(self, id: str, historyLength: int | None = None, **_: Any) -> dict[str, Any]:
-        """Tell how a task stands."""
-        return self._document(self._find(id), historyLength)
+    async def _get(self, id: str, historyLength: int | None = None, **_: Any) -> dict[str, Any]:
+        """Tell how a task stands; that it is over once that is on disk."""
+        live = self._find(id)
+        if live.task.is_over:
+            await self._tasks.settled(live)
+        return self._document(live, historyLength)
 
-    def _cancel(self, id: str, **_: Any) -> dict[str, Any]:
+    async def _cancel(self, id: str, **_: Any) -> dict[str, Any]:
         """Cancel a task."""
         live = self._find(id)
         if live.task.is_over:
             raise RemoteError(f"Task cannot be canceled: {id} is {live.task.state}", code=wire.NOT_CANCELABLE)
         self._tasks.cancel(live)
+        await self._tasks.written(live)
         return self._document(live)
 
     def _list(self, **_: Any) -> list[dict[str, Any]]:
@@ -135,6 +139,8 @@ class TaskDesk:
         if live is not None and live.task.state == INPUT_REQUIRED:
             self._tasks.answer(live, payload)
             return live
+        if live is not None and live.task.answers[-1:] == [payload]:
+            return live  # the same answer again
         name = self._name(metadata)
         if live is not None:
             if asked_again(live.task, name, payload):

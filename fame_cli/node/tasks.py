@@ -37,6 +37,9 @@ MAX_WATCHERS = 1000
 WAITING_PER_SLOT = 10
 """Tasks that may wait for each one that may run."""
 
+RETRY_S = 5.0
+"""Seconds until a task that couldn't be written down is written again."""
+
 BUSY = -32029
 """JSON-RPC code for "too much at once" (spec 8.2)."""
 
@@ -276,6 +279,7 @@ class Tasks:
                         yield wire.update_event(task.id, update)
                         number = update.number + 1
                 if task.is_over:
+                    await self.settled(live)
                     yield wire.event_of(task)
                     return
                 if live.task is task and not await self._news(changed):
@@ -329,12 +333,18 @@ class Tasks:
     def _saved(self, live: Live, version: int, error: FameError | None) -> None:
         live.saving = False
         live.failure = error
-        if error is not None:
-            log_event("task_not_stored", "error", task=live.task.id, reason=str(error))
-        else:
+        if error is None:
             live.saved = version
+        else:
+            log_event("task_not_stored", "error", task=live.task.id, reason=str(error))
+            self._node.loop.call_later(RETRY_S, self._save_again, live)
         live.wake()
         if error is None and live.task.version != version and live.task.id in self._lives:
+            self._save(live)
+
+    def _save_again(self, live: Live) -> None:
+        """Try once more to write a task down, or a restart would find it as it was."""
+        if live.failure is not None and live.task.id in self._lives and not self._node.ending:
             self._save(live)
 
     async def written(self, live: Live) -> None:
@@ -343,13 +353,18 @@ class Tasks:
         Raises:
             RemoteError: it can't be written; it is cancelled then.
         """
-        version = live.task.version
-        while self._store is not None and live.saved < version and live.failure is None:
-            await live.changed.wait()
+        await self.settled(live)
         if live.failure is not None:
             if not live.task.is_over:
                 self.cancel(live)
-            raise RemoteError(f"the task can't be kept: {live.failure}", code=INTERNAL)
+            told_failure = f"what becomes of task {live.task.id} can't be kept: {live.failure}"
+            raise RemoteError(told_failure, code=INTERNAL)
+
+    async def settled(self, live: Live) -> None:
+        """Wait until the task is on disk as it is now, or can't be written."""
+        version = live.task.version
+        while self._store is not None and live.saved < version and live.failure is None:
+            await live.changed.wait()
 
 
 def _close(live: Live) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from node_rig import MATH, bounded, fabric, serving, until
-from test_tasks import Many, One
+from task_rig import Many, One
 
 from fame_cli import Client
 from fame_cli.errors import (
@@ -164,7 +164,7 @@ def test_patience_ends() -> None:
 
 def test_a_subscription_that_ends_too_early_is_looked_into_and_a_task_that_is_gone_is_told() -> None:
     gone = RemoteError("Task not found: t1", code=NOT_FOUND)
-    with pytest.raises(RemoteError, match="not found"):
+    with pytest.raises(RemoteError, match="not found: t1; its agent has restarted and keeps none"):
         bounded(watched(Scripted([[said("working")]], [gone])))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from node_rig import MATH, Asked, Pair, bounded, pair, turns, until
+from task_rig import Many, One
 
 from fame_cli import Agent, operation, task, this_task
 from fame_cli.core.task import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, SUBMITTED, WORKING, Bounds, Task
@@ -20,74 +21,6 @@ from fame_cli.node.task_wire import NAME, NOT_CANCELABLE, NOT_FOUND, NUMBER, rea
 from fame_cli.node.tasks import BUSY, MAX_WATCHERS, WAITING_PER_SLOT, Tasks
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "agent_task.jsonl"
-
-
-class One(Agent):
-    """Have one task."""
-
-    def __init__(self) -> None:
-        self.go = asyncio.Event()
-        self.ended: list[str] = []
-
-    @task
-    async def hold(self, q: object = None) -> object:
-        """Hold until told."""
-        try:
-            await self.go.wait()
-        except asyncio.CancelledError:
-            self.ended.append("cancelled")
-            raise
-        return {"echo": q}
-
-
-class Many(Agent):
-    """Have several."""
-
-    def __init__(self) -> None:
-        self.go = asyncio.Event()
-        self.seen: list[Any] = []
-
-    @operation
-    def add(self, x: int, y: int) -> int:
-        return x + y
-
-    @task
-    async def steps(self, n: int = 3) -> AsyncIterator[dict[str, int]]:
-        """Tell each step."""
-        for done in range(n):
-            yield {"done": done + 1, "total": n}
-
-    @task(name="give", description="Give it back.")
-    async def give_back(self, value: object = None) -> object:
-        return value
-
-    @task
-    async def fail(self, text: str = "on purpose") -> None:
-        raise ValueError(text)
-
-    @task
-    async def huge(self, size: int) -> str:
-        return "x" * size
-
-    @task
-    async def talk(self) -> list[object]:
-        me = this_task()
-        me.tell("hello")
-        first = await me.ask("first?")
-        return [me.id, first, await me.ask("second?")]
-
-    @task
-    async def pick(self, n: int) -> AsyncIterator[int]:
-        me = this_task()
-        self.seen.append((me.starts, me.last))
-        for number in range(0 if me.last is None else me.last + 1, n):
-            yield number
-            if number == 1 and me.starts == 1 and me.last is None:
-                await self.go.wait()
-
-    @task
-    async def exit(self) -> None:
-        raise SystemExit(3)
 
 
 def start(nodes: Pair, task_id: str, payload: object = None, name: str = "", **more: object) -> Asked:
@@ -543,7 +476,7 @@ def test_a_task_of_a_base_class_is_inherited_overridden_and_taken_away() -> None
         async def add(self, x: int, y: int) -> int:
             return x + y
 
-    assert list(Fewer().tasks) == ["steps", "give", "huge", "talk", "pick", "exit", "add"]
+    assert list(Fewer().tasks) == ["steps", "give", "huge", "talk", "check", "pick", "exit", "add"]
     assert list(Fewer().operations) == []
 
 
@@ -630,8 +563,79 @@ def test_a_task_that_cannot_be_written_down_is_refused_and_cancelled() -> None:
             asked = start(nodes, "t1")
             await until(lambda: bool(notes.held))
             notes.held.pop()(FameError("the disk is full"))
-            assert await asked.failure() == (-32603, "the task can't be kept: the disk is full")
+            assert await asked.failure() == (-32603, "what becomes of task t1 can't be kept: the disk is full")
             await until(lambda: agent.ended == ["cancelled"])
+
+    bounded(main())
+
+
+def test_what_is_over_is_told_once_that_is_on_disk() -> None:
+    async def main() -> None:
+        notes, agent = Notes(), One()
+        async with stored(agent, notes) as nodes:
+            for task_id in ("t1", "t2"):
+                await start(nodes, task_id).result()
+            await turns()
+            notes.holds = True
+            agent.go.set()
+            await turns()
+            asked = [
+                about(nodes, "tasks/resubscribe", "t1", streaming=True),
+                about(nodes, "tasks/get", "t2"),
+            ]
+            await turns()
+            assert [each.outcome for each in asked] == [None, None]
+            assert asked[0].items == []
+            for done in notes.held:
+                done(None)
+            for each in asked:
+                await each.result()
+
+    bounded(main())
+
+
+def test_a_cancel_is_told_once_it_is_on_disk() -> None:
+    async def main() -> None:
+        notes = Notes()
+        async with stored(One(), notes) as nodes:
+            await start(nodes, "t1").result()
+            await turns()
+            notes.holds = True
+            asked = about(nodes, "tasks/cancel", "t1")
+            await turns()
+            assert asked.outcome is None
+            notes.held.pop()(None)
+            assert read_task(await asked.result()).state == CANCELED
+
+    bounded(main())
+
+
+def test_what_could_not_be_written_is_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fame_cli.node.tasks.RETRY_S", 0.001)
+
+    async def main() -> None:
+        notes, agent = Notes(), One()
+        async with stored(agent, notes) as nodes:
+            await start(nodes, "t1").result()
+            await turns()
+            notes.holds = True
+            agent.go.set()
+            await until(lambda: bool(notes.held))
+            notes.holds = False
+            notes.held.pop()(FameError("the disk is full"))
+            await until(lambda: notes.state("t1") == COMPLETED)
+
+    bounded(main())
+
+
+def test_an_answer_that_comes_twice_is_one() -> None:
+    async def main() -> None:
+        async with pair(Many()) as nodes:
+            await start(nodes, "t1", {"n": 3}, "check").result()
+            await turns()
+            for _ in range(2):
+                assert isinstance(await start(nodes, "t1", "yes").result(), dict)
+            assert await over(nodes, "t1") == (COMPLETED, "yes")
 
     bounded(main())
 
