@@ -120,6 +120,15 @@ class Tasks:
         self._running = 0
         self._watching = 0
 
+    def resize(self, most: int) -> None:
+        """Let another number of tasks run at once; those that run go on."""
+        self._most = most
+        self._next()
+
+    def is_idle(self) -> bool:
+        """Tell whether the process may end without a loss: nothing runs or waits, or a store knows of it."""
+        return self._store is not None or not (self._running or self._waiting)
+
     def find(self, task_id: str) -> Live | None:
         """Return a task that is still known."""
         self._tidy()
@@ -159,7 +168,6 @@ class Tasks:
             live.run.cancel("tasks/cancel")
         elif live in self._waiting:
             self._waiting.remove(live)
-            _close(live)
 
     def _called(self, task: Task) -> object:
         """Check a task's arguments and return what its method gave: a coroutine or a generator, not begun."""
@@ -173,6 +181,8 @@ class Tasks:
     def _queue(self, live: Live) -> None:
         self._waiting.append(live)
         self._next()
+        if live.run is None:
+            _close(live)  # its arguments are checked; it is called again when there is room
 
     def _next(self) -> None:
         while self._waiting and self._running < self._most and not self._node.ending:
@@ -195,6 +205,8 @@ class Tasks:
         DEADLINE.set(0.0)  # that of the call that started it, which has its answer by now
         enter_task(ThisTask(task.id, task.session or task.id, task.starts, last, tell, ask))
         try:
+            if live.outcome is None:
+                live.outcome = self._called(task)
             outcome = live.outcome
             if isinstance(outcome, AsyncGenerator):
                 result = await self._drain(live, operation, outcome)

@@ -401,6 +401,33 @@ def test_only_so_many_tasks_run_and_those_that_wait_can_be_cancelled() -> None:
     bounded(main())
 
 
+def test_more_may_run_when_there_is_more_room() -> None:
+    async def main() -> None:
+        async with pair(One()) as nodes:
+            tasks = Tasks(nodes.serving, One().tasks, 1)
+            lives = [tasks.start(f"t{number}", "hold", msgspec.Raw(b"{}"), "") for number in range(3)]
+            tasks.resize(2)
+            assert [live.task.state for live in lives] == [WORKING, WORKING, SUBMITTED]
+        # and those that never ran left nothing behind that Python would complain about
+
+    bounded(main())
+
+
+def test_an_agent_is_idle_when_no_task_would_be_lost_with_it() -> None:
+    async def main() -> None:
+        agent = One()
+        async with pair(agent) as nodes:
+            kept, lost = Tasks(nodes.serving, agent.tasks, 1, store=Notes()), Tasks(nodes.serving, agent.tasks, 1)
+            assert lost.is_idle()
+            for tasks in (kept, lost):
+                tasks.start("t1", "hold", msgspec.Raw(b"{}"), "")
+            assert (kept.is_idle(), lost.is_idle()) == (True, False)
+            agent.go.set()
+            await until(lost.is_idle)
+
+    bounded(main())
+
+
 # Asking
 
 
