@@ -10,7 +10,7 @@ import msgspec
 
 from fame_cli.cli.arguments import shown
 from fame_cli.core.custody import WEEK_S
-from fame_cli.core.message import DEAD, IN, OUT, Message
+from fame_cli.core.message import DEAD, IN, OUT, TASK, Message
 from fame_cli.errors import ConfigError, FameError, UsageError
 from fame_cli.store.database import Database
 from fame_cli.store.medium import Change, Put, Remove
@@ -90,7 +90,7 @@ class Mailbag:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.messages = database.read().messages
+        self.messages = [each for each in database.read().messages if each.box != TASK]
 
     def find(self, *, box: str | None, address: str | None = None) -> list[Message]:
         """Return what is in a box and for an address, in the order of storing; None for any."""

@@ -8,7 +8,7 @@ import pytest
 from fame_runner import Fame
 
 from fame_cli.core.custody import WEEK_S
-from fame_cli.core.message import DEAD, IN, OUT, Message
+from fame_cli.core.message import DEAD, IN, OUT, TASK, Message
 from fame_cli.errors import ConfigError, FameError, UsageError
 from fame_cli.store.database import Database
 from fame_cli.store.medium import Put
@@ -217,3 +217,14 @@ def test_what_is_no_store_is_told(fame: Fame, tmp_path: Path) -> None:
     result = fame("mail", "ls", "--storage", str(path))
     assert result.exit_code == ConfigError.exit_code
     assert result.stderr.startswith(f"fame: {path}: damaged: ")
+
+
+def test_tasks_in_the_same_file_are_no_messages(fame: Fame, store: Path) -> None:
+    task = Message(id="math1@fame.fabric/t1", box=TASK, address="math1@fame.fabric", payload=b"{}")
+    database = Database(store)
+    database.apply([Put(task)])
+    database.close()
+    assert len(listed(fame)) == len(LETTERS)
+    assert fame("mail", "drop", "--all").exit_code == 0
+    assert fame("mail", "drop", task.id).exit_code == 1
+    assert task in kept(store)
