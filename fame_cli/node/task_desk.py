@@ -17,7 +17,7 @@ from fame_cli.node.tasks import Live, Tasks
 __all__ = ["TaskDesk"]
 
 MAX_ID = 128
-"""Characters of a task's id."""
+"""Characters of a task's id, and of a session's."""
 
 LISTED = 100
 """Tasks in one answer of `task_wire.LIST`."""
@@ -148,6 +148,9 @@ class TaskDesk:
             raise RemoteError(f"there is another task {task_id}", code=INVALID_PARAMS, data={"parameter": "id"})
         if not 0 < len(task_id) <= MAX_ID:
             raise RemoteError(f"id needs 1 to {MAX_ID} characters", code=INVALID_PARAMS, data={"parameter": "id"})
+        if len(session or "") > MAX_ID:
+            told = f"sessionId has more than {MAX_ID} characters"
+            raise RemoteError(told, code=INVALID_PARAMS, data={"parameter": "sessionId"})
         return self._tasks.start(task_id, name, payload, session or "")
 
     def _name(self, metadata: Mapping[str, Any] | None) -> str:

@@ -207,6 +207,7 @@ def test_wrong_arguments_are_told_at_once_and_nothing_runs() -> None:
         ({"id": 7}, INVALID_PARAMS),
         ({"id": ""}, INVALID_PARAMS),
         ({"id": "x" * 200}, INVALID_PARAMS),
+        ({"sessionId": "x" * 200}, INVALID_PARAMS),
         ({"metadata": {NAME: 7}}, INVALID_PARAMS),
     ],
 )
