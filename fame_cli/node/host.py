@@ -114,13 +114,16 @@ class AgentHost:
             blocked.set()
 
     def resize(self, max_concurrent: int) -> None:
-        """Let another number of calls run at once; those that run go on."""
+        """Let another number of calls run at once, and as many tasks; those that run go on."""
         self._slots = max_concurrent
+        if self._tasks is not None:
+            self._tasks.resize(max_concurrent)
         self._next()
 
     def is_idle(self) -> bool:
-        """Tell whether nothing runs or waits for a free slot."""
-        return not (self._running or self._waiting or self._messages)
+        """Tell whether nothing runs or waits for a free slot, and no task would be lost; watching one isn't running."""
+        works = len(self._running) > len(self._about_tasks)
+        return not (works or self._waiting or self._messages) and (self._tasks is None or self._tasks.is_idle())
 
     def _begin(self, request: Request) -> None:
         before = DEADLINE.set(request.deadline)  # for what is called here and, copied, for the task that is made

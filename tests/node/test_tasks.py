@@ -12,7 +12,7 @@ import pytest
 from node_rig import MATH, Asked, Pair, bounded, pair, turns, until
 from task_rig import Many, One
 
-from fame_cli import Agent, operation, task, this_task
+from fame_cli import Agent, operation, task, this_task, time_left
 from fame_cli.core.task import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, SUBMITTED, WORKING, Bounds, Task
 from fame_cli.errors import FameError, LocalProtocolError
 from fame_cli.node.host import AgentHost
@@ -425,6 +425,55 @@ def test_an_agent_is_idle_when_no_task_would_be_lost_with_it() -> None:
             assert (kept.is_idle(), lost.is_idle()) == (True, False)
             agent.go.set()
             await until(lost.is_idle)
+
+    bounded(main())
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_host_is_busy_with_tasks_that_would_be_lost_but_not_with_watchers(kept: bool) -> None:
+    async def main() -> None:
+        agent = One()
+        async with pair(agent) as nodes:
+            host = AgentHost(nodes.serving, agent, task_store=Notes() if kept else None)
+            nodes.serving.unserve(MATH)
+            nodes.serving.serve(MATH, host)
+            await start(nodes, "t1").result()
+            watching = about(nodes, "tasks/resubscribe", "t1", streaming=True)
+            await until(lambda: bool(watching.items))
+            assert host.is_idle() is kept
+            agent.go.set()
+            await watching.result()
+            assert host.is_idle()
+
+    bounded(main())
+
+
+def test_a_host_with_more_room_runs_more_tasks() -> None:
+    async def main() -> None:
+        agent = One()
+        async with pair(agent) as nodes:
+            host = AgentHost(nodes.serving, agent, 1)
+            nodes.serving.unserve(MATH)
+            nodes.serving.serve(MATH, host)
+            for task_id in ("t1", "t2"):
+                await start(nodes, task_id).result()
+            assert (await state(nodes, "t2"))[0] == SUBMITTED
+            host.resize(2)
+            assert (await state(nodes, "t2"))[0] == WORKING
+
+    bounded(main())
+
+
+def test_nobody_waits_for_a_task_as_the_caller_that_started_it_did() -> None:
+    class Hurried(Agent):
+        @task
+        async def left(self) -> float | None:
+            return time_left()
+
+    async def main() -> None:
+        async with pair(Hurried()) as nodes:
+            await start(nodes, "t1").result()
+            assert await over(nodes, "t1") == (COMPLETED, None)
 
     bounded(main())
 
