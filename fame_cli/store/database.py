@@ -169,6 +169,19 @@ class Database:
             raise _unusable(error, self._path) from error
         return Kept(messages, lanes, seen)
 
+    def check(self) -> None:
+        """Look through the whole file.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        try:
+            said = self._sql.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            raise _unusable(error, self._path) from error
+        if said != "ok":
+            raise _unusable(sqlite3.DatabaseError(said), self._path, sqlite3.SQLITE_CORRUPT)
+
     def forget(self, now: float) -> None:
         """Forget ids and lanes that are too old or too many; a failure leaves them for the next time."""
         with contextlib.suppress(sqlite3.Error):
@@ -196,9 +209,9 @@ def told(error: Exception, path: Path) -> FameError:
 _DAMAGED = "stop the node, put a copy back, or move the file away to begin with an empty one"
 
 
-def _unusable(error: sqlite3.Error, path: Path) -> ConfigError:
-    """Turn what SQLite says when a file is opened or read into one line of ours."""
-    code = error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.DatabaseError) else 0
+def _unusable(error: sqlite3.Error, path: Path, code: int = 0) -> ConfigError:
+    """Turn what SQLite says when a file is opened or read into one line of ours; `code` where the error has none."""
+    code = code or (error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.DatabaseError) else 0)
     if code == sqlite3.SQLITE_BUSY:
         return ConfigError("another process uses it", source=str(path), hint="stop that one, or name another file")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

@@ -122,6 +122,20 @@ def test_a_file_damaged_in_its_middle_is_told_when_it_is_read(tmp_path: Path) ->
     asyncio.run(check())
 
 
+def test_a_file_can_be_looked_through_without_being_read(tmp_path: Path) -> None:
+    path = tmp_path / "fame.db"
+    filled(path, 1_000)
+    database = Database(path)
+    database.check()
+    database.close()
+    damage(path, path.stat().st_size // 2 // 4096 * 4096)
+    database = Database(path)
+    with pytest.raises(ConfigError, match=r"fame.db: damaged: .*; put a copy back") as caught:
+        database.check()
+    database.close()
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_damaged_while_it_is_used_is_told_when_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "fame.db"
     filled(path, 1_000)
