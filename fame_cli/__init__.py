@@ -1,6 +1,6 @@
 """fame: run and call agents over a peer-to-peer fabric.
 
-    from fame_cli import Agent, Client, FameError, Sentinel, operation
+    from fame_cli import Agent, Client, FameError, Sentinel, operation, task, this_task
 
 Names are imported when they are first used, so that ``fame --help`` stays quick.
 """
@@ -11,12 +11,13 @@ from fame_cli.errors import FameError
 from fame_cli.version import VERSION
 
 if TYPE_CHECKING:
-    from fame_cli.node.agent import Agent, operation
+    from fame_cli.node.agent import Agent, operation, task
     from fame_cli.node.client import Client
     from fame_cli.node.sentinel import Sentinel
+    from fame_cli.node.task import this_task
     from fame_cli.node.timeleft import time_left
 
-__all__ = ["VERSION", "Agent", "Client", "FameError", "Sentinel", "operation", "time_left"]
+__all__ = ["VERSION", "Agent", "Client", "FameError", "Sentinel", "operation", "task", "this_task", "time_left"]
 
 _HOMES = {
     "Agent": "fame_cli.node.agent",
@@ -24,6 +25,8 @@ _HOMES = {
     "Client": "fame_cli.node.client",
     "Sentinel": "fame_cli.node.sentinel",
     "time_left": "fame_cli.node.timeleft",
+    "task": "fame_cli.node.agent",
+    "this_task": "fame_cli.node.task",
 }
 
 

@@ -15,6 +15,7 @@ the command line (``exit_code``)::
     ├── StreamEnded               8   a stream stopped before its end mark
     ├── RemoteError               1   the operation itself answered with an error
     ├── Overloaded                1   a node on the way has too much of this already
+    ├── StoreFull                 1   what a node keeps can't be written now
     ├── CallCancelled           130   the caller gave up
     └── ProtocolError             1
         ├── LocalProtocolError        we broke a rule: a bug to report
@@ -40,6 +41,7 @@ __all__ = [
     "ProtocolError",
     "RemoteError",
     "RemoteProtocolError",
+    "StoreFull",
     "StreamEnded",
     "UsageError",
     "error_for_nack",
@@ -164,6 +166,12 @@ class Overloaded(FameError):
     """Report that a node on the way holds, or takes from this caller, no more than it has already."""
 
     wire_code = "QUEUE_FULL"
+
+
+class StoreFull(FameError):
+    """Report that a store can't be written now: its disk is full or fails, or too much waits for it already."""
+
+    wire_code = "STORE_FULL"
 
 
 class CallCancelled(FameError):

@@ -125,6 +125,7 @@ class Described(msgspec.Struct, frozen=True):
 
     description: str = ""
     operations: list[Operation] = []
+    tasks: list[Operation] = []
     capabilities: list[str] = []
 
 

@@ -36,7 +36,7 @@ def describe(
     config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Show what an agent offers: each operation with what it takes and gives.
+    """Show what an agent offers: each operation and task with what it takes and gives.
 
     -o json gives the whole answer, JSON schemas included. With the id of a
     sentinel, what that one can be asked.
@@ -85,7 +85,10 @@ def _lines(address: str, described: Described) -> Iterator[str]:
     for operation in described.operations:
         yield ""
         yield from _operation(operation)
-    if not described.operations:
+    for task in described.tasks:
+        yield ""
+        yield from _operation(task, "task")
+    if not described.operations and not described.tasks:
         yield ""
         yield "no operations"
     if described.capabilities:
@@ -93,8 +96,8 @@ def _lines(address: str, described: Described) -> Iterator[str]:
         yield f"capabilities: {', '.join(described.capabilities)}"
 
 
-def _operation(operation: Operation) -> Iterator[str]:
-    yield signature(operation.name, operation.schema, streaming=operation.streaming)
+def _operation(operation: Operation, gives: str = "") -> Iterator[str]:
+    yield signature(operation.name, operation.schema, streaming=operation.streaming, gives=gives)
     yield from _indented(operation.description, 2)
     for name, schema in parameters_of(operation.schema).items():
         told = schema.get("description") if isinstance(schema, dict) else None

@@ -12,7 +12,7 @@ __all__ = ["parameters_of", "signature"]
 _DEEPEST = 8
 
 
-def signature(name: str, schema: Mapping[str, Any], *, streaming: bool) -> str:
+def signature(name: str, schema: Mapping[str, Any], *, streaming: bool, gives: str = "") -> str:
     """Return the line for one operation.
 
     ``y?: integer`` is a parameter that may be left out without a default that can be told; ``...`` says that any other
@@ -24,7 +24,7 @@ def signature(name: str, schema: Mapping[str, Any], *, streaming: bool) -> str:
     parts = [_parameter(each, properties[each], is_required=each in names) for each in properties]
     if schema.get("additionalProperties") not in (None, False):
         parts.append("...")
-    return f"{name}({', '.join(parts)}) -> {'stream' if streaming else 'one answer'}"
+    return f"{name}({', '.join(parts)}) -> {gives or ('stream' if streaming else 'one answer')}"
 
 
 def parameters_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from fame_cli.node.imports import load_agent
 from fame_cli.node.log import set_up_logging
 from fame_cli.node.loop import run
 from fame_cli.node.operation import Operation
+from fame_cli.node.options import Options
 from fame_cli.node.sentinel import Sentinel
 from fame_cli.node.serving import serve_agent
 from fame_cli.node.siblings import Siblings
@@ -21,7 +22,7 @@ from fame_cli.node.siblings import Siblings
 if TYPE_CHECKING:
     from fame_cli.node.roles import Observer
 
-__all__ = ["adjustable", "build_agent", "build_sentinel", "run_agent", "run_sentinel"]
+__all__ = ["adjustable", "agent_options", "build_agent", "build_sentinel", "run_agent", "run_sentinel"]
 
 
 def build_sentinel(
@@ -45,6 +46,9 @@ def build_sentinel(
         security=config.security_settings(),
         drain_s=config.drain_s,
         fail_fast=config.fail_fast,
+        delivery=config.delivery.told(),
+        storage=config.storage_file(),
+        mailboxes=[each.told() for each in config.mailboxes],
         observer=observer,
         siblings=siblings,
     )
@@ -124,6 +128,26 @@ def run_sentinel(config: SentinelConfig, observer: "Observer | None" = None, rel
     run(build_sentinel(config, observer).serve(reload))
 
 
+def agent_options(config: AgentConfig) -> Options:
+    """Return what the node of an agent is told.
+
+    Raises:
+        ConfigError: a policy can't be loaded, or nothing says where the store is.
+    """
+    return Options(
+        max_message_bytes=config.limits.max_message_bytes,
+        max_hops=config.limits.max_hops,
+        max_held_bytes=config.limits.max_held_bytes,
+        limits=_limits_of(config),
+        transport=config.wire.transport,
+        batch=config.wire.batch,
+        silence_s=config.wire.silence_s,
+        security=config.security_settings(),
+        delivery=config.delivery.told(),
+        storage=config.storage_file(),
+    )
+
+
 def run_agent(config: AgentConfig, observer: "Observer | None" = None, reload: Reload | None = None) -> None:
     """Run an agent until SIGINT or SIGTERM; `reload` is called at a SIGHUP.
 
@@ -140,14 +164,7 @@ def run_agent(config: AgentConfig, observer: "Observer | None" = None, reload: R
         capabilities=config.agent.capabilities,
         logicals=config.logicals,
         max_concurrent=config.agent.max_concurrent,
-        max_message_bytes=config.limits.max_message_bytes,
-        max_hops=config.limits.max_hops,
-        transport=config.wire.transport,
-        batch=config.wire.batch,
-        silence_s=config.wire.silence_s,
-        max_held_bytes=config.limits.max_held_bytes,
-        limits=_limits_of(config),
-        security=config.security_settings(),
+        options=agent_options(config),
         drain_s=config.drain_s,
         fail_fast=config.fail_fast,
         reload=reload,

@@ -9,8 +9,9 @@ from typing import Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from fame_cli.config.fabric import FabricConfig
 from fame_cli.config.naylence import NODE_KEYS
-from fame_cli.config.schema import AgentConfig, ClientConfig, FabricConfig, SentinelConfig
+from fame_cli.config.schema import AgentConfig, ClientConfig, SentinelConfig
 
 __all__ = ["VARIABLE_PATTERN", "json_schema"]
 

@@ -12,7 +12,8 @@ from typing import Literal, overload
 
 from fame_cli.config import document, naylence, overlay
 from fame_cli.config.document import Items, Leaf, Mark, Table
-from fame_cli.config.schema import AgentConfig, ClientConfig, FabricConfig, NodeConfig, NodeRef, SentinelConfig
+from fame_cli.config.fabric import FabricConfig, NodeRef
+from fame_cli.config.schema import AgentConfig, ClientConfig, NodeConfig, SentinelConfig
 from fame_cli.config.validate import nearest, quoted, validate
 from fame_cli.errors import ConfigError, UsageError
 

@@ -1,17 +1,18 @@
 """The nested form of the Naylence fabric (``node: {type: Sentinel, …}``), made into the flat form.
 
 Pure: a tree goes in, a tree comes out, and every value keeps its place, so later errors still point into the user's
-file. Keys may be in snake_case or camelCase. What this fabric does anyway (storage in memory, delivery at most once)
-is accepted when it says just that; everything else we don't support is an error that says so, never skipped.
+file. Keys may be in snake_case or camelCase. Everything we don't support is an error that says so, never skipped.
 """
 
 import difflib
 import re
 from collections.abc import Mapping
 
+from fame_cli.config.custody import DeliveryConfig, StorageConfig
 from fame_cli.config.document import Items, Leaf, Mark, Node, Table
 from fame_cli.config.fields import is_own_url
 from fame_cli.config.schema import DEFAULT_LISTEN, SecurityConfig
+from fame_cli.config.section import Section
 from fame_cli.errors import ConfigError
 
 __all__ = ["NODE_KEYS", "flatten", "is_nested"]
@@ -25,8 +26,8 @@ NODE_KEYS: dict[str, str] = {
     "security": "{type: SecurityProfile, profile: open, gated, overlay, strict-overlay}; our keys go beside",
     "admission": "{type: AdmissionProfile, profile: open, direct or none}",
     "identity_policy": "{type: NodeIdentityPolicyProfile, profile: default}",
-    "storage": "{type: StorageProfile, profile: memory}",
-    "delivery": "{type: DeliveryProfile, profile: at-most-once}",
+    "storage": "{type: StorageProfile, profile: memory or sqlite}; our keys go beside",
+    "delivery": "{type: DeliveryProfile, profile: at-most-once or at-least-once}; our keys go beside",
     "public_url": "must be empty",
 }
 """Keys below ``node`` that load, and what they take."""
@@ -40,11 +41,13 @@ _UNSUPPORTED = frozenset(
 )
 """Keys a Naylence node knows and this one doesn't."""
 
-_FIXED = {
-    "identity_policy": ("NodeIdentityPolicyProfile", "default"),
-    "storage": ("StorageProfile", "memory"),
-    "delivery": ("DeliveryProfile", "at-most-once"),
+_OURS: dict[str, tuple[str, type[Section]]] = {
+    "security": ("SecurityProfile", SecurityConfig),
+    "storage": ("StorageProfile", StorageConfig),
+    "delivery": ("DeliveryProfile", DeliveryConfig),
 }
+"""Sections that are those of the flat form, but for their type."""
+
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -75,9 +78,10 @@ def flatten(tree: Table, env: Mapping[str, str], kind: str | None) -> Table:
     keys = _snake_keys(node, "node", list(NODE_KEYS), _UNSUPPORTED)
     is_sentinel = _is_sentinel(keys, node)
     _put_kind(flat, keys.get("type", node), "sentinel" if is_sentinel else _leaf_kind(flat, kind))
-    for name in ("id", "security"):
-        if name in keys:
-            flat.put(name, _security(keys[name]) if name == "security" else keys[name])
+    if "id" in keys:
+        flat.put("id", keys["id"])
+    for name in _OURS.keys() & keys.keys():
+        flat.put(name, _section(name, keys[name]))
     _check_fixed(keys)
     _put_logicals(flat, keys)
     if is_sentinel:
@@ -157,18 +161,19 @@ def _put_kind(flat: Table, source: Node, kind: str) -> None:
     flat.put("kind", Leaf(kind, source.mark))
 
 
-def _security(value: Node) -> Node:
-    keys = _snake_keys(_table(value, "node.security"), "node.security", ["type", *SecurityConfig.model_fields])
-    _expect(keys.pop("type", None), "node.security.type", ("SecurityProfile",))
+def _section(name: str, value: Node) -> Node:
+    type_name, model = _OURS[name]
+    keys = _snake_keys(_table(value, f"node.{name}"), f"node.{name}", ["type", *model.model_fields])
+    _expect(keys.pop("type", None), f"node.{name}.type", (type_name,))
     return Table(dict(keys), value.mark, {name: item.mark for name, item in keys.items()})
 
 
 def _check_fixed(keys: dict[str, Node]) -> None:
-    for name, (type_name, profile) in _FIXED.items():
-        if name in keys:
-            parts = _snake_keys(_table(keys[name], f"node.{name}"), f"node.{name}", ["type", "profile"])
-            _expect(parts.get("type"), f"node.{name}.type", (type_name,))
-            _expect(parts.get("profile"), f"node.{name}.profile", (profile,))
+    if "identity_policy" in keys:
+        where = "node.identity_policy"
+        parts = _snake_keys(_table(keys["identity_policy"], where), where, ["type", "profile"])
+        _expect(parts.get("type"), f"{where}.type", ("NodeIdentityPolicyProfile",))
+        _expect(parts.get("profile"), f"{where}.profile", ("default",))
     public_url = keys.get("public_url")
     if public_url is not None and _text(public_url, "node.public_url"):
         raise public_url.mark.error('"node.public_url" isn\'t supported by fame', "leave it empty or remove it")

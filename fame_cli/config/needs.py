@@ -7,8 +7,9 @@ one place below the commands where security's files are read before a node is st
 from collections.abc import Iterator
 
 from fame_cli.config.document import Table
+from fame_cli.config.fabric import FabricConfig
 from fame_cli.config.load import AnyConfig
-from fame_cli.config.schema import FabricConfig, NodeConfig, SentinelConfig
+from fame_cli.config.schema import ClientConfig, NodeConfig, SentinelConfig
 from fame_cli.config.security_fields import located
 from fame_cli.config.validate import dotted, mark_at, quoted
 from fame_cli.errors import ConfigError
@@ -31,8 +32,10 @@ def unmet(config: AnyConfig, tree: Table) -> list[ConfigError]:
     if missing := missing_files(config, tree):
         return missing
     try:
+        if not isinstance(config, ClientConfig):  # most clients keep nothing, whatever a variable says for all
+            config.storage_file()
         settings = config.security_settings()
-    except ConfigError as error:  # of the policy, with its own places
+    except ConfigError as error:  # of a policy or a store, with its own place
         return [error]
     return list(_amiss(settings)) if settings is not None else []
 

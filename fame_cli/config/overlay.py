@@ -41,6 +41,7 @@ NODE_VARIABLES = (
     "FAME_ADMISSION_PROFILE",
     "FAME_ADMISSION_TOKEN",
     "FAME_ADMISSION_TOKEN_FILE",
+    "FAME_STORAGE_PATH",
 )
 """Variables that mean one node: set for a fabric of many they would make all of them the same one."""
 
@@ -52,11 +53,14 @@ _ANYWHERE = {
     "FAME_BATCH": "wire.batch",
     "FAME_SILENCE_S": "wire.silence_s",
     "FAME_SECURITY_PROFILE": "security.profile",
+    "FAME_DELIVERY_PROFILE": "delivery.profile",
+    "FAME_STORAGE_PROFILE": "storage.profile",
 }
 _FILES = {
     "FAME_HOME": "security.home",
     "FAME_AUTH_POLICY_PATH": "security.policy",
     "FAME_AUDIT_LOG": "security.audit",
+    "FAME_STORAGE_PATH": "storage.path",
     "FAME_TLS_CERT": "security.tls.certificate",
     "FAME_TLS_KEY": "security.tls.key",
     "FAME_TLS_CA": "security.tls.authorities",

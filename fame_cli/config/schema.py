@@ -2,16 +2,18 @@
 
 Pure. A model is frozen and takes no key it doesn't know; the docstring of a field is its help in an editor (``fame
 config schema``). What one value may look like is in ``fields``; what belongs together is checked here. Config models
-stop at ``build``: nothing below it sees one. Operations written in YAML have their own file, ``operations``.
+stop at ``build``: nothing below it sees one. Operations written in YAML have their own file, ``operations``, and
+so have the nodes of one fabric together, ``fabric``.
 """
 
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from fame_cli.config import fields
+from fame_cli.config.custody import DeliveryConfig, MailboxConfig, StorageConfig
 from fame_cli.config.fields import bad
 from fame_cli.config.limits import LimitsConfig
 from fame_cli.config.links import PeerConfig, RoutingConfig, UpstreamConfig, WireConfig
@@ -34,12 +36,10 @@ __all__ = [
     "AgentBlock",
     "AgentConfig",
     "ClientConfig",
-    "FabricConfig",
     "HttpCall",
     "LimitsConfig",
     "LogConfig",
     "NodeConfig",
-    "NodeRef",
     "OperationConfig",
     "ParamConfig",
     "PeerConfig",
@@ -89,6 +89,12 @@ class NodeConfig(Section):
     wire: WireConfig = WireConfig()
     """How bytes travel."""
 
+    delivery: DeliveryConfig = DeliveryConfig()
+    """How messages are delivered that nobody waits for."""
+
+    storage: StorageConfig = StorageConfig()
+    """Where the messages are that this node answers for."""
+
     _file: Path | None = PrivateAttr(default=None)
 
     @property
@@ -108,6 +114,14 @@ class NodeConfig(Section):
             ConfigError: the policy can't be loaded, or there is no home folder.
         """
         return security_settings(self.security, self.admission, self.base_dir)
+
+    def storage_file(self) -> Path | None:
+        """Return where the messages are that this node answers for; None for memory.
+
+        Raises:
+            ConfigError: nothing says which file, or there is no home folder.
+        """
+        return self.storage.file(self.id, self.security.home, self.base_dir)
 
     def check_link(self, url: str, at: tuple[str | int, ...], admission: AdmissionConfig | None = None) -> None:
         """Check that a link may be made the way a URL says.
@@ -171,6 +185,9 @@ class SentinelConfig(StayingConfig, NodeConfig):
     limits: LimitsConfig = LimitsConfig()
     """Bounds on what neighbours can make this node hold."""
 
+    mailboxes: list[MailboxConfig] = Field(default=[])
+    """Addresses that messages are kept for while nobody serves them."""
+
     @property
     def listen_host(self) -> str:
         """Return the host part of `listen`, without brackets."""
@@ -204,6 +221,18 @@ class SentinelConfig(StayingConfig, NodeConfig):
             if peer.direct_url in seen:
                 raise bad("{value} is there twice", "remove one", at=at)
             seen.add(peer.direct_url)
+        return self
+
+    @model_validator(mode="after")
+    def _check_mailboxes(self) -> Self:
+        seals = self.security.profile == "strict-overlay" and self.security.encryption == "sealed"
+        if self.mailboxes and seals:
+            hint = "remove mailboxes, or set security.encryption: plain"
+            raise bad("a sentinel can't keep what is sealed for somebody else", hint, at=("mailboxes",))
+        addresses = [each.address for each in self.mailboxes]
+        for index, each in enumerate(addresses):
+            if each in addresses[:index]:
+                raise bad("{value} is there twice", "remove one", at=("mailboxes", index, "address"))
         return self
 
     @model_validator(mode="after")
@@ -335,61 +364,3 @@ class ClientConfig(_LeafConfig):
 
     retry: Annotated[Literal["never", "idempotent"], BeforeValidator(fields.lowercase)] = "never"
     """`idempotent` asks again, within that time, when a link or the way was lost; operations may then run twice."""
-
-
-class NodeRef(Section):
-    """Name a node of a fabric that has a file of its own."""
-
-    config: fields.Plain
-    """The node's file, relative to this one (or in configs/ beside this one)."""
-
-    env: dict[fields.VariableName, fields.Plain] = Field(default={})
-    """Variables for that file."""
-
-    id: fields.NodeName | None = None
-    """Node id, in place of the one in its file."""
-
-
-_TAGS = {"sentinel": "<sentinel>", "agent": "<agent>", "client": "<client>"}
-
-
-def _node_tag(value: object) -> str | None:
-    """Tell which model a node of a fabric is; None makes pydantic refuse it."""
-    if isinstance(value, NodeConfig):
-        return _TAGS.get(value.kind)
-    if isinstance(value, NodeRef) or (isinstance(value, dict) and "config" in value):
-        return "<ref>"
-    return _TAGS.get(str(value.get("kind"))) if isinstance(value, dict) else None
-
-
-FabricEntry = Annotated[
-    Annotated[SentinelConfig, Tag("<sentinel>")]
-    | Annotated[AgentConfig, Tag("<agent>")]
-    | Annotated[ClientConfig, Tag("<client>")]
-    | Annotated[NodeRef, Tag("<ref>")],
-    Discriminator(_node_tag),
-]
-
-
-class FabricConfig(Section):
-    """Describe all nodes of one fabric, for ``fame up``."""
-
-    kind: Literal["fabric"] = "fabric"
-    """What this file describes."""
-
-    name: fields.NodeName
-    """Name of the fabric."""
-
-    nodes: Annotated[list[FabricEntry], Field(min_length=1)]
-    """The nodes: a whole node each (with an id), or config: FILE."""
-
-    @model_validator(mode="after")
-    def _check_ids(self) -> Self:
-        seen: set[str] = set()
-        for index, node in enumerate(self.nodes):
-            if node.id is None and not isinstance(node, NodeRef):
-                raise bad("a node without an id", "add id: NAME", at=("nodes", index))
-            if node.id is not None and node.id in seen:
-                raise bad("{value} names two nodes", "give one of them another id", at=("nodes", index, "id"))
-            seen.add(node.id or "")
-        return self

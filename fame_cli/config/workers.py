@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fame_cli.config.build import adjustable, build_sentinel
+from fame_cli.config.custody import StorageConfig
 from fame_cli.config.schema import SentinelConfig
 from fame_cli.errors import UsageError
 from fame_cli.node.clock import random_id
@@ -47,11 +48,11 @@ class Assignment:
 
 
 def config_of_worker(config: SentinelConfig, number: int) -> SentinelConfig:
-    """Return the config of one worker: all have their own id, the first alone has the peers and the parent."""
+    """Return the config of one worker: all have their own id, the first alone has peers, parent and mailboxes."""
     assert config.id is not None
     own: dict[str, object] = {"id": worker_id(config.id, number), "workers": 1}
     if number != FIRST:
-        own |= {"peers": [], "upstream": None}
+        own |= {"peers": [], "upstream": None, "mailboxes": [], "storage": StorageConfig()}
     return config.model_copy(update=own)
 
 

@@ -29,7 +29,7 @@ from weakref import WeakKeyDictionary
 from fame_cli.errors import LocalProtocolError, RemoteError
 from fame_cli.node.operation import Operation, operation_from
 
-__all__ = ["DESCRIBE", "METHOD_NOT_FOUND", "PING", "Agent", "operation"]
+__all__ = ["DESCRIBE", "METHOD_NOT_FOUND", "PING", "Agent", "operation", "task"]
 
 METHOD_NOT_FOUND = -32601
 """JSON-RPC error code."""
@@ -43,7 +43,10 @@ PING = "agent.ping"
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_marked: WeakKeyDictionary[Callable[..., Any], dict[str, Any]] = WeakKeyDictionary()
+Marks = WeakKeyDictionary[Callable[..., Any], dict[str, Any]]
+
+_marked: Marks = WeakKeyDictionary()
+_tasks: Marks = WeakKeyDictionary()
 
 
 @overload
@@ -79,17 +82,52 @@ def operation(
     return mark if function is None else mark(function)
 
 
+@overload
+def task(function: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def task(*, name: str | None = None, description: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def task(
+    function: Callable[P, R] | None = None, /, *, name: str | None = None, description: str | None = None
+) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
+    """Offer a method as long work: it runs under an id, outside the call that starts it.
+
+    What an async function returns is the result. What an async generator yields are updates, and the last of them is
+    the result. Cancelling the task cancels the function. See `this_task` for what it can ask and say meanwhile.
+
+    Args:
+        name: what callers say; the method's own name when None.
+        description: for people; the method's docstring when None.
+
+    Raises:
+        LocalProtocolError: the method isn't async, so that nothing could cancel it.
+    """
+
+    def mark(method: Callable[P, R]) -> Callable[P, R]:
+        inner = inspect.unwrap(_plain(method))
+        if not (inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)):
+            hint = "write `async def`, and await asyncio.to_thread(...) for what blocks"
+            raise LocalProtocolError(f"@task {inner.__name__} isn't async", hint=hint)
+        _tasks[_plain(method)] = {"name": name, "description": description}
+        return method
+
+    return mark if function is None else mark(function)
+
+
 def _plain(value: Any) -> Any:
     """Return the function inside a bound, static or class method; anything else as it is."""
     return value.__func__ if isinstance(value, staticmethod | classmethod | MethodType) else value
 
 
-def _mark_of(value: object) -> dict[str, Any] | None:
+def _mark_of(value: object, marks: Marks = _marked) -> dict[str, Any] | None:
     """Return the mark of a method, or of what it was wrapped around; None when there is none."""
     function = _plain(value)
     if not inspect.isfunction(function):
         return None
-    return _marked[function] if function in _marked else _marked.get(inspect.unwrap(function))
+    return marks[function] if function in marks else marks.get(inspect.unwrap(function))
 
 
 def _pong() -> None:
@@ -120,21 +158,26 @@ class Agent:
                 f"{cls.__name__}.capabilities is a text", hint=f"write capabilities = ({cls.capabilities!r},)"
             )
         for attribute, value in vars(cls).items():
-            if attribute in vars(Agent) and _mark_of(value) is not None:
-                hint = f'call the method something else and mark it @operation(name="{attribute}")'
+            mark = "operation" if _mark_of(value) is not None else "task" if _mark_of(value, _tasks) is not None else ""
+            if attribute in vars(Agent) and mark:
+                hint = f'call the method something else and mark it @{mark}(name="{attribute}")'
                 raise LocalProtocolError(
                     f"{cls.__name__}.{attribute}: every agent has a {attribute} already", hint=hint
                 )
 
     _extra: tuple[Operation, ...] = ()
+    _extra_tasks: tuple[Operation, ...] = ()
     _description: str | None = None
     _offered: tuple[str, ...] = ()
 
     @classmethod
     def from_functions(cls, functions: Iterable[Callable[..., Any]], *, description: str | None = None) -> Self:
-        """Make an agent of plain functions; each is an operation of its own name."""
-        operations = [operation_from(each, **(_mark_of(each) or {})) for each in functions]
-        return cls.from_operations(operations, description=description)
+        """Make an agent of plain functions; each is an operation of its own name, or a task if it is marked as one."""
+        known = [(each, _mark_of(each, _tasks)) for each in functions]
+        operations = [operation_from(each, **(_mark_of(each) or {})) for each, mark in known if mark is None]
+        agent = cls.from_operations(operations, description=description)
+        agent._extra_tasks = tuple(operation_from(each, **mark) for each, mark in known if mark is not None)
+        return agent
 
     @classmethod
     def from_operations(cls, operations: Iterable[Operation], *, description: str | None = None) -> Self:
@@ -158,21 +201,35 @@ class Agent:
 
         A method that overrides a marked one is an operation too, marked or not; ``name = None`` takes one away.
         """
-        marks: dict[str, dict[str, Any]] = {}
-        for kind in reversed(type(self).__mro__):
-            for attribute, value in vars(kind).items():
-                mark = _mark_of(value)
-                if mark is not None:
-                    marks[attribute] = mark
-                elif not inspect.isfunction(_plain(value)):
-                    marks.pop(attribute, None)
-        made = [operation_from(getattr(self, attribute), **mark) for attribute, mark in marks.items()]
         found: dict[str, Operation] = {}
-        for each in (*made, *self._extra):
+        for each in (*self._made(_marked), *self._extra):
             if each.name in found or each.name in (DESCRIBE, PING):
                 raise LocalProtocolError(f"two operations are called {each.name}", hint="give one another name")
             found[each.name] = each
         return found
+
+    @cached_property
+    def tasks(self) -> dict[str, Operation]:
+        """Name → what runs, for the methods marked with `@task`; found as `operations` are."""
+        found: dict[str, Operation] = {}
+        for each in (*self._made(_tasks), *self._extra_tasks):
+            if each.name in found:
+                raise LocalProtocolError(f"two tasks are called {each.name}", hint="give one another name")
+            found[each.name] = each
+        return found
+
+    def _made(self, of: Marks) -> list[Operation]:
+        """Make operations of the methods that bear such a mark, or override one that does."""
+        marks: dict[str, dict[str, Any]] = {}
+        other = _tasks if of is _marked else _marked
+        for kind in reversed(type(self).__mro__):
+            for attribute, value in vars(kind).items():
+                mark = _mark_of(value, of)
+                if mark is not None:
+                    marks[attribute] = mark
+                elif not inspect.isfunction(_plain(value)) or _mark_of(value, other) is not None:
+                    marks.pop(attribute, None)
+        return [operation_from(getattr(self, attribute), **mark) for attribute, mark in marks.items()]
 
     @cached_property
     def _describe(self) -> Operation:
@@ -194,6 +251,8 @@ class Agent:
         known = list(self.operations)
         near = difflib.get_close_matches(name[:100], known, n=1)
         data = {"operations": known, "nearest": near[0] if near else None}
+        if name in self.tasks:
+            raise RemoteError(f"{name} is a task: start it with tasks/send", code=METHOD_NOT_FOUND, data=data)
         raise RemoteError(f"Method not found: {name[:100]}", code=METHOD_NOT_FOUND, data=data)
 
     def describe(self) -> dict[str, object]:
@@ -203,6 +262,7 @@ class Agent:
         return {
             "description": documented,
             "operations": [each.describe() for each in self.operations.values()],
+            **({"tasks": [each.describe() for each in self.tasks.values()]} if self.tasks else {}),
             "capabilities": list(dict.fromkeys([*self.capabilities, *self._offered])),
         }
 

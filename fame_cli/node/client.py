@@ -37,6 +37,7 @@ from fame_cli.node.retrying import MENDS, Again, Retry
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
+from fame_cli.node.task_client import TaskCalls
 from fame_cli.security.settings import SecuritySettings
 
 __all__ = ["DEFAULT_URL", "Client"]
@@ -51,7 +52,7 @@ PLAIN_CALLS = 24
 """Calls without a first answer at a plain Naylence sentinel: its window of 32, less room for its grants (spec 7)."""
 
 
-class Client:
+class Client(TaskCalls):
     """Call agents through a sentinel; use it as an async context.
 
     Args:

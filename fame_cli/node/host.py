@@ -22,7 +22,13 @@ from fame_cli.node.agent import Agent
 from fame_cli.node.log import log_event
 from fame_cli.node.operation import INTERNAL, INVALID_PARAMS, Operation
 from fame_cli.node.runner import Node
+from fame_cli.node.task_desk import TaskDesk
+from fame_cli.node.task_wire import METHODS
+from fame_cli.node.tasks import Tasks, TaskStore
 from fame_cli.node.timeleft import DEADLINE
+from fame_cli.node.told import encodable as _encodable
+from fame_cli.node.told import is_end_of_task as _is_end_of_task
+from fame_cli.node.told import told as _told
 
 __all__ = ["AgentHost"]
 
@@ -52,10 +58,13 @@ class AgentHost:
     Args:
         node: where its requests come from.
         agent: what runs.
-        max_concurrent: calls that may run at once, 1 to 10 000.
+        max_concurrent: calls that may run at once, 1 to 10 000; and as many tasks.
+        task_store: where the agent's tasks outlive the process; None for nowhere.
     """
 
-    def __init__(self, node: Node, agent: Agent, max_concurrent: int = 64) -> None:
+    def __init__(
+        self, node: Node, agent: Agent, max_concurrent: int = 64, *, task_store: TaskStore | None = None
+    ) -> None:
         self._node = node
         self._agent = agent
         self._slots = max_concurrent
@@ -63,10 +72,25 @@ class AgentHost:
         self._running: dict[CallKey, asyncio.Task[None]] = {}
         self._blocked: dict[CallKey, asyncio.Event] = {}
         self._messages = 0
+        self._about_tasks: set[CallKey] = set()
+        self._tasks = Tasks(node, agent.tasks, max_concurrent, store=task_store) if agent.tasks else None
+        self._desk = TaskDesk(self._tasks) if self._tasks is not None else None
+
+    async def load_tasks(self) -> None:
+        """Take up the tasks that an earlier process of this agent left behind."""
+        if self._tasks is not None:
+            await self._tasks.load()
+
+    def _is_about_tasks(self, request: Request) -> bool:
+        return self._desk is not None and request.method in METHODS
+
+    def _is_free(self) -> bool:
+        """Tell whether one more call may run; those that start and watch tasks need no slot."""
+        return len(self._running) - len(self._about_tasks) + self._messages < self._slots
 
     def dispatch(self, request: Request) -> None:
         """Answer a request now, start to, or let it wait for a free slot."""
-        if len(self._running) + self._messages < self._slots:
+        if self._is_free() or self._is_about_tasks(request):
             self._begin(request)
         elif len(self._waiting) < self._slots * WAITING_PER_SLOT:
             self._waiting.append(request)
@@ -90,13 +114,16 @@ class AgentHost:
             blocked.set()
 
     def resize(self, max_concurrent: int) -> None:
-        """Let another number of calls run at once; those that run go on."""
+        """Let another number of calls run at once, and as many tasks; those that run go on."""
         self._slots = max_concurrent
+        if self._tasks is not None:
+            self._tasks.resize(max_concurrent)
         self._next()
 
     def is_idle(self) -> bool:
-        """Tell whether nothing runs or waits for a free slot."""
-        return not (self._running or self._waiting or self._messages)
+        """Tell whether nothing runs or waits for a free slot, and no task would be lost; watching one isn't running."""
+        works = len(self._running) > len(self._about_tasks)
+        return not (works or self._waiting or self._messages) and (self._tasks is None or self._tasks.is_idle())
 
     def _begin(self, request: Request) -> None:
         before = DEADLINE.set(request.deadline)  # for what is called here and, copied, for the task that is made
@@ -123,10 +150,14 @@ class AgentHost:
             task = self._node.spawn(self._run(key, operation, request, outcome))
             task.add_done_callback(partial(self._ended, key, outcome))
             self._running[key] = task
+            if self._is_about_tasks(request):
+                self._about_tasks.add(key)
         else:
             self._result(key, operation, outcome)
 
     def _invoke(self, request: Request) -> tuple[Operation, object]:
+        if self._desk is not None and self._is_about_tasks(request):
+            return self._desk.invoke(request)
         operation = self._agent.find(request.method)
         args, kwargs = _arguments(request.params)
         return operation, operation.invoke(args, kwargs)
@@ -149,6 +180,7 @@ class AgentHost:
         if isinstance(outcome, Coroutine):
             outcome.close()
         del self._running[key]
+        self._about_tasks.discard(key)
         self._blocked.pop(key, None)
         self._next()
 
@@ -217,7 +249,7 @@ class AgentHost:
         self._next()
 
     def _next(self) -> None:
-        while self._waiting and not self._node.ending and len(self._running) + self._messages < self._slots:
+        while self._waiting and not self._node.ending and self._is_free():
             request = self._waiting.popleft()
             if request.key is not None and 0 < request.deadline <= time.monotonic():
                 self._node.expire(request.key)
@@ -261,28 +293,6 @@ class _Pack:
         items, self._items, self._bytes = self._items, [], 0
         if items:
             self._writable = self._node.reply_items(self._key, items)
-
-
-def _is_end_of_task(error: BaseException) -> bool:
-    """Tell a call that is cancelled from one whose code raised the like, e.g. because what it waited for was."""
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is None or task.cancelling() > 0
-    return False
-
-
-def _told(error: BaseException) -> str:
-    """Write an exception as ``TypeName: text``."""
-    try:
-        text = str(error)
-    except Exception:  # its __str__ is user code, too
-        text = ""
-    return _encodable(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-
-
-def _encodable(text: str) -> str:
-    """Replace what UTF-8 has no form for, e.g. the odd bytes of a file name."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _sendable(data: object) -> object:

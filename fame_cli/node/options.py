@@ -1,8 +1,10 @@
-"""What every kind of node can be told beside who it is: limits, wire and security, as plain values."""
+"""What every kind of node can be told beside who it is: limits, wire, security and delivery, as plain values."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fame_cli.core.balance import NEAREST, Balance
+from fame_cli.core.custody import Delivery, Mailbox
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.limits import Limits
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
@@ -25,6 +27,9 @@ class Options:
         silence_s: seconds without a word after which a link to another node of ours is given up, 3 or more.
         batch: join the envelopes of one turn in one message, towards neighbours that take it.
         security: whom it trusts, and how it is trusted; None is the open profile.
+        delivery: how messages are delivered, and how long the node answers for them.
+        storage: the file that keeps them; None keeps them in memory.
+        mailboxes: the addresses a sentinel keeps messages for while nobody serves them.
     """
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
@@ -36,3 +41,6 @@ class Options:
     batch: bool = True
     silence_s: float = SILENCE_S
     security: SecuritySettings | None = None
+    delivery: Delivery = field(default_factory=Delivery)
+    storage: Path | None = None
+    mailboxes: tuple[Mailbox, ...] = ()

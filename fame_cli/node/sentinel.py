@@ -6,10 +6,12 @@ or, inside a program, ``async with Sentinel(...) as sentinel:``.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Self
 
 from fame_cli.core.address import is_node_id
 from fame_cli.core.balance import NEAREST, Balance
+from fame_cli.core.custody import Delivery, Mailbox
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import PEER, Grant
@@ -59,6 +61,9 @@ class Sentinel:
         security: whom it trusts, and how it is trusted; None for the open profile.
         drain_s: seconds that what runs has to finish once `serve` is told to stop, >= 0; a second signal ends them.
         fail_fast: don't wait for peers and a parent that aren't there at the start.
+        delivery: how messages are delivered; at most once when None.
+        storage: the file that keeps those it answers for; None keeps them in memory.
+        mailboxes: addresses it keeps messages for while nobody serves them.
         observer: sees every envelope, see `Observer`.
         siblings: the other workers that share the port with this one, which then speak of themselves as one node.
 
@@ -89,6 +94,9 @@ class Sentinel:
         security: SecuritySettings | None = None,
         drain_s: float = DRAIN_S,
         fail_fast: bool = False,
+        delivery: Delivery | None = None,
+        storage: Path | None = None,
+        mailboxes: Iterable[Mailbox] = (),
         observer: Observer | None = None,
         siblings: Siblings | None = None,
     ) -> None:
@@ -117,6 +125,9 @@ class Sentinel:
             batch=batch,
             silence_s=silence_s,
             security=security,
+            delivery=delivery or Delivery(),
+            storage=storage,
+            mailboxes=tuple(mailboxes),
         )
         self._told: Adjustable | None = None
         self._node: Node | None = None

@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 
-from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import AGENT, CLIENT, Grant
-from fame_cli.core.limits import Limits
 from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
-from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
 from fame_cli.errors import AdmissionRefused
 from fame_cli.node.adjusting import Adjustable, Reload, adjust_node
 from fame_cli.node.agent import Agent
@@ -24,7 +22,8 @@ from fame_cli.node.options import Options
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
-from fame_cli.security.settings import SecuritySettings
+from fame_cli.store.store import Store
+from fame_cli.store.tasks import TaskBox
 
 __all__ = ["offers_of", "run_agent", "serve_agent"]
 
@@ -44,14 +43,7 @@ async def serve_agent(
     capabilities: Iterable[str] = (),
     logicals: Iterable[str] = ("fame.fabric",),
     max_concurrent: int = 64,
-    max_message_bytes: int = MAX_MESSAGE_BYTES,
-    max_hops: int = MAX_HOPS,
-    transport: str = "auto",
-    batch: bool = True,
-    silence_s: float = SILENCE_S,
-    max_held_bytes: int = MAX_HELD_BYTES,
-    limits: Limits | None = None,
-    security: SecuritySettings | None = None,
+    options: Options | None = None,
     drain_s: float = DRAIN_S,
     fail_fast: bool = False,
     reload: Reload | None = None,
@@ -63,13 +55,7 @@ async def serve_agent(
         url: attach URL of its sentinel; one that isn't up yet is waited for.
         node_id: id of the node it runs in; a fresh one when None.
         max_concurrent: calls that may run at once.
-        max_hops: links an envelope may pass.
-        transport: library that carries the link: auto, websockets or picows.
-        batch: join the envelopes of one turn in one message, where the sentinel takes it.
-        silence_s: seconds without a word after which the link is given up, 3 or more.
-        max_held_bytes: bytes that may wait for neighbours that don't keep up, over all links.
-        limits: bounds of its link; the default ones when None.
-        security: how it is trusted, and whom it trusts; None for the open profile.
+        options: what else the node is told; the defaults when None.
         drain_s: seconds that what runs has to finish, once it is told to stop, >= 0; a second signal cuts them short.
         fail_fast: don't wait for a sentinel that isn't there at the start.
         reload: called at a SIGHUP; None leaves that signal alone.
@@ -81,12 +67,17 @@ async def serve_agent(
     offers = _offered(agent, list(capabilities))
     await agent.on_start()
     try:
-        bounds = max_message_bytes, max_hops, max_held_bytes, limits or Limits()
-        options = Options(*bounds, transport=transport, batch=batch, silence_s=silence_s, security=security)
+        told = options or Options()
         name = node_id or random_id("agent")
-        secure = await secured(security, _wanted(name, address), named=node_id is not None)
-        async with Node(name, logicals=tuple(logicals), options=options, observer=observer, security=secure) as node:
-            host = _serve(node, agent, max_concurrent, address, offers)
+        secure = await secured(told.security, _wanted(name, address), named=node_id is not None)
+        keeps = told.storage is not None and bool(agent.tasks)
+        async with (
+            Store.open(told.storage) if keeps else nullcontext() as store,
+            Node(name, logicals=tuple(logicals), options=told, observer=observer, security=secure) as node,
+        ):
+            host = AgentHost(node, agent, max_concurrent, task_store=TaskBox(store, address) if store else None)
+            await host.load_tasks()
+            _claim(node, address, host, offers)
             await _attach(node, address, url, fail_fast=fail_fast)
             stopped = _until_stopped(node, host, drain_s, reload)
             await first_of(stopped, _bound(node, address, host, offers))
@@ -104,12 +95,6 @@ def _wanted(name: str, address: str) -> Grant:
     """Return what an agent has to be allowed."""
     roles = frozenset({AGENT, CLIENT})
     return Grant(name, name, roles=roles, addresses=(address,), capabilities=(ANYTHING,))
-
-
-def _serve(node: Node, agent: Agent, max_concurrent: int, address: str, offers: Iterable[str]) -> AgentHost:
-    host = AgentHost(node, agent, max_concurrent)
-    _claim(node, address, host, offers)
-    return host
 
 
 async def _attach(node: Node, address: str, url: str, *, fail_fast: bool) -> None:

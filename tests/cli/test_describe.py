@@ -49,6 +49,11 @@ def test_an_agent_without_operations_says_so(fame: Fame) -> None:
     assert fame("describe", MATH2).stdout == "math2@fame.fabric\n\nno operations\n"
 
 
+def test_tasks_are_shown_after_the_operations(fame: Fame) -> None:
+    fame.client.description = {"tasks": [{"name": "sort", "description": "Sort.", "streaming": True}]}
+    assert fame("describe", MATH2).stdout == "math2@fame.fabric\n\nsort() -> task\n  Sort.\n"
+
+
 def test_json_is_the_whole_answer(fame: Fame) -> None:
     fame.client.description = DESCRIPTION | {"more": 1}
     assert json.loads(fame("describe", MATH2, "-o", "json").stdout) == DESCRIPTION | {"more": 1}

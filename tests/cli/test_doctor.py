@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from fame_cli.security.files import PRIVATE, PUBLIC, write_file
 from fame_cli.security.issuing import CertificateAuthority, private_pem
 from fame_cli.security.keystore import Home
 from fame_cli.security.settings import Admission, SecuritySettings, Tls
+from fame_cli.store.database import Database
 
 Break = Callable[[World], Awaitable[None]]
 BROKEN: list[tuple[Break, str, State, int, str]] = []
@@ -152,6 +155,67 @@ async def folder_is_a_file(world: World) -> None:
 async def disk_nearly_full(world: World) -> None:
     world.write("kind: sentinel\nlisten: 127.0.0.1:0\nsecurity: {audit: logs/audit.jsonl}\n")
     world.changed(free_bytes=lambda folder: 3 << 20)
+
+
+def _keeping(world: World, more: str = "") -> Path:
+    """Describe a sentinel that keeps messages in a file, and return where that is."""
+    world.write(f"kind: sentinel\nlisten: 127.0.0.1:0\nstorage: {{path: kept/messages.db}}\n{more}")
+    folder = world.folder / "kept"
+    folder.mkdir(mode=0o700)
+    return folder / "messages.db"
+
+
+@broken("storage", "warn", 0, "are kept in memory, and end with its process")
+async def messages_in_memory(world: World) -> None:
+    world.write("kind: sentinel\nlisten: 127.0.0.1:0\ndelivery: {profile: at-least-once}\n")
+
+
+@broken("storage", "fail", 3, "messages.db: damaged: ")
+async def damaged_store(world: World) -> None:
+    path = _keeping(world)
+    Database(path).close()
+    path.write_bytes(path.read_bytes()[:1000] + b"x" * 20_000)
+
+
+@broken("storage", "fail", 3, "a database of another program")
+async def store_of_another_program(world: World) -> None:
+    path = _keeping(world)
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("CREATE TABLE t (x)")
+    path.chmod(0o600)
+
+
+@broken("storage", "fail", 3, "made by a later fame (version 99 of ")
+async def store_of_a_later_version(world: World) -> None:
+    path = _keeping(world)
+    Database(path).close()
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("PRAGMA user_version = 99")
+
+
+@broken("storage", "fail", 3, "messages.db: others can read this file")
+async def store_for_everybody(world: World) -> None:
+    path = _keeping(world)
+    Database(path).close()
+    path.chmod(0o644)
+
+
+@broken("storage", "warn", 0, "messages.db is in use by ")
+async def store_in_use(world: World) -> None:
+    held = Database(_keeping(world))
+    world.stack.callback(held.close)
+
+
+@broken("storage", "fail", 3, "sqlite needs a path where the node's id is random")
+async def store_without_a_name(world: World) -> None:
+    world.write("kind: sentinel\nlisten: 127.0.0.1:0\nstorage: {profile: sqlite}\n")
+
+
+@broken("limits", "warn", 0, "neighbours can make it hold 1075 MiB, and 1024 MiB are free")
+async def too_little_memory_for_mailboxes(world: World) -> None:
+    boxes = "mailboxes: [{address: m@fame.fabric, max_bytes: 654311424}]"
+    _keeping(world, boxes)
+    world.changed(memory_bytes=1 << 30)
 
 
 # Ports
@@ -649,6 +713,20 @@ def test_a_certificate_and_an_authority_of_ones_own_are_good_on_both_sides(tmp_p
     found, _ = examined(make, tmp_path)
     assert not amiss(found), found
     assert texts(found, "certificates")[0].endswith(": good")
+
+
+def test_a_store_that_is_whole_and_free_is_left_as_it_is(tmp_path: Path) -> None:
+    contents: list[bytes] = []
+
+    async def make(world: World) -> None:
+        path = _keeping(world)
+        Database(path).close()
+        contents.append(path.read_bytes())
+
+    found, _ = examined(make, tmp_path)
+    assert not amiss(found), found
+    assert texts(found, "storage") == [f"{tmp_path / 'kept' / 'messages.db'} is whole"]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == {"messages.db": contents[0]}
 
 
 def test_each_node_of_a_fabric_is_called_by_its_name(tmp_path: Path) -> None:

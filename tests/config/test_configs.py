@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fame_cli.config import limits, links, operations, overlay, schema, security
+from fame_cli.config import custody, fabric, limits, links, operations, overlay, schema, security
 from fame_cli.config.load import load, load_any, load_fabric
 from fame_cli.config.naylence import NODE_KEYS
 from fame_cli.config.section import Section
@@ -51,7 +51,7 @@ def test_the_variables_of_the_example_act_on_its_files() -> None:
 def sections() -> list[type[Section]]:
     found = {
         value
-        for module in (schema, operations, limits, links, security)
+        for module in (schema, fabric, operations, limits, links, security, custody)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Section) and value not in (Section, schema.NodeConfig)
     }

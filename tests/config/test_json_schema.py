@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fame_cli.config.fabric import FabricConfig
 from fame_cli.config.json_schema import json_schema
-from fame_cli.config.schema import AgentConfig, ClientConfig, FabricConfig, SentinelConfig
+from fame_cli.config.schema import AgentConfig, ClientConfig, SentinelConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SCHEMA = json_schema()

@@ -32,7 +32,7 @@ def agent(loaded: Loaded, text: str) -> AgentConfig:
     [
         ("peer: []\n", 'a.yaml:2:1: unknown key "peer"; did you mean "peers"'),
         ("Listen: a:1\n", 'a.yaml:2:1: unknown key "Listen"; did you mean "listen"'),
-        ("zzz: 1\n", 'a.yaml:2:1: unknown key "zzz"; use kind, id, security, admission, log, wire'),
+        ("zzz: 1\n", 'a.yaml:2:1: unknown key "zzz"; use kind, id, security, admission, log, wire, delivery, storage'),
         ("limits: {maxLinks: 5}\n", 'a.yaml:2:10: unknown key "maxLinks" in limits; did you mean "max_links"'),
         ("peers: ws://x\n", 'a.yaml:2:8: peers: not a list; write it as "- item" lines'),
         ("peers: [x]\n", 'a.yaml:2:9: peers[0]: not a mapping; write it as "key: value" lines'),

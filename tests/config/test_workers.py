@@ -21,6 +21,9 @@ limits: {max_links: 7}
 routing: {balance: sticky}
 wire: {transport: websockets, batch: false}
 log: {show_envelopes: true, format: json}
+mailboxes: [{address: a@b}]
+storage: {path: s.db}
+delivery: {profile: at-least-once}
 """
 
 
@@ -30,18 +33,20 @@ def sentinel(loaded: Callable[..., AnyConfig]) -> SentinelConfig:
     return config
 
 
-def test_the_first_worker_alone_has_the_peers_and_the_parent(loaded: Callable[..., AnyConfig]) -> None:
+def test_the_first_worker_alone_has_peers_parent_and_mailboxes(loaded: Callable[..., AnyConfig]) -> None:
     config = sentinel(loaded)
     workers = [config_of_worker(config, number) for number in (1, 2, 3)]
     assert [worker.id for worker in workers] == ["s", "s.2", "s.3"]
     assert [len(worker.peers) for worker in workers] == [1, 0, 0]
     assert [worker.upstream is not None for worker in workers] == [True, False, False]
+    assert [len(worker.mailboxes) for worker in workers] == [1, 0, 0]
+    assert [worker.storage_file() is not None for worker in workers] == [True, False, False]
     assert {worker.workers for worker in workers} == {1}
 
 
 def test_all_else_is_the_same_for_all_workers(loaded: Callable[..., AnyConfig]) -> None:
     config = sentinel(loaded)
-    own = {"id", "workers", "peers", "upstream"}
+    own = {"id", "workers", "peers", "upstream", "mailboxes", "storage"}
     assert config_of_worker(config, 2).model_dump(exclude=own) == config.model_dump(exclude=own)
 
 

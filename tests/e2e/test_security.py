@@ -16,6 +16,7 @@ from fame_cli.core.limits import Limits
 from fame_cli.errors import AdmissionRefused, ConnectError, FameError, LinkLost, NoRoute
 from fame_cli.node.agent import Agent, operation
 from fame_cli.node.client import Client
+from fame_cli.node.options import Options
 from fame_cli.node.sentinel import Sentinel
 from fame_cli.node.serving import serve_agent
 from fame_cli.security.files import PRIVATE, PUBLIC, write_file
@@ -65,7 +66,9 @@ async def fabric(security: SecuritySettings, hops: int = 2) -> AsyncIterator[lis
             made = Sentinel(id=f"s{number}", listen="127.0.0.1:0", peers=peers, security=security)
             sentinels.append(await stack.enter_async_context(made))
             await asyncio.wait_for(made.ready(), 10)
-        serving = asyncio.ensure_future(serve_agent(Math(), MATH, sentinels[-1].url, node_id="math", security=security))
+        serving = asyncio.ensure_future(
+            serve_agent(Math(), MATH, sentinels[-1].url, node_id="math", options=Options(security=security))
+        )
         try:
             yield sentinels
         finally:
@@ -104,7 +107,13 @@ def test_calls_that_are_sealed_find_an_agent_that_moved(home: Home) -> None:
             for node_id, sentinel in (("first", sentinels[1]), ("second", sentinels[0])):
                 async with asyncio.TaskGroup() as group:
                     serving = group.create_task(
-                        serve_agent(Math(), "moves@fame.fabric", sentinel.url, node_id=node_id, security=security)
+                        serve_agent(
+                            Math(),
+                            "moves@fame.fabric",
+                            sentinel.url,
+                            node_id=node_id,
+                            options=Options(security=security),
+                        )
                     )
                     assert await reached(client, "moves@fame.fabric") == 7
                     serving.cancel()

@@ -401,14 +401,20 @@ class Fabric:
         return Sentinel(node, port, self._start_naylence(node, "sentinel.py", arguments, show_envelopes))
 
     def naylence_agent(
-        self, name: str, at: Sentinel, *, capabilities: Sequence[str] = (), delivery: str = "at-most-once"
+        self,
+        name: str,
+        at: Sentinel,
+        *,
+        capabilities: Sequence[str] = (),
+        delivery: str = "at-most-once",
+        script: str = "agent.py",
     ) -> NodeProcess:
         """Start a Naylence agent that serves `NAME@fame.fabric`; wait for its line with `wait_for_ready_line`."""
         node = self._id(name)
         arguments = ["--id", node, "--url", at.url, "--address", f"{name}@fame.fabric", "--delivery", delivery]
         for capability in capabilities:
             arguments += ["--capability", capability]
-        return self._start_naylence(node, "agent.py", arguments)
+        return self._start_naylence(node, script, arguments)
 
     def naylence_client(self, at: Sentinel, *, delivery: str = "at-most-once") -> NaylenceClient:
         """Start a Naylence client; `process.wait_for_ready_line` waits until it is attached."""
@@ -444,12 +450,19 @@ class Fabric:
         sentinel.process.join()
         return Sentinel(sentinel.id, sentinel.port, self._run_ours(sentinel.id, "sentinel"))
 
-    def our_agent(self, name: str, at: Sentinel, *, capabilities: Sequence[str] = ()) -> NodeProcess:
-        """Start `fame agent --config FILE` that serves `NAME@fame.fabric`; it says nothing when it is ready."""
-        (self.folder / "our_math_agent.py").write_text(textwrap.dedent(OUR_AGENT), encoding="utf-8")
+    def our_agent(
+        self, name: str, at: Sentinel, *, capabilities: Sequence[str] = (), code: str = OUR_AGENT
+    ) -> NodeProcess:
+        """Start `fame agent --config FILE` that serves `NAME@fame.fabric`; it says nothing when it is ready.
+
+        Args:
+            code: a module with a class `MathAgent`.
+        """
+        module = f"our_agent_{len(self.processes)}"
+        (self.folder / f"{module}.py").write_text(textwrap.dedent(code), encoding="utf-8")
         node = self._id(name)
         agent = {
-            "import": "our_math_agent:MathAgent",
+            "import": f"{module}:MathAgent",
             "address": f"{name}@fame.fabric",
             "capabilities": list(capabilities),
         }

@@ -1,4 +1,4 @@
-"""Which process has a port, as far as the system tells: on Linux, and of processes that are one's own."""
+"""Which process has a port or a file, as far as the system tells: on Linux, and of processes that are one's own."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["listener_on"]
+__all__ = ["holder_of", "listener_on"]
 
 SEARCH_S = 0.5
 """Seconds after which a search among very many processes is given up."""
@@ -18,6 +18,11 @@ _LISTENING = "0A"
 def listener_on(port: int) -> str:
     """Return the process that listens on a port, e.g. ``process 312 (nginx)``; "" where nobody tells."""
     return _process_with({f"socket:[{inode}]" for inode in _inodes(port)})
+
+
+def holder_of(path: Path) -> str:
+    """Return the process that has a file open, "" where nobody tells."""
+    return _process_with({str(path.resolve())})
 
 
 def _process_with(targets: set[str]) -> str:

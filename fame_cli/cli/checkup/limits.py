@@ -21,10 +21,11 @@ def look_at(subject: Subject, case: Case) -> list[Finding]:
     config, machine = subject.config, case.machine
     if not isinstance(config, SentinelConfig):
         return []
-    limits = config.limits
+    limits, kept = config.limits, sum(mailbox.max_bytes for mailbox in config.mailboxes)
+    kept += config.delivery.max_bytes if config.delivery.profile == "at-least-once" else 0
     found = [files(limits.max_links, machine.open_files)]
     if machine.memory_bytes is not None:
-        found.append(memory(limits.max_held_bytes, limits.max_links, config.workers, machine.memory_bytes))
+        found.append(memory(limits.max_held_bytes, limits.max_links, config.workers, machine.memory_bytes, kept))
     return found
 
 
@@ -45,7 +46,7 @@ def files(max_links: int, most: int) -> Finding:
     return ok(CHECK, f"{max_links} links can be open")
 
 
-def memory(max_held_bytes: int, max_links: int, workers: int, free: int) -> Finding:
+def memory(max_held_bytes: int, max_links: int, workers: int, free: int, kept_bytes: int = 0) -> Finding:
     """Say whether there is the memory for what may be held.
 
     Args:
@@ -53,8 +54,9 @@ def memory(max_held_bytes: int, max_links: int, workers: int, free: int) -> Find
         max_links: `limits.max_links`.
         workers: processes.
         free: bytes that another process can have.
+        kept_bytes: of messages it answers for, which are in memory besides where they are stored.
     """
-    wanted = max_held_bytes * workers + LINK_BYTES * max_links
+    wanted = max_held_bytes * workers + LINK_BYTES * max_links + kept_bytes
     what = f"neighbours can make it hold {wanted // _MIB} MiB, and {free // _MIB} MiB are free"
     if wanted > free:
         return warn(CHECK, what, "lower limits.max_held_bytes or limits.max_links, or give it more memory")

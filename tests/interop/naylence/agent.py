@@ -94,7 +94,7 @@ class MathAgent(BaseAgent):
             print(f"count yielded {sent} of {n}", file=sys.stderr, flush=True)
 
 
-async def main() -> None:
+async def main(served: BaseAgent | None = None) -> None:
     """Serve until SIGINT or SIGTERM."""
     enable_logging(log_level=os.environ.get("INTEROP_LOG_LEVEL", "warning"))
     config = {
@@ -111,7 +111,7 @@ async def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with FameFabric.create(root_config=config) as fabric:
-        await fabric.serve(MathAgent(), ARGS.address)
+        await fabric.serve(served or MathAgent(), ARGS.address)
         print(f"READY {ARGS.id}", flush=True)
         await stop.wait()
 

@@ -6,6 +6,7 @@ imports our own package. A STEP is a JSON object:
     {"do": "call" | "stream", "to": ADDRESS or "capabilities": [C, …], "method": M, "params": {…}}
     with "take": N, a stream is closed after N items
     {"do": "idle", "seconds": S}
+    {"do": "task", "to": ADDRESS, "method": M, "id": I, "payload": P}, M as in `perform_task`
 
 It prints `READY <id>` when attached, then one JSON line a step: {"ok": true, "result": …} for a call,
 {"ok": true, "items": […]} for a stream, {"ok": false, "error": TEXT} for a failure; always with `seconds` taken.
@@ -39,6 +40,13 @@ if ARGS.url:
 
 import node_security  # noqa: E402
 from naylence.agent import Agent  # noqa: E402  (after the environment, which it reads when imported)
+from naylence.agent.a2a_types import (  # noqa: E402
+    PushNotificationConfig,
+    TaskIdParams,
+    TaskPushNotificationConfig,
+    TaskQueryParams,
+)
+from naylence.agent.util import make_task_params  # noqa: E402
 from naylence.fame.core import FameFabric  # noqa: E402
 from naylence.fame.util.logging import enable_logging  # noqa: E402
 
@@ -55,6 +63,8 @@ async def perform(step: dict[str, Any]) -> dict[str, Any]:
     if step["do"] == "idle":
         await asyncio.sleep(step["seconds"])
         return {}
+    if step["do"] == "task":
+        return await perform_task(proxy_of(step), step)
     method = getattr(proxy_of(step), step["method"])
     params = step.get("params", {})
     if step["do"] == "call":
@@ -66,6 +76,26 @@ async def perform(step: dict[str, Any]) -> dict[str, Any]:
             if len(items) == step.get("take"):
                 break
     return {"items": items}
+
+
+async def perform_task(proxy: Any, step: dict[str, Any]) -> dict[str, Any]:
+    """Do something about a task with the kit's own verbs."""
+    task_id, payload = step["id"], step.get("payload")
+    match step["method"]:
+        case "run":
+            return {"result": await proxy.run_task(payload, task_id)}
+        case "start":
+            return {"result": (await proxy.start_task(id=task_id, payload=payload)).model_dump(mode="json")}
+        case "get":
+            return {"result": (await proxy.get_task_status(TaskQueryParams(id=task_id))).model_dump(mode="json")}
+        case "cancel":
+            return {"result": (await proxy.cancel_task(TaskIdParams(id=task_id))).model_dump(mode="json")}
+        case "push":
+            config = PushNotificationConfig(url="http://127.0.0.1:9/none")
+            asked = TaskPushNotificationConfig(id=task_id, pushNotificationConfig=config)
+            return {"result": await proxy.register_push_endpoint(asked)}
+    events = await proxy.subscribe_to_task_updates(make_task_params(id=task_id, payload=payload))
+    return {"items": [event.model_dump(mode="json") async for event in events]}
 
 
 async def report(step: dict[str, Any]) -> None:

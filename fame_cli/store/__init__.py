@@ -1,0 +1,1 @@
+"""What outlives a process: the messages a node answers for, in one file. Nothing here knows what a link is."""
