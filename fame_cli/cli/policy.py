@@ -84,7 +84,7 @@ def check(
 
     path = _path(ctx, file, config, node)
     try:
-        policy = load_policy(path)
+        policy = load_policy(path, waits=True)
     except ConfigError as failure:
         if debug:
             raise
@@ -178,7 +178,7 @@ def why(
     from fame_cli.config.policy_file import load_policy  # pulls in pydantic
 
     path = _path(ctx, file, config, node)
-    policy = load_policy(path)
+    policy = load_policy(path, waits=True)
     meant = word_among(action, ACTIONS)
     if not meant:
         raise UsageError(f"--action {action}: unknown", hint=f"use {', '.join(ACTIONS)}")

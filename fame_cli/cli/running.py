@@ -6,7 +6,6 @@ over the fabric, where a config's machine can't be told from any other. Where no
 all the same; a SIGHUP still reloads it.
 """
 
-import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,10 +19,14 @@ from fame_cli.cli.fabric.processes import Process, is_running, myself
 from fame_cli.cli.fabric.state import state_root
 from fame_cli.config.reload import Outcome
 from fame_cli.errors import ConfigError
+from fame_cli.security.files import content_of, put
 
 __all__ = ["Running", "all_running", "noted", "path_of", "read"]
 
 _FOLDER = "nodes"
+
+_MAX_BYTES = 65_536
+"""More than any such file has."""
 
 
 @dataclass(slots=True)
@@ -75,13 +78,9 @@ class Note:
         """Write it in one piece."""
         if self._path is None:
             return
-        fresh = self._path.with_suffix(".new")
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(msgspec.json.encode(self._state))
-            fresh.replace(self._path)
+            put(self._path, msgspec.json.encode(self._state), lasts=False)
 
     def reloaded(self, outcome: Outcome) -> None:
         """Take how a reload went."""
@@ -143,6 +142,6 @@ def all_running(root: Path) -> list[Running]:
 def read(path: Path) -> Running | None:
     """Return what a file says, None if it says nothing."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Running)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(content_of(path, _MAX_BYTES, follow=False), type=Running)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -5,6 +5,7 @@ are it is told (`plain.environment`). A result is complete: whoever gets it neve
 environment again.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from fame_cli.config.fabric import FabricConfig, NodeRef
 from fame_cli.config.schema import AgentConfig, ClientConfig, NodeConfig, SentinelConfig
 from fame_cli.config.validate import nearest, quoted, validate
 from fame_cli.errors import ConfigError, UsageError
+from fame_cli.security.files import open_regular
 
 __all__ = [
     "AnyConfig",
@@ -101,14 +103,18 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, waits: bool = False) -> str:
     """Return the text of a file, as much of it as `document.read` may take and a little more.
 
+    Args:
+        path: of the file.
+        waits: whether it may be a pipe, which is waited for: one that the user has just named.
+
     Raises:
-        ConfigError: unreadable, or not UTF-8.
+        ConfigError: unreadable, no regular file, or not UTF-8.
     """
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") if waits else os.fdopen(open_regular(path), "rb") as stream:
             data = stream.read(document.MAX_CHARACTERS * 4 + 1)
         return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
@@ -120,13 +126,13 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"can't be read: {reason}", source=str(path), hint="check the file") from error
 
 
-def read_tree(path: Path, env: Mapping[str, str]) -> Table:
+def read_tree(path: Path, env: Mapping[str, str], *, waits: bool = False) -> Table:
     """Return the resolved tree of a file.
 
     Raises:
         ConfigError: unreadable, not UTF-8, not YAML, too large, or a variable isn't set.
     """
-    tree = document.resolve(document.read(read_text(path), str(path)), env)
+    tree = document.resolve(document.read(read_text(path, waits=waits), str(path)), env)
     if not isinstance(tree, Table):
         raise AssertionError("document.read returns a mapping")
     return tree
@@ -204,7 +210,7 @@ def load(
         if node is not None:
             raise UsageError("--node picks a node of a fabric file, and there is no file", hint="add --config FILE")
         return _finish(_Source(Table({}, Mark("")), None, env), kind, overrides or {})[0]
-    tree = read_tree(path, env)
+    tree = read_tree(path, env, waits=True)
     source = _pick(tree, path, env, kind, node) if _is_fabric(tree) else _Source(tree, path, env)
     if node is not None and not _is_fabric(tree):
         raise UsageError(f"--node picks a node of a fabric file, and {path} isn't one", hint="leave --node out")
@@ -218,7 +224,7 @@ def load_any(path: Path, *, env: Mapping[str, str], node: str | None = None) -> 
         ConfigError: anything wrong with the file, or with one it names.
         UsageError: a node that the file doesn't have.
     """
-    tree = read_tree(path, env)
+    tree = read_tree(path, env, waits=True)
     if not _is_fabric(tree):
         if node is not None:
             raise UsageError(f"--node picks a node of a fabric file, and {path} isn't one", hint="leave --node out")
@@ -237,7 +243,7 @@ def load_nodes(path: Path, *, env: Mapping[str, str]) -> list[tuple[AnyConfig, T
     Raises:
         ConfigError: anything wrong with the file, or with one it names.
     """
-    tree = read_tree(path, env)
+    tree = read_tree(path, env, waits=True)
     if not _is_fabric(tree):
         return [_finish(_Source(tree, path, env), None, {})]
     return [_finish(source, None, {}) for source in _sources(tree, validate(FabricConfig, tree), path, env)]
@@ -265,7 +271,7 @@ def fabric_nodes(path: Path, *, env: Mapping[str, str]) -> list[FabricNode]:
         ConfigError: anything wrong with one of the files, or two nodes of one name.
     """
     load_fabric(path, env=env)
-    tree = read_tree(path, env)
+    tree = read_tree(path, env, waits=True)
     sources = _sources(tree, validate(FabricConfig, tree), path, env)
     return [FabricNode(source.name, _finish(source, None, {})[0], dict(source.env)) for source in sources]
 

@@ -4,6 +4,7 @@
 one place below the commands where security's files are read before a node is started.
 """
 
+import os
 from collections.abc import Iterator
 
 from fame_cli.config.document import Table
@@ -13,6 +14,7 @@ from fame_cli.config.schema import ClientConfig, NodeConfig, SentinelConfig
 from fame_cli.config.security_fields import located
 from fame_cli.config.validate import dotted, mark_at, quoted
 from fame_cli.errors import ConfigError
+from fame_cli.security.files import open_regular
 from fame_cli.security.settings import SecuritySettings
 
 __all__ = ["missing_files", "unmet"]
@@ -66,8 +68,7 @@ def _missing(config: NodeConfig) -> Iterator[tuple[_Path, tuple[str, str]]]:
             continue
         file = located(name, config.base_dir)
         try:
-            with file.open("rb"):
-                continue
+            os.close(open_regular(file))
         except OSError as error:
             reason = (error.strerror or "no file").lower()
             where = "" if str(file) == name else f" ({file})"

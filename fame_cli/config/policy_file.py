@@ -246,13 +246,17 @@ class PolicyConfig(Section):
         return self
 
 
-def load_policy(path: Path) -> Policy:
+def load_policy(path: Path, *, waits: bool = False) -> Policy:
     """Return the policy of a file.
+
+    Args:
+        path: of the file.
+        waits: whether it may be a pipe, see `load.read_text`.
 
     Raises:
         ConfigError: the first thing that is wrong, with its place; the others are its notes (`validate.findings`).
     """
-    tree = document.read(load.read_text(path), str(path), begin=_BEGIN)
+    tree = document.read(load.read_text(path, waits=waits), str(path), begin=_BEGIN)
     config = validate(PolicyConfig, tree)
     items = tree.values.get("rules")
     lines = [item.mark.line for item in items.values] if isinstance(items, Items) else []

@@ -146,7 +146,9 @@ class AuditLog:
             self._drop()
         if self._descriptor < 0:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            # nobody who reads a pipe, or reads it slowly, may hold the node up
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
         if os.fstat(self._descriptor).st_size >= self._max_bytes:
             self._put_away()
 

@@ -18,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from fame_cli.errors import ConfigError
+from fame_cli.security.files import content_of, why
 from fame_cli.security.jose import ALGORITHMS, SMALLEST_RSA_BITS, TokenRefused, VerifyKey, verify_keys
 from fame_cli.security.jwk import Jwk
 from fame_cli.security.settings import Issuer
@@ -168,9 +169,9 @@ def read_key_file(path: Path) -> list[Jwk]:
         ConfigError: it can't be read, or holds none.
     """
     try:
-        text = path.read_bytes()
+        text = content_of(path)
     except OSError as error:
-        raise ConfigError(f"can't be read: {(error.strerror or '').lower()}", source=str(path)) from error
+        raise ConfigError(f"can't be read: {why(error)}", source=str(path)) from error
     try:
         if text.lstrip().startswith(b"-----BEGIN"):
             return [_pem(text)]

@@ -5,6 +5,7 @@ holds the link can renew it in time. Neither tokens nor secrets get into a repr,
 """
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from fame_cli.core.grant import Grant
 from fame_cli.errors import AdmissionRefused, ConfigError, ConnectError, FameError
 from fame_cli.security.authority import Authority
+from fame_cli.security.files import open_regular
 from fame_cli.security.jose import MAX_TOKEN_BYTES, TokenRefused, number, open_compact
 from fame_cli.security.settings import Admission
 from fame_cli.security.web import WebError, check_url, fetch, host_of
@@ -119,7 +121,7 @@ class TokenFile:
         return _unexpired(self._credential, now, f"the token in {self._path}")
 
     def _read(self) -> Credential:
-        with self._path.open("rb") as stream:
+        with os.fdopen(open_regular(self._path), "rb") as stream:
             text = stream.read(MAX_TOKEN_BYTES + 2).strip()
         if not text or len(text) > MAX_TOKEN_BYTES or not text.isascii() or len(text.split()) > 1:
             raise ConfigError("no token in it", source=str(self._path), hint="write one token and nothing else")

@@ -1,6 +1,8 @@
 """`fame policy`: what is checked, what is asked, the exit codes, and that stdout holds the answer only."""
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,15 @@ def test_check_warns_of_what_nobody_may_do(fame: Fame) -> None:
     assert result.stdout == "p.yaml: ok, 1 rule (1 allow, 0 deny), default deny\n"
     assert "nobody may forward_upstream, forward_downstream" in result.stderr
     assert result.stderr.endswith("announce, key, introspect; add rules that allow what is needed\n")
+
+
+def test_a_policy_may_come_through_a_pipe_that_the_user_names(fame: Fame) -> None:
+    os.mkfifo("p.yaml")
+    writer = threading.Thread(target=Path("p.yaml").write_text, args=["rules: []"])
+    writer.start()
+    result = fame("policy", "check", "p.yaml")
+    writer.join()
+    assert result.stdout == "p.yaml: ok, 0 rules (0 allow, 0 deny), default deny\n"
 
 
 def test_check_lists_what_is_wrong_and_exits_3(fame: Fame) -> None:

@@ -1,6 +1,8 @@
 """`fame reload`: which of the nodes that run here are meant, and what is left of those that don't."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,40 @@ def test_of_several_files_one_has_to_be_named(fame: Fame, root: Path) -> None:
     assert result.stderr == "fame: 2 files run here: /a.yaml, /b.yaml; name one: fame reload /a.yaml\n"
     result = fame("reload", "/a.yaml", "--node", "b1")
     assert (result.exit_code, result.stderr) == (2, "fame: /a.yaml has no node b1 that runs; it has a1\n")
+
+
+@pytest.mark.parametrize("name", ["1.json", "notes"])
+def test_a_pipe_in_the_state_folder_holds_nobody_up(root: Path, name: str) -> None:
+    (root / "nodes").mkdir(parents=True)
+    os.mkfifo(root / "nodes" / name)
+    argv = [sys.executable, "-m", "fame_cli", "reload"]  # a process, so that it can be ended if it waits
+    env = {**os.environ, "XDG_STATE_HOME": str(root.parent)}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing runs here from a file" in done.stderr
+
+
+def test_what_is_no_file_of_ours_in_the_state_folder_says_nothing(root: Path, tmp_path: Path) -> None:
+    path = put(root, 1, "/a.yaml", "a1")
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(elsewhere)
+    path.with_name("2.json").write_bytes(elsewhere.read_bytes() + b" " * 100_000)
+    path.with_name("3.json").write_text("[" * 60_000)
+    path.with_name("4.json").write_bytes(b'{"kind": "\xff"}')
+    path.with_name("5.json").mkdir()
+    assert all_running(root) == []
+    assert elsewhere.exists()
+
+
+def test_a_link_in_the_place_of_a_note_is_replaced_and_not_written_through(root: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path = running.path_of(root, 1)
+    path.parent.mkdir(parents=True)
+    for name in ("1.json", "1.new"):
+        path.with_name(name).symlink_to(victim)
+    put(root, 1, "/a.yaml", "a1")
+    assert [state.name for state in all_running(root)] == ["a1"]
+    assert (victim.read_text(), path.is_symlink()) == ("precious", False)

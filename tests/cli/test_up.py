@@ -549,3 +549,15 @@ def test_up_and_down_say_nothing_on_stdout(console: Fame, file: Path) -> None:
     result = console("up", "-d", str(file))
     assert (result.exit_code, result.stdout) == (3, "")
     assert "node s1 ended with exit code 3" in result.stderr
+
+
+def test_a_pipe_in_the_state_folder_holds_nobody_up(tmp_path: Path) -> None:
+    known = FabricState("lab", "/f.yaml", folder=str(state.folder_for(tmp_path, "lab", Path("/f.yaml"))))
+    for name in ("fabric.json", "s1.log"):
+        os.mkfifo(Path(known.folder, name))
+    with pytest.raises(ConfigError, match=r"can't be read: .*Not a regular file.*; remove"):
+        state.all_states(tmp_path)
+    with pytest.raises(OSError, match="Not a regular file"):
+        Tail(known.log("s1")).read()
+    with pytest.raises(OSError, match="No such device"):
+        processes.start([sys.executable, "-c", ""], {}, known.log("s1"))

@@ -1,5 +1,6 @@
 """Fabric files: which nodes they have, which variables reach them, and how one is picked."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,3 +147,11 @@ def test_a_config_is_described_in_a_few_words(fabric: Path, write: Write) -> Non
     assert describe(load_fabric(fabric, env={})) == "fabric two of 4 nodes"
     assert describe(load(write(SENTINEL), kind="sentinel", env={})) == "sentinel s1"
     assert describe(load(None, kind="client", env={})) == "client"
+
+
+def test_a_pipe_in_the_place_of_a_node_s_file_is_not_waited_for(fabric: Path) -> None:
+    s2 = fabric.with_name("s2.yaml")
+    s2.unlink()
+    os.mkfifo(s2)
+    with pytest.raises(ConfigError, match=r"s2.yaml: can't be read: Not a regular file"):
+        load(fabric, kind="sentinel", env={}, node="s1")

@@ -300,3 +300,12 @@ def test_any_document_loads_or_is_refused_with_a_line(tmp_path_factory: pytest.T
     except FameError as error:
         said = str(error)
     assert said in ("True", "False") or re.match(r".*any\.yaml(:\d+)*: .", said)
+
+
+def test_a_pipe_is_no_policy_and_is_not_waited_for(write: Write) -> None:
+    path = write("rules: []\n", "p.yaml")
+    kept = PolicyFile(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match=r"p.yaml: can't be read: Not a regular file"):
+        kept.refresh()

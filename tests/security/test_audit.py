@@ -294,3 +294,12 @@ def test_no_secret_in_any_place_comes_out(secret: str, position: str, before: st
 
 def test_a_long_text_is_cut() -> None:
     assert len(masked("word " * 1000)) == MAX_TEXT
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    os.mkfifo(path)
+    told: list[str] = []
+    log = AuditLog(path, lambda event, level="info", **facts: told.append(event))
+    log.write("attach_refused", {}, 0.0)
+    assert (told, log.lost) == (["audit_failed"], 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -346,3 +347,8 @@ def test_no_repr_shows_a_token_or_a_secret() -> None:
 
 def test_a_text_that_is_no_token_says_no_end() -> None:
     assert [expiry_of(text) for text in ("", "a.b.c", sign(KEY, claims_of(exp=None)))] == [None, None, None]
+
+
+def test_a_pipe_is_no_token_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    assert "can't be read: not a regular file" in str(failure(TokenFile(tmp_path / "token")))

@@ -5,6 +5,7 @@ for one, is text. Files may grow while they are read, may not be there yet, and 
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fame_cli.cli.output import Span
+from fame_cli.security.files import open_regular
 
 __all__ = ["COLOURS", "LogLine", "Tail", "ansi", "merged", "parse", "spans"]
 
@@ -145,7 +147,7 @@ class Tail:
 
     def _read_some(self) -> list[bytes]:
         try:
-            with self.path.open("rb") as stream:
+            with os.fdopen(open_regular(self.path, follow=False), "rb") as stream:
                 if stream.seek(0, 2) < self._position:
                     self._position, self._rest = 0, b""
                 stream.seek(self._position)

@@ -38,6 +38,8 @@ STOP_S = 5.0
 _REAP_S = 2.0
 """Seconds to wait for the kernel to bury what got SIGKILL."""
 
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe isn't waited for
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -64,7 +66,7 @@ def start(argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
         dict(env),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), _APPENDING, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,

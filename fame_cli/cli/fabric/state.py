@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import msgspec
 
 from fame_cli.cli.fabric.processes import Process, is_running
 from fame_cli.errors import ConfigError, UsageError
+from fame_cli.security.files import content_of, open_lock, put
 
 __all__ = [
     "FabricState",
@@ -117,14 +118,9 @@ def folder_for(root: Path, name: str, file: Path) -> Path:
 
 def save(state: FabricState) -> None:
     """Write the state down; a reader sees the old one or the new one. Nothing is written once it is forgotten."""
-    fresh = Path(state.folder, f"{_FILE}.new")
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except FileNotFoundError:
-        return
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(msgspec.json.format(msgspec.json.encode(state), indent=2))
-    fresh.replace(Path(state.folder, _FILE))
+    content = msgspec.json.format(msgspec.json.encode(state), indent=2)
+    with suppress(FileNotFoundError):
+        put(Path(state.folder, _FILE), content, lasts=False)
 
 
 def forget(state: FabricState) -> None:
@@ -143,8 +139,8 @@ def all_states(root: Path) -> list[FabricState]:
 
 def _read(path: Path) -> FabricState:
     try:
-        state = msgspec.json.decode(path.read_bytes(), type=FabricState)
-    except (OSError, ValueError, msgspec.DecodeError) as error:
+        state = msgspec.json.decode(content_of(path, follow=False), type=FabricState)
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's is a ValueError
         raise ConfigError(f"can't be read: {error}", source=str(path), hint=f"remove {path.parent}") from error
     state.folder = str(path.parent)
     return state
@@ -162,7 +158,7 @@ def held(folder: Path, file: Path) -> Iterator[None]:
     Raises:
         UsageError: one is in such a block.
     """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_lock(folder / "lock")
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
