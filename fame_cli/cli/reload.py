@@ -1,6 +1,7 @@
 """``fame reload``: have running nodes read their config again, and tell what became of it."""
 
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,8 @@ from fame_cli.cli.fabric.processes import POLL_S, is_running, reload_signal
 from fame_cli.cli.fabric.state import shown, state_root
 from fame_cli.cli.options import DebugOption, NodeOption, invocation_of
 from fame_cli.cli.running import Running
-from fame_cli.errors import ConfigError, DeadlineExceeded, UsageError
+from fame_cli.config.reload import Outcome
+from fame_cli.errors import ConfigError, DeadlineExceeded, FameError, UsageError
 
 __all__ = ["reload"]
 
@@ -29,8 +31,10 @@ def reload(
 ) -> None:
     """Have the nodes that run here from a file read it again, as a SIGHUP does.
 
-    Peers, their costs, limits, the log, the policy and `drain_s` change at once; whatever else has changed is named,
-    and needs a restart. A file that doesn't load changes nothing.
+    Peers, their costs, limits, the log, the policy and `drain_s` change at
+    once. Files that the config names and that have changed are named, and so
+    is whatever needs a restart. A file that doesn't load, the policy's or a
+    certificate's, too, changes nothing, and the exit code is 3.
 
     fame reload
     fame reload fabric.yaml --node s1
@@ -39,9 +43,11 @@ def reload(
     chosen = _chosen(running.all_running(root), file, node)
     for each in chosen:
         reload_signal(each.process)
-    wrong = [told for each in chosen if (told := _told(root, each))]
-    if wrong:
-        raise ConfigError(wrong[0] if len(wrong) == 1 else f"{wrong[0]} (and {len(wrong) - 1} more)")
+    failures = list(_failures(root, chosen))
+    for failure in failures[:-1]:
+        output.error(str(failure))
+    if failures:
+        raise failures[-1]
 
 
 def _chosen(known: list[Running], file: str | None, node: str | None) -> list[Running]:
@@ -66,10 +72,28 @@ def _chosen(known: list[Running], file: str | None, node: str | None) -> list[Ru
     return fitting
 
 
-def _told(root: Path, asked: Running) -> str:
-    """Wait for what a node says, print it, and return what was wrong, "" for nothing.
+def _failures(root: Path, chosen: Sequence[Running]) -> Iterator[FameError]:
+    """Print what nodes say, and yield what is wrong, once for all whom it keeps from being reloaded."""
+    wrong: dict[str, list[str]] = {}
+    for each in chosen:
+        try:
+            outcome = _outcome(root, each)
+        except FameError as error:
+            yield error
+            continue
+        if outcome.error:
+            wrong.setdefault(outcome.error, []).append(each.name)
+        else:
+            _show(each.name, outcome)
+    for what, names in wrong.items():
+        yield ConfigError(f"{what} (not reloaded: {', '.join(names)})")
+
+
+def _outcome(root: Path, asked: Running) -> Outcome:
+    """Wait for what a node says.
 
     Raises:
+        UsageError: it has ended.
         DeadlineExceeded: it says nothing.
     """
     until = time.monotonic() + LIMIT_S
@@ -80,12 +104,15 @@ def _told(root: Path, asked: Running) -> str:
         if time.monotonic() > until:
             raise DeadlineExceeded(f"{asked.name} says nothing for {LIMIT_S:g} s", hint="see what it logs")
         time.sleep(POLL_S)
-    outcome = state.outcome
-    if outcome.error:
-        return f"{asked.name} goes on as it was: {outcome.error}"
-    output.data(
-        f"{asked.name}: " + (f"changed {', '.join(outcome.changed)}" if outcome.changed else "nothing to change")
-    )
+    return state.outcome
+
+
+def _show(name: str, outcome: Outcome) -> None:
+    if outcome.changed:
+        output.data(f"{name}: changed {', '.join(outcome.changed)}")
+    if outcome.files:
+        output.data(f"{name}: reloaded {', '.join(outcome.files)}")
+    if outcome == Outcome():
+        output.data(f"{name}: nothing to change")
     for key in outcome.kept:
-        output.data(f"{asked.name}: {key} needs a restart")
-    return ""
+        output.data(f"{name}: {key} needs a restart")

@@ -17,7 +17,7 @@ from fame_cli.errors import ConfigError
 from fame_cli.security.files import open_regular
 from fame_cli.security.settings import SecuritySettings
 
-__all__ = ["missing_files", "unmet"]
+__all__ = ["amiss", "files_of", "missing_files", "unmet"]
 
 _Path = tuple[str | int, ...]
 
@@ -39,7 +39,7 @@ def unmet(config: AnyConfig, tree: Table) -> list[ConfigError]:
         settings = config.security_settings()
     except ConfigError as error:  # of a policy or a store, with its own place
         return [error]
-    return list(_amiss(settings)) if settings is not None else []
+    return list(amiss(settings)) if settings is not None else []
 
 
 def missing_files(config: NodeConfig, tree: Table) -> list[ConfigError]:
@@ -49,7 +49,8 @@ def missing_files(config: NodeConfig, tree: Table) -> list[ConfigError]:
     return [mark.error(*told) for mark, told in missing]
 
 
-def _files(config: NodeConfig) -> Iterator[tuple[_Path, str | None]]:
+def files_of(config: NodeConfig) -> Iterator[tuple[_Path, str | None]]:
+    """Yield where a config may name a file of its security, and the name that stands there."""
     security, tls = config.security, config.security.tls
     for index, issuer in enumerate(security.issuers):
         yield ("security", "issuers", index, "key_file"), issuer.key_file
@@ -63,7 +64,7 @@ def _files(config: NodeConfig) -> Iterator[tuple[_Path, str | None]]:
 
 
 def _missing(config: NodeConfig) -> Iterator[tuple[_Path, tuple[str, str]]]:
-    for path, name in _files(config):
+    for path, name in files_of(config):
         if name is None:
             continue
         file = located(name, config.base_dir)
@@ -76,7 +77,8 @@ def _missing(config: NodeConfig) -> Iterator[tuple[_Path, tuple[str, str]]]:
             yield path, (f"{dotted(path)}: {quoted(name)} can't be read: {reason}{where}", hint)
 
 
-def _amiss(settings: SecuritySettings) -> Iterator[ConfigError]:
+def amiss(settings: SecuritySettings) -> Iterator[ConfigError]:
+    """Yield what is wrong with the keys of issuers and the files of TLS."""
     from fame_cli.security.jwks import IssuerKeys  # cryptography and joserfc: only who checks needs them here
     from fame_cli.security.tls import client_context, server_context
 

@@ -1,20 +1,25 @@
 """Reading a config again while its node runs: what changes, what would need a restart, and what the node is told.
 
-A config that doesn't load changes nothing. What a restart would be needed for keeps its old value, and is named.
+A config that doesn't load changes nothing, nor does one that names a file that has changed and doesn't. What a restart
+would be needed for keeps its old value, and is named.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
 from fame_cli.config.build import adjustable
+from fame_cli.config.named_files import NamedFile, NamedFiles, check
 from fame_cli.config.schema import AgentConfig, PeerConfig, SentinelConfig
 from fame_cli.errors import ConfigError, FameError
 from fame_cli.node.adjusting import Adjust
 from fame_cli.node.log import log_event, set_up_logging
+from fame_cli.security.files import open_regular, why
 
 __all__ = ["Outcome", "Reloading", "merged"]
 
@@ -35,13 +40,15 @@ class Outcome:
 
     Args:
         changed: keys whose new value counts.
-        kept: keys whose new value would need a restart.
+        kept: keys whose new value would need a restart, and files that would.
         error: why the config can't be taken, "" if it can.
+        files: those that the config names, by that name, which have changed and count now.
     """
 
     changed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     error: str = ""
+    files: tuple[str, ...] = ()
 
 
 def merged(running: C, wanted: C) -> tuple[C, Outcome]:
@@ -102,6 +109,7 @@ class Reloading(Generic[C]):
         self._running: C = running
         self._read: Callable[[], C] | None = read
         self._told = told
+        self._files = NamedFiles(running)
 
     def __call__(self, adjust: Adjust) -> None:
         """Read the config again and tell the node what is new; never raises what is wrong with a config."""
@@ -112,16 +120,41 @@ class Reloading(Generic[C]):
         try:
             if self._read is None:
                 raise ConfigError("there is no file to read again", hint="start the node with --config FILE")
-            effective, outcome = merged(self._running, self._read())
-            if outcome.changed:
+            _check_file(self._running.file)
+            effective, told = merged(self._running, self._read())
+            files = NamedFiles(effective)
+            changed = files.changed_since(self._files)
+            check(effective, changed)
+            outcome = _with_files(told, changed)
+            if outcome.changed or any(file.role == "policy" for file in changed):
                 use(effective)
         except FameError as error:
             log_event("config_not_reloaded", "error", reason=str(error))
             self._told(Outcome(error=str(error)))
             return
-        self._running = effective
+        self._running, self._files = effective, files
         set_up_logging(effective.log.level, effective.log.format)
-        log_event("config_reloaded", changed=list(outcome.changed))
+        log_event("config_reloaded", changed=list(outcome.changed), files=list(outcome.files))
         for key in outcome.kept:
             log_event("config_kept", "warning", key=key, reason="it needs a restart")
         self._told(outcome)
+
+
+def _with_files(told: Outcome, changed: Sequence[NamedFile]) -> Outcome:
+    """Return an outcome that names files that have changed, too."""
+    kept = [file.name for file in changed if not file.is_live]
+    return replace(told, files=tuple(file.name for file in changed if file.is_live), kept=(*told.kept, *kept))
+
+
+def _check_file(file: Path | None) -> None:
+    """See that a config can be read again without waiting: what was a pipe at the start would hold the node up.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    if file is None:
+        return
+    try:
+        os.close(open_regular(file))
+    except OSError as error:
+        raise ConfigError(f"can't be read: {why(error)}", source=str(file), hint="check the file") from error

@@ -7,6 +7,7 @@ from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.limits import Limits
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS
 from fame_cli.node.draining import DRAIN_S
+from fame_cli.node.renewal import look_at_policy
 from fame_cli.node.runner import Node
 from fame_cli.security.settings import SecuritySettings
 
@@ -51,4 +52,5 @@ def adjust_node(node: Node, told: Adjustable) -> None:
     """Tell a node what concerns every kind of it."""
     node.perform(node.core.adjust(told.limits, told.max_hops, told.max_held_bytes, told.balance))
     if node.security is not None and told.security is not None:
+        look_at_policy(node.security)  # what it says has been loaded afresh, and would count without a word
         node.security.adjust(told.security)

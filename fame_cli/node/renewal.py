@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from fame_cli.node.runner import Node
     from fame_cli.security.setup import Security
 
-__all__ = ["keep_renewed"]
+__all__ = ["keep_renewed", "look_at_policy"]
 
 LOOK_S = 1.0
 """Seconds between two looks at whether there is a new credential or another policy."""
 
 
-def _look_at_policy(security: "Security") -> None:
+def look_at_policy(security: "Security") -> None:
+    """Have a policy that has changed count from now on, and say so."""
     try:
         if security.look_again():
             log_event("policy_changed")
@@ -30,7 +31,7 @@ async def keep_renewed(node: "Node", security: "Security") -> None:
     """Show new credentials until the node ends; a source that fails is asked again."""
     while not node.ending:
         await asyncio.sleep(LOOK_S)
-        _look_at_policy(security)
+        look_at_policy(security)
         if token := await _asked(security.renewed()):
             node.perform(node.core.renew(token, list(security.apart.values())))
         for url, link in list(security.apart.items()):

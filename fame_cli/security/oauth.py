@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from fame_cli.core.grant import Grant
 from fame_cli.errors import AdmissionRefused, ConfigError, ConnectError, FameError
 from fame_cli.security.authority import Authority
-from fame_cli.security.files import open_regular
+from fame_cli.security.files import open_regular, why
 from fame_cli.security.jose import MAX_TOKEN_BYTES, TokenRefused, number, open_compact
 from fame_cli.security.settings import Admission
 from fame_cli.security.web import WebError, check_url, fetch, host_of
@@ -111,22 +111,43 @@ class TokenFile:
             found = self._path.stat()
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
             if stamp != self._stamp:
-                self._credential, self._stamp = self._read(), stamp
+                self._credential, self._stamp = _in_file(self._path), stamp
         except OSError as error:
             if self._credential is None:
-                what = f"can't be read: {(error.strerror or '').lower()}"
-                hint = f"write a token there: fame token issue --node NAME > {self._path.name}"
-                raise ConfigError(what, source=str(self._path), hint=hint) from error
+                raise _unreadable(self._path, error) from error
         assert self._credential is not None
         return _unexpired(self._credential, now, f"the token in {self._path}")
 
-    def _read(self) -> Credential:
-        with os.fdopen(open_regular(self._path), "rb") as stream:
-            text = stream.read(MAX_TOKEN_BYTES + 2).strip()
-        if not text or len(text) > MAX_TOKEN_BYTES or not text.isascii() or len(text.split()) > 1:
-            raise ConfigError("no token in it", source=str(self._path), hint="write one token and nothing else")
-        token = text.decode()
-        return Credential(token, expiry_of(token))
+
+def read_token_file(path: Path, now: float) -> Credential:
+    """Return the token that is in a file.
+
+    Args:
+        path: of the file.
+        now: seconds since the epoch.
+
+    Raises:
+        ConfigError: it can't be read, or holds no token.
+        AdmissionRefused: the token has expired.
+    """
+    try:
+        return _unexpired(_in_file(path), now, f"the token in {path}")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _in_file(path: Path) -> Credential:
+    with os.fdopen(open_regular(path), "rb") as stream:
+        text = stream.read(MAX_TOKEN_BYTES + 2).strip()
+    if not text or len(text) > MAX_TOKEN_BYTES or not text.isascii() or len(text.split()) > 1:
+        raise ConfigError("no token in it", source=str(path), hint="write one token and nothing else")
+    token = text.decode()
+    return Credential(token, expiry_of(token))
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    hint = f"write a token there: fame token issue --node NAME > {path.name}"
+    return ConfigError(f"can't be read: {why(error)}", source=str(path), hint=hint)
 
 
 def _unexpired(credential: Credential, now: float, what: str) -> Credential:

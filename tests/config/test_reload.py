@@ -1,8 +1,10 @@
 """A config that is read again: what changes, what needs a restart, and what is wrong with it."""
 
+import os
 from pathlib import Path
 
 import pytest
+from tls_rig import Authority
 
 from fame_cli.config.build import adjustable
 from fame_cli.config.load import load
@@ -10,6 +12,7 @@ from fame_cli.config.reload import Outcome, Reloading, merged
 from fame_cli.config.schema import AgentConfig, SentinelConfig
 from fame_cli.core.limits import Limits
 from fame_cli.node.adjusting import Adjustable
+from fame_cli.security.keystore import Home
 
 PEER = "ws://127.0.0.1:8001/fame/v1/attach/ws/peer"
 OTHER = "ws://127.0.0.1:8002/fame/v1/attach/ws/peer"
@@ -156,3 +159,113 @@ def test_a_node_without_a_file_says_so(tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
     Reloading(sentinel(tmp_path, ""), None, outcomes.append)(lambda _: None)
     assert outcomes == [Outcome(error="there is no file to read again; start the node with --config FILE")]
+
+
+POLICY = "version: '1'\nrules:\n  - {id: %s, effect: allow}\n"
+
+
+class Secured(Reloads):
+    """Reload a sentinel that asks a policy; what it says is in files beside its own.
+
+    Args:
+        tmp_path: for the files.
+        security: more of that section.
+        profile: of the sentinel.
+        more: other sections.
+    """
+
+    def __init__(self, tmp_path: Path, security: str = "", more: str = "", profile: str = "gated") -> None:
+        security = f"{{home: home, profile: {profile}, policy: p.yaml{security}}}"
+        text = f"id: s1\nlog: {{level: error}}\nsecurity: {security}\n{more}"
+        self.text = f"kind: sentinel\n{text}"
+        self.folder = tmp_path
+        self.put("p.yaml", POLICY % "a")
+        super().__init__(tmp_path, text)
+
+    def put(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        fresh = path.with_name("fresh")
+        fresh.write_text(text)
+        fresh.chmod(0o600)
+        fresh.replace(path)
+
+    def again(self) -> Outcome:
+        return self(self.text)
+
+
+def rules_of(told: Adjustable) -> list[str]:
+    assert told.security is not None
+    assert told.security.policy is not None
+    return [rule.id for rule in told.security.policy.policy.rules]
+
+
+def test_a_policy_that_has_changed_counts_at_once_and_is_named(tmp_path: Path) -> None:
+    reload = Secured(tmp_path)
+    assert reload.again() == Outcome()
+    reload.put("p.yaml", POLICY % "b")
+    assert reload.again() == Outcome(files=("p.yaml",))
+    assert rules_of(reload.adjusted[-1]) == ["b"]
+    assert reload.again() == Outcome()
+
+
+def test_a_policy_that_does_not_load_any_more_is_told_each_time_with_its_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reload = Secured(tmp_path)
+    reload.put("p.yaml", POLICY.replace("effect", "efect") % "b")
+    adjusted = len(reload.adjusted)
+    for _ in range(2):
+        outcome = reload.again()
+        assert outcome.error.startswith(f"{tmp_path}/p.yaml:3:")
+        assert outcome.error.endswith('; did you mean "effect"')
+    changed = reload(f"{reload.text}drain_s: 1\n")
+    assert (changed.changed, changed.error) == ((), outcome.error)
+    assert len(reload.adjusted) == adjusted
+    assert [record.message for record in caplog.records] == ["config_not_reloaded"] * 3
+    reload.put("p.yaml", POLICY % "b")
+    assert reload.again() == Outcome(files=("p.yaml",))
+
+
+def test_other_files_that_have_changed_are_named_by_whether_they_count(tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path, "one"), Authority(tmp_path, "two")
+    authority.issue("s1")
+    reload = Secured(tmp_path, ", tls: {certificate: s1.pem, key: s1.key}")
+    other.issue("s2")
+    assert reload.again() == Outcome()
+    (tmp_path / "s2.pem").replace(tmp_path / "s1.pem")
+    assert "isn't that of" in reload.again().error
+    (tmp_path / "s2.key").replace(tmp_path / "s1.key")
+    assert reload.again() == Outcome(files=("s1.pem", "s1.key"))
+    reload.put("home/revoked.json", '{"revoked": 1}')
+    assert "not a list of revoked tokens" in reload.again().error
+    reload.put("home/revoked.json", '{"revoked": []}')
+    Home(tmp_path / "home").node_keys("s1")  # as the node does at its start
+    assert reload.again() == Outcome(files=("revoked.json",))
+    Home(tmp_path / "home").rotate_node("s1")
+    assert reload.again() == Outcome((), ("keys/s1.json",))
+    assert not reload.adjusted
+
+
+def test_a_token_that_has_changed_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "t.jwt").write_text("one")
+    reload = Secured(tmp_path, more="admission: {token_file: t.jwt}\n")
+    reload.put("t.jwt", "two words")
+    assert reload.again().error == f"{tmp_path}/t.jwt: no token in it; write one token and nothing else"
+    reload.put("t.jwt", "other")
+    assert reload.again() == Outcome(files=("t.jwt",))
+
+
+def test_a_policy_that_nobody_asks_is_not_said_to_count(tmp_path: Path) -> None:
+    reload = Secured(tmp_path, profile="open")
+    reload.put("p.yaml", POLICY % "b")
+    assert reload.again() == Outcome()
+
+
+def test_a_pipe_in_the_place_of_the_config_is_not_waited_for(tmp_path: Path) -> None:
+    file, outcomes = tmp_path / "s.yaml", list[Outcome]()
+    running = sentinel(tmp_path, "")
+    file.unlink()
+    os.mkfifo(file)
+    Reloading(running, lambda: load(file, kind="sentinel", env={}), outcomes.append)(lambda _: None)
+    assert outcomes == [Outcome(error=f"{file}: can't be read: not a regular file; check the file")]

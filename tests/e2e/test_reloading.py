@@ -11,6 +11,7 @@ import pytest
 from mesh_nodes import Mesh, reached, run, until
 
 from fame_cli.errors import NoRoute
+from fame_cli.security.keystore import Home
 
 pytestmark = pytest.mark.e2e
 
@@ -51,8 +52,9 @@ def test_a_file_that_is_wrong_changes_nothing_and_is_told_in_one_line(mesh: Mesh
     rewrite(mesh, "s1", {"limits": {"max_links": "many"}})
     done = mesh.fame("s1", "reload")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
-    assert f"s1 goes on as it was: {mesh.folder / 's1.yaml'}:" in done.stderr
+    assert done.stderr.startswith(f"fame: {mesh.folder / 's1.yaml'}:1:")
     assert 'limits.max_links: "many"' in done.stderr
+    assert done.stderr.endswith(" (not reloaded: s1)\n")
     mesh.processes["s1"].require_running()
 
 
@@ -99,3 +101,45 @@ def test_all_nodes_of_a_fabric_file_are_told_at_once_or_one_of_them(mesh: Mesh) 
     done = mesh.fame("s1", "reload", "fabric.yaml")
     assert done.returncode == 2
     assert "nothing runs here from fabric.yaml" in done.stderr
+
+
+POLICY = "version: '1'\nrules:\n  - {id: %s, effect: allow}\n"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_policy_is_loaded_again_or_told_to_be_wrong_and_the_old_one_stays(mesh: Mesh, workers: int) -> None:
+    Home(mesh.folder / "home").make_authority("fame.fabric")
+    policy = mesh.folder / "p.yaml"
+    policy.write_text(POLICY % "first")
+    mesh.sentinel("s1", workers=workers, security={"profile": "gated", "home": "home", "policy": "p.yaml"})
+    mesh.wait_ready()
+    assert mesh.fame("s1", "reload").stdout == "s1: nothing to change\n"
+    policy.write_text(POLICY % "second")
+    done = mesh.fame("s1", "reload")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "s1: reloaded p.yaml\n", "")
+    mesh.wait_logged("s1", "policy_changed")
+    policy.write_text(POLICY.replace("effect", "efect") % "third")
+    for _ in range(2):
+        done = mesh.fame("s1", "reload")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+        assert done.stderr.startswith(f"fame: {policy}:3:")
+        assert done.stderr.endswith('did you mean "effect" (not reloaded: s1)\n')
+    s1 = mesh.processes["s1"]
+    assert [line["files"] for line in s1.events("config_reloaded")] == [[], ["p.yaml"]]
+    assert [f"{policy}:3:" in line["reason"] for line in s1.events("config_not_reloaded")] == [True, True]
+
+
+def test_a_mistake_in_one_node_s_file_is_told_once_with_all_whom_it_keeps_back(mesh: Mesh) -> None:
+    for name in ("s1", "s2"):
+        (mesh.folder / f"{name}.yaml").write_text(f"kind: sentinel\nid: {name}\nlisten: 127.0.0.1:{mesh.port(name)}\n")
+    (mesh.folder / "fabric.yaml").write_text("kind: fabric\nname: two\nnodes: [{config: s1.yaml}, {config: s2.yaml}]\n")
+    try:
+        assert mesh.fame("s1", "up", "-d", "fabric.yaml").returncode == 0
+        with (mesh.folder / "s2.yaml").open("a") as stream:
+            stream.write("drain_s: soon\n")
+        done = mesh.fame("s1", "reload")
+    finally:
+        assert mesh.fame("s1", "down").returncode == 0
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert done.stderr.startswith(f'fame: {mesh.folder}/s2.yaml:4:10: drain_s: "soon"')
+    assert done.stderr.endswith(" (not reloaded: s1, s2)\n")
