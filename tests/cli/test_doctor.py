@@ -680,6 +680,28 @@ def test_a_token_for_an_id_without_keys_is_tried_without_making_any(tmp_path: Pa
     assert not (tmp_path / "home" / "keys" / "c1.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("make", "state", "text"),
+    [
+        (token_expired, "warn", "not dialled, because the token in "),
+        (token_of_another_key, "warn", "not dialled, because the token is for another key than this node's"),
+        (token_of_another_node, "warn", "dialled, and not attached to, because the token is for node other"),
+        (token_without_the_role, "warn", "dialled, and not attached to, because the token doesn't allow to be a peer"),
+        (token_without_the_address, "warn", "dialled, and not attached to, because the token doesn't allow to bind"),
+        (token_of_tomorrow, "fail", "refused the link: authentication failed: not valid yet"),
+        (token_taken_back, "fail", "refused the link: authentication failed: revoked"),
+    ],
+)
+def test_a_token_that_is_not_good_never_stands_beside_a_neighbour_that_is_reached(
+    make: Break, state: str, text: str, tmp_path: Path
+) -> None:
+    found, _ = examined(make, tmp_path)
+    [reached] = [finding for finding in found if finding.check == "reach"]
+    assert reached.state == state, reached
+    assert text in reached.what
+    assert reached.do
+
+
 def test_a_plain_naylence_neighbour_is_told(tmp_path: Path) -> None:
     async def make(world: World) -> None:
         world.url = f"ws://{await world.neighbour(None)}{DOWNSTREAM}"

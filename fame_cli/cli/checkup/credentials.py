@@ -30,7 +30,7 @@ from fame_cli.security.oauth import source_of
 from fame_cli.security.settings import SecuritySettings
 from fame_cli.security.tls import client_context, server_context
 
-__all__ = ["CERTIFICATES", "TOKENS", "claims_of", "look_at_certificates", "look_at_tokens"]
+__all__ = ["CERTIFICATES", "TOKENS", "claims_of", "look_at_certificates", "look_at_tokens", "token_of"]
 
 CERTIFICATES, TOKENS = "certificates", "tokens"
 
@@ -165,25 +165,33 @@ def look_at_tokens(subject: Subject, case: Case) -> list[Finding]:
 
 
 async def _token(subject: Subject, settings: SecuritySettings, now: float) -> list[Finding]:
-    """Get a token as the node would."""
     try:
-        source = source_of(settings.admission, settings.plain_hosts)
-        if source is None:
-            return _without(settings)
-        profile = "open" if settings.profile == "open" else "gated"  # more than that isn't about tokens
-        security = subject.security(replace(settings, profile=profile, policy=None))
-        await security.start(unheard, listens=False)
-        token = (await source.get(now)).token
+        return (await token_of(subject, settings, now))[1]
     except FameError as error:
         return [fail_of(TOKENS, error)]
+
+
+async def token_of(subject: Subject, settings: SecuritySettings, now: float) -> tuple[str, list[Finding]]:
+    """Get a token as the node would, "" where it has none to show, and say how it is.
+
+    Raises:
+        FameError: there is to be a token, and none that could be shown.
+    """
+    source = source_of(settings.admission, settings.plain_hosts)
+    if source is None:
+        return "", _without(settings)
+    profile = "open" if settings.profile == "open" else "gated"  # more than that isn't about tokens
+    security = subject.security(replace(settings, profile=profile, policy=None))
+    await security.start(unheard, listens=False)
+    token = (await source.get(now)).token
     claims = claims_of(token)
     if claims is None:
-        return [ok(TOKENS, "there is a token, of a kind that nothing can be told of here")]
+        return token, [ok(TOKENS, "there is a token, of a kind that nothing can be told of here")]
     told = [*ages([_dated_token(claims, settings)], now, settings.skew_s), *_unfit_token(subject, claims)]
     if _is_ours(settings, claims) and security.granted(token) is None and not told:
         what = f"the token isn't good by the keys in {settings.home}"
         told.append(fail(TOKENS, what, "see why: fame token show FILE", AdmissionRefused))
-    return told or [ok(TOKENS, f"there is a token for {_subject_of(claims)}")]
+    return token, told or [ok(TOKENS, f"there is a token for {_subject_of(claims)}")]
 
 
 def _without(settings: SecuritySettings) -> list[Finding]:

@@ -14,9 +14,9 @@ import msgspec
 from fame_cli.cli.answers import asked
 from fame_cli.cli.checkup.bounds import begun, run
 from fame_cli.cli.checkup.case import Case, Subject, Target
-from fame_cli.cli.checkup.credentials import claims_of
+from fame_cli.cli.checkup.credentials import claims_of, token_of
 from fame_cli.cli.checkup.failing import ASK_SHARE, explained, silent
-from fame_cli.cli.checkup.findings import Finding, ok, warn
+from fame_cli.cli.checkup.findings import Finding, State, fail_of, ok, warn
 from fame_cli.cli.checkup.greeting import Greeting
 from fame_cli.cli.tables import duration
 from fame_cli.core.address import is_node_id
@@ -31,7 +31,6 @@ from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import AttachRefused
 from fame_cli.node.runner import CLOSE_S
 from fame_cli.node.secured import secured
-from fame_cli.security.oauth import source_of
 from fame_cli.security.settings import SecuritySettings
 
 __all__ = ["CHECK", "GRACE_S", "look_at"]
@@ -103,11 +102,15 @@ async def _visit(
     target: Target, subject: Subject, settings: SecuritySettings | None, greeting: Greeting, case: Case
 ) -> list[Finding]:
     try:
-        node_id, may_attach = await _identity(subject, settings, case)
-    except FameError:  # the check of tokens has said why
-        return [warn(CHECK, f"{greeting.host}: not dialled, because there is no good token to show", "mend that first")]
+        token, said = await token_of(subject, settings, case.machine.now()) if settings is not None else ("", [])
+    except FameError as error:
+        return [warn(CHECK, f"{greeting.host}: not dialled, because {_of(error)}", "mend that first")]
+    amiss = next((finding for finding in said if finding.state is State.fail), None)
+    node_id, may_attach = _identity(subject, token) if amiss is None else (None, False)
     if target.as_peer or not may_attach:
         await _shake_hands(target.url, node_id, subject, settings)
+    if amiss is not None:  # who attaches so is refused, or is somebody else
+        return [warn(CHECK, f"{greeting.host}: dialled, and not attached to, because {amiss.what}", "mend that first")]
     if not may_attach:
         return [ok(CHECK, f"{greeting.host} takes the token; to ask it more needs the node's own keys")]
     url = f"{target.url.rpartition('/')[0]}/downstream" if target.as_peer else target.url
@@ -132,18 +135,17 @@ async def _visit(
         ]
 
 
-async def _identity(subject: Subject, settings: SecuritySettings | None, case: Case) -> tuple[str | None, bool]:
+def _of(error: FameError) -> str:
+    """Return what an error says without its advice, which the check of tokens has given."""
+    return fail_of(CHECK, error).what
+
+
+def _identity(subject: Subject, token: str) -> tuple[str | None, bool]:
     """Return the id to attach as, None for a fresh one, and whether to attach at all.
 
     A token may be for one id; a node of that id has keys, or would make some, which isn't for us to do.
-
-    Raises:
-        FameError: there is to be a token, and none that is good.
     """
-    source = source_of(settings.admission, settings.plain_hosts) if settings is not None else None
-    if source is None:
-        return None, True
-    claims = claims_of((await source.get(case.machine.now())).token) or {}
+    claims = claims_of(token) or {}
     said = claims.get("fame")
     name = said.get("node") if isinstance(said, dict) else None
     if not isinstance(name, str) or not is_node_id(name):
