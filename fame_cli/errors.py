@@ -209,6 +209,7 @@ _BY_WIRE_CODE: dict[str, type[FameError]] = {
     "CHILD_UNREACHABLE": LinkLost,
     "PEER_UNREACHABLE": LinkLost,
     "QUEUE_FULL": Overloaded,
+    "STORE_FULL": StoreFull,
     "RATE_LIMITED": Overloaded,
 }
 
@@ -216,6 +217,7 @@ _BY_WIRE_CODE: dict[str, type[FameError]] = {
 _HINTS = {
     "LINK_LOST": "it may be back soon: try again",
     "NODE_DRAINING": "it may be back soon: try again",
+    "STORE_FULL": "make room on its disk",
     "HOP_LIMIT": "routes may be changing: try again, or raise limits.max_hops",
     "ROUTE_LOOP": "routes are changing: try again",
     "QUEUE_FULL": "read faster or ask for less at once, or raise limits.max_held_bytes at the node before it",
@@ -223,6 +225,14 @@ _HINTS = {
     "CRYPTO_LEVEL": "whoever has the address may have moved: try again",
     "MESSAGE_TOO_LARGE": "send less, or raise limits.max_message_bytes at every node on the way",
 }
+
+
+MENDING = frozenset({
+    "NO_ROUTE", "LINK_LOST", "PEER_UNREACHABLE", "CHILD_UNREACHABLE", "ROUTE_CONNECTOR_CLOSED", "HOP_LIMIT",
+    "ROUTE_LOOP", "QUEUE_FULL", "RATE_LIMITED", "KEY_UNKNOWN", "CLOCK_SKEW", "STORE_FULL", "NODE_DRAINING",
+    "OUT_OF_ORDER",
+})  # fmt: skip
+"""Codes of refusals that time may mend; after any other the same envelope is refused again."""
 
 
 def error_for_nack(code: str, reason: str) -> FameError:

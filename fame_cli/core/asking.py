@@ -1,4 +1,4 @@
-"""A call of this node's own: from what somebody wants to the first envelope on its way (spec 8.1).
+"""A call or a message of this node's own: from what somebody wants to the first envelope on its way (spec 8.1, 8.6).
 
 Pure functions over `NodeState`.
 """
@@ -16,7 +16,7 @@ from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL
 from fame_cli.core.state import NodeState
 
-__all__ = ["Wish", "ask"]
+__all__ = ["Wish", "ask", "post"]
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
@@ -69,23 +69,53 @@ def ask(state: NodeState, inbox: str, wish: Wish, now: float) -> CallKey:
     call = Call(LOCAL, LOCAL, envelope.id or "", wish.streaming, now, wish.timeout_s, envelope.trace_id)
     call.packs, call.sealed, call.address = wish.packs, bool(wish.seal_to), wish.to or ""
     state.calls.open(key, call)
-    if wish.seal_to:
-        sealed = state.gate.seal(envelope, wish.seal_to)
+    refusal = _send_off(state, envelope, wish.seal_to, now)
+    if refusal is not None:
+        refuse(state, LOCAL, envelope, refusal.code, refusal.reason)
+    return key
+
+
+def post(state: NodeState, to: str, payload: bytes, seal_to: str, now: float) -> Refusal | None:
+    """Send a message that nobody answers and nobody answers for (spec 8.6); a refusal says why it didn't leave.
+
+    Raises:
+        RemoteProtocolError: `to` isn't an address.
+    """
+    parse(to)
+    sequence = state.next_sequence()
+    envelope = Envelope(
+        version="1.0",
+        id=state.new_id(),
+        sid=state.sid,
+        trace_id=state.new_id(),
+        to=to,
+        flow_id=state.flow_id,
+        seq_id=sequence,
+        flow_flags=0 if sequence else SYN,
+        frame=data_frame(payload),
+        ts=state.stamp(),
+        ttl=state.settings.max_hops - 1,
+    )
+    return _send_off(state, envelope, seal_to, now)
+
+
+def _send_off(state: NodeState, envelope: Envelope, seal_to: str, now: float) -> Refusal | None:
+    """Seal, sign and send an envelope of ours; a refusal says why it didn't leave this node."""
+    if seal_to:
+        sealed = state.gate.seal(envelope, seal_to)
         if isinstance(sealed, Refusal):
-            refuse(state, LOCAL, envelope, sealed.code, sealed.reason)
-            return key
+            return sealed
         envelope = sealed
     if state.gate.signs and state.sid is not None:
         envelope = state.gate.sign(envelope)
     data = encode(envelope)
     limit = state.settings.max_message_bytes
     if len(data) > limit:
-        refuse(state, LOCAL, envelope, "MESSAGE_TOO_LARGE", f"{len(data)} bytes; the limit is {limit}")
-    elif not state.settings.routes and state.table.parent is None and state.table.path:
-        refuse(state, LOCAL, envelope, "LINK_LOST", "the link to the sentinel is down")
-    else:
-        carry(state, LOCAL, envelope, data, now)
-    return key
+        return Refusal("MESSAGE_TOO_LARGE", f"{len(data)} bytes; the limit is {limit}")
+    if not state.settings.routes and state.table.parent is None and state.table.path:
+        return Refusal("LINK_LOST", "the link to the sentinel is down")
+    carry(state, LOCAL, envelope, data, now)
+    return None
 
 
 def _meta(wish: Wish) -> Meta | None:

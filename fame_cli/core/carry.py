@@ -20,7 +20,20 @@ from fame_cli.core.draining import turns_away
 from fame_cli.core.effects import Send
 from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, stop_downstream, tell_caller
 from fame_cli.core.entering import enter
-from fame_cli.core.envelope import LAST, REPLY, SESSION, STREAM, TRACE, VIA, Envelope, encode, with_ttl
+from fame_cli.core.envelope import (
+    ACK,
+    LAST,
+    REPLY,
+    SENDER,
+    SESSION,
+    STREAM,
+    TRACE,
+    VIA,
+    Envelope,
+    encode,
+    is_message,
+    with_ttl,
+)
 from fame_cli.core.flow import Held
 from fame_cli.core.frames import Data, DeliveryAck
 from fame_cli.core.keysharing import tell_key
@@ -65,7 +78,8 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
     back = call.ingress if call is not None and call.ingress is not origin else None
     pin = _text(envelope, VIA) if meta is not None and VIA in meta and state.mesh is not None else ""  # not at a leaf
     key = "" if table.balance == "nearest" else _key(state, envelope)
-    target = route(envelope.to, envelope.capabilities, origin, table, back, pin, key)
+    mail = envelope.rtype == ACK and is_message(envelope) and SENDER not in (meta or ())
+    target = route(envelope.to, envelope.capabilities, origin, table, back, pin, key, mail=mail)
     if target is LOCAL:
         if state.gate.rules and call is None and _is_barred(state, origin, LOCAL, envelope):
             return False

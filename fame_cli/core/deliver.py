@@ -5,12 +5,13 @@ Pure functions over `NodeState`; ``carry.py`` has decided that the envelope stay
 
 import msgspec
 
+from fame_cli.core import inbox
 from fame_cli.core.calls import Call, CallKey, read_request, read_response
 from fame_cli.core.deadline import time_left_s
 from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Request
 from fame_cli.core.ending import deny, end_call, send_routed
 from fame_cli.core.entering import enter
-from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope
+from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope, is_message
 from fame_cli.core.frames import EMPTY, Data, DeliveryAck, SecureAccept, SecureOpen
 from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL, Link
@@ -44,9 +45,9 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
     Returns:
         True when it still holds credit of its flow.
     """
-    if (envelope.rtype or 0) & ACK and envelope.reply_to and isinstance(envelope.frame, Data):
-        # "received", not "done"; a Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)
-        send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
+    is_kept = is_message(envelope)
+    if not is_kept and (envelope.rtype or 0) & ACK and isinstance(envelope.frame, Data):
+        inbox.acknowledge(state, origin, envelope)  # a Naylence agent waits for it before it sends its next item
     elsewhere = origin is not LOCAL and not origin.is_leaf  # what a leaf sends is looked at as it comes in
     late = state.gate.remember(envelope) if state.gate.signs and elsewhere else None
     if late is not None:
@@ -66,12 +67,17 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
             deny(state, state.sessions[origin], envelope, opened)
             return False
         was_sealed, envelope = opened is not envelope, opened
+    if is_kept:
+        inbox.take(state, origin, envelope, now)
+        return False
     if call is not None and ours:
         return _answered(state, key, call, origin, envelope, size, now)
     frame = envelope.frame
     if isinstance(frame, SecureOpen) and envelope.reply_to:
         refusal = SecureAccept(ok=False, reason="this node opens no channels", cid=frame.cid, eph_pub=NO_KEY)
         send_routed(state, origin, envelope.reply_to, refusal, envelope, 0)
+    if isinstance(frame, DeliveryAck):
+        _acknowledged(state, origin, envelope, frame)
     if not isinstance(frame, Data):
         return False
     address = envelope.to or next(
@@ -81,6 +87,21 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
     if running is not None:
         running.sealed = was_sealed
     return False
+
+
+def _acknowledged(state: NodeState, origin: Link, envelope: Envelope, ack: DeliveryAck) -> None:
+    """Take what has become of a message of ours; only who may have its address can have taken it."""
+    message_id = envelope.corr_id or ""
+    lane = state.outbox.lane_of.get(message_id)
+    if lane is None:
+        return
+    if ack.accepted and state.gate.signs and origin is not LOCAL:
+        impostor = state.gate.speaks_for(envelope, lane.address, keeps=True)
+        if impostor is not None:
+            state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code=impostor.code)
+            return
+    code = "" if ack.accepted else ack.code or "REFUSED"
+    state.outbox.verdicts.append((message_id, code, ack.reason or ""))
 
 
 def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, address: str, now: float) -> Call | None:

@@ -36,8 +36,11 @@ def turns_away(state: NodeState, origin: Link) -> bool:
 
 
 def is_idle(state: NodeState, now: float) -> bool:
-    """Tell whether everything has ended: calls, answers that wait for credit, and what the parent has to know."""
-    if len(state.calls) or state.budget.held_bytes:
+    """Tell whether everything has ended: calls, answers that wait for credit, messages that are handled or under
+    way, and what the parent has to know."""
+    if len(state.calls) or state.budget.held_bytes or state.inbox.running or state.inbox.ready:
+        return False
+    if any(lane.flying for lane in state.outbox.lanes.values()):
         return False
     late = state.draining_since is None or now >= state.draining_since + ANSWER_S
     return late or not any(session.withdrawn for session in state.listeners.values())

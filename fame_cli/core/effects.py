@@ -9,18 +9,24 @@ from typing import Any
 import msgspec
 
 from fame_cli.core.link import Link
+from fame_cli.core.message import Message
 
 __all__ = [
     "BindAnswered",
+    "Bury",
     "CallEnded",
     "CloseLink",
+    "Delivered",
     "Dispatch",
     "DispatchCancelled",
     "Effect",
     "FlowOpen",
+    "Forget",
     "ItemArrived",
+    "Keep",
     "LinkAttached",
     "LinkRefused",
+    "Move",
     "Note",
     "Outcome",
     "Request",
@@ -57,6 +63,7 @@ class Request(msgspec.Struct, frozen=True, eq=False):
         packs: True when the caller takes several items of the stream in one answer (`NodeCore.reply_items`).
         signer: who signed it, in words; "" where nothing is signed.
         deadline: when the caller gives up, or wants the first item, in the core's time; 0 if it didn't say.
+        message: id of the message that is kept until its handler has returned (`NodeCore.handled`); "" for none.
     """
 
     key: tuple[str, str] | None
@@ -69,6 +76,7 @@ class Request(msgspec.Struct, frozen=True, eq=False):
     packs: bool = False
     signer: str = ""
     deadline: float = 0.0
+    message: str = ""
 
 
 class Dispatch(msgspec.Struct, frozen=True, gc=False):
@@ -130,6 +138,44 @@ class ItemArrived(msgspec.Struct, frozen=True, gc=False):
     is_pack: bool = False
 
 
+class Keep(msgspec.Struct, frozen=True, gc=False):
+    """Keep a message, in place of one of the same box and id, and say so by `NodeCore.kept` or `unkept`."""
+
+    message: Message
+
+
+class Move(msgspec.Struct, frozen=True, gc=False):
+    """Keep a message, and no longer the one of the same id in another box; say so as of one to `Keep`."""
+
+    message: Message
+    source: str
+
+
+class Forget(msgspec.Struct, frozen=True, gc=False):
+    """Keep a message no longer."""
+
+    box: str
+    id: str
+
+
+class Bury(msgspec.Struct, frozen=True, gc=False):
+    """Keep a message as a dead letter, no longer in the box that its `origin` names."""
+
+    message: Message
+
+
+class Delivered(msgspec.Struct, frozen=True, gc=False):
+    """Say what became of a message of ours: somebody else answers for it, or it is given up.
+
+    Args:
+        code: "" when it was acknowledged, else why it was given up.
+    """
+
+    id: str
+    code: str
+    reason: str
+
+
 class FlowOpen(msgspec.Struct, frozen=True, gc=False):
     """Tell a local producer that waited (`NodeCore.writable`) that it may go on."""
 
@@ -177,5 +223,10 @@ Effect = (
     | LinkAttached
     | LinkRefused
     | BindAnswered
+    | Keep
+    | Move
+    | Forget
+    | Bury
+    | Delivered
     | Note
 )

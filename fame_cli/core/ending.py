@@ -70,6 +70,9 @@ def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: st
     if not (envelope.id and envelope.reply_to and envelope.corr_id):
         state.unroutable += 1
         return
+    if origin is LOCAL and envelope.corr_id in state.outbox.lane_of:
+        state.outbox.verdicts.append((envelope.corr_id, code, reason))
+        return
     key = (envelope.reply_to, envelope.corr_id)
     call = state.calls.get(key)
     if call is not None and call.ingress is not origin:
@@ -129,12 +132,13 @@ def send_routed(
 
 
 def _way_back(state: NodeState, origin: Link, to: str) -> Link | None:
+    lives = origin in state.sessions  # what is acknowledged late may have come by a link that is gone
     try:
-        way = route(to, None, LOCAL, state.table, back=origin if origin.meshes else None)
+        way = route(to, None, LOCAL, state.table, back=origin if origin.meshes and lives else None)
     except RemoteProtocolError:
         return None
     link = None if isinstance(way, Drop) else next_link(way)
-    return origin if link is None else link
+    return origin if link is None and lives else link
 
 
 def cancel(state: NodeState, key: CallKey, origin: Link, reason: str) -> bool:

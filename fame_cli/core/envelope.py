@@ -17,11 +17,15 @@ __all__ = [
     "FLOW_ACK",
     "GRANT",
     "ITEMS",
+    "LANE",
     "LAST",
     "MAX_MESSAGE_BYTES",
     "PACK",
+    "PREV",
     "REPLY",
     "RESET",
+    "SENDER",
+    "SEQ",
     "SESSION",
     "STREAM",
     "SYN",
@@ -34,6 +38,7 @@ __all__ = [
     "decode",
     "encode",
     "encode_json",
+    "is_message",
     "peek",
     "raw_list",
     "with_ttl",
@@ -75,6 +80,14 @@ GRANT = "fame.grant"
 
 LAST = "fame.last"
 """Key of `meta` of the answer that ends a stream whose payloads routers can't read."""
+
+
+LANE, SEQ, PREV = "fame.lane", "fame.seq", "fame.prev"
+"""Keys of `meta` of a message that is to be kept: the run it is in, its number there, and the number of the one before
+it that isn't settled, 0 for none (ADR 27)."""
+
+SENDER = "fame.sender"
+"""Key of `meta` of a message out of a mailbox: who gave it in."""
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -181,6 +194,20 @@ def encode_json(value: object) -> bytes:
         return _encoder.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise LocalProtocolError(f"no JSON form: {error}") from error
+
+
+def is_message(envelope: Envelope) -> bool:
+    """Tell whether an envelope is a message that is to be kept: it wants an acknowledgement and no answer (ADR 27).
+
+    What goes to a participant of a node's own, an answer that wants to be acknowledged, isn't.
+    """
+    to = envelope.to
+    return (
+        envelope.rtype == ACK
+        and to is not None
+        and not to.startswith(("__sys__@", "__rpc__"))
+        and isinstance(envelope.frame, Data)
+    )
 
 
 def data_frame(payload: bytes) -> Data:

@@ -139,11 +139,12 @@ class Gate:
         """
         return envelope
 
-    def speaks_for(self, envelope: Envelope, address: str) -> Refusal | None:
+    def speaks_for(self, envelope: Envelope, address: str, *, keeps: bool = False) -> Refusal | None:
         """Hold the signer of a verified answer to the address that was asked: it must be allowed to have it.
 
         Args:
             address: logical or physical; "" where whoever offers a capability was asked.
+            keeps: True where a sentinel will do that may say that the address is reached through it.
         """
         return None
 

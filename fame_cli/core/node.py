@@ -8,9 +8,10 @@ what comes in goes to ``receiving.py``, what the user wants to ``asking.py``, ``
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import groupby
+from math import inf
 from operator import itemgetter
 
-from fame_cli.core import answering, attach, ending
+from fame_cli.core import answering, attach, ending, inbox, outbox
 from fame_cli.core.address import physical
 from fame_cli.core.adjusting import adjust, retire, set_own_cost
 from fame_cli.core.announce import has_listeners
@@ -27,6 +28,7 @@ from fame_cli.core.gate import Gate
 from fame_cli.core.grant import Grant
 from fame_cli.core.limits import Census, Limits
 from fame_cli.core.link import LOCAL, Link
+from fame_cli.core.mailing import Mailing
 from fame_cli.core.mesh import flush
 from fame_cli.core.parking import Parking
 from fame_cli.core.publish import begin, farewell, publish
@@ -40,10 +42,8 @@ from fame_cli.core.upkeep import SWEEP_S, sweep
 
 __all__ = ["NodeCore"]
 
-CLOSE_NORMAL = 1000
 
-
-class NodeCore:
+class NodeCore(Mailing):
     """Decide everything a node decides.
 
     Args:
@@ -64,12 +64,12 @@ class NodeCore:
     ) -> None:
         table = RouteTable(node_id=settings.node_id, balance=settings.balance)
         self._state = NodeState(settings, new_id, stamp, flow_id=new_id(), table=table, now=now)
+        self._state.outbox.name = settings.node_id
         self._state.budget.most_bytes = settings.max_held_bytes
         self._state.gate = gate or Gate()
         self._state.parking = Parking(settings.limits.unknown_keys, settings.limits.waiting_envelopes)
         self._state.census = Census(settings.limits)
         self._inbox = f"__rpc__{new_id()}"
-        self._first_id = settings.node_id
         self._sweep_at = float("-inf")
         self.table.open_box("__sys__")
         self.table.open_box(self._inbox)
@@ -170,6 +170,8 @@ class NodeCore:
         self._state.now = now
         ending.end_overdue(self._state, now)
         flush(self._state, now)
+        inbox.tick(self._state, now)
+        outbox.tick(self._state, now)
         if has_listeners(self._state):  # they are told of what comes within reach before anybody looks it up
             settle(self._state, now)
         if now >= self._sweep_at:
@@ -179,13 +181,16 @@ class NodeCore:
 
     def next_deadline(self) -> float | None:
         """Return when `tick` has something to do, None when nothing waits for time."""
-        mesh = self._state.mesh
-        deadline = self._state.calls.next_deadline()
-        if self._state.sessions and (deadline is None or self._sweep_at < deadline):
+        state = self._state
+        earliest = state.calls.next_deadline()
+        deadline = inf if earliest is None else earliest
+        if state.sessions and self._sweep_at < deadline:
             deadline = self._sweep_at
-        if mesh is not None and mesh.flush_at is not None and (deadline is None or mesh.flush_at < deadline):
-            deadline = mesh.flush_at
-        return deadline
+        if state.mesh is not None and state.mesh.flush_at is not None and state.mesh.flush_at < deadline:
+            deadline = state.mesh.flush_at
+        if state.outbox.lane_of or state.inbox.again:
+            deadline = min(deadline, outbox.deadline(state), state.inbox.due)
+        return deadline if deadline < inf else None
 
     # What the user wants: names
 
@@ -306,13 +311,13 @@ class NodeCore:
 
     def other_id(self) -> str:
         """Make an id for when this one's is in use: the first it had, and something nobody else has behind it."""
-        return f"{self._first_id[:120]}-{self._state.new_id()[-4:]}"  # ids have up to 128 characters
+        return f"{self._state.outbox.name[:120]}-{self._state.new_id()[-4:]}"  # ids have up to 128 characters
 
     def rename(self, node_id: str) -> list[Effect]:
         """Take another id, because this one is in use: every neighbour has to attach anew and learn it."""
         state = self._state
         for session in self.sessions():
-            attach.end(state, session, CLOSE_NORMAL, "the node's id changed")
+            attach.end(state, session, attach.CLOSE_NORMAL, "the node's id changed")
         state.settings = replace(state.settings, node_id=node_id)
         state.renamed_at = state.now
         self.table.node_id = node_id
@@ -377,7 +382,7 @@ class NodeCore:
         for session in self.sessions():
             if session.state is State.OPEN:
                 fire(session, Event.DRAIN)
-            attach.end(self._state, session, CLOSE_NORMAL, "normal closure")
+            attach.end(self._state, session, attach.CLOSE_NORMAL, "normal closure")
         return self._effects()
 
     # Inside
@@ -388,10 +393,6 @@ class NodeCore:
         self._state.renaming = False
         self._state.note("id_taken", "warning", node=before, now=name)
         return self.rename(name)
-
-    def _effects(self) -> list[Effect]:
-        effects, self._state.effects = self._state.effects, []
-        return effects
 
     def _rename(self, name: Name, changed: bool) -> list[Effect]:
         if changed:

@@ -1,9 +1,11 @@
 """What a node is told at its birth. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.batch import BATCH
+from fame_cli.core.custody import Delivery, Mailbox
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.flow import MAX_HELD_BYTES
 from fame_cli.core.limits import Limits
@@ -38,6 +40,9 @@ class Settings:
         incarnation: of the sentinel's record; greater than in any earlier life of its id, if that can be had.
         limits: bounds of each neighbour.
         silence_s: seconds without a word after which a link to another node of ours is given up.
+        delivery: how messages are delivered, and how long the node answers for them.
+        mailboxes: address → bounds of what a sentinel keeps for it while nobody serves it.
+        epoch_s: seconds of the epoch at which the core's time was 0, for what outlives the process.
     """
 
     node_id: str
@@ -52,6 +57,9 @@ class Settings:
     incarnation: int = 1
     limits: Limits = field(default_factory=Limits)
     silence_s: float = SILENCE_S
+    delivery: Delivery = field(default_factory=Delivery)
+    mailboxes: Mapping[str, Mailbox] = field(default_factory=dict)
+    epoch_s: float = 0.0
 
     @property
     def extensions(self) -> tuple[str, ...]:

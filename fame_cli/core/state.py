@@ -8,6 +8,7 @@ gather in `effects` until the public verb that caused them returns them.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fame_cli.core.boxes import Inbox, Outbox
 from fame_cli.core.calls import CallKey, CallTable
 from fame_cli.core.effects import Effect, Note, Send
 from fame_cli.core.envelope import FLOW_ACK, SYN, Envelope, encode
@@ -45,6 +46,8 @@ class NodeState:
         gate: says who may do what, and signs what is ours.
         parking: envelopes that wait for the key of their signature.
         census: counts the links that came to this node.
+        outbox: messages this node answers for until somebody else does.
+        inbox: messages that have come for it and aren't handled yet.
         waiting: name → when plain peers may be told of it.
         unroutable: answers that had no way to go, and were dropped.
         now: when anything last happened.
@@ -71,6 +74,8 @@ class NodeState:
     gate: Gate = field(default_factory=Gate)
     parking: Parking = field(default_factory=Parking)
     census: Census = field(default_factory=Census)
+    outbox: Outbox = field(default_factory=Outbox)
+    inbox: Inbox = field(default_factory=Inbox)
     waiting: dict[Name, float] = field(default_factory=dict)
     unroutable: int = 0
     now: float = 0.0

@@ -41,6 +41,7 @@ class RouteTable:
         local: participants bound at the physical path (``__sys__``, inboxes).
         children: path segment → link. peers: system id → link. parent: the upstream link.
         origins: id → the sentinel as a way to what is bound there; for calls that are pinned to it.
+        generation: grows by one with every change.
     """
 
     def __init__(self, path: str = "", node_id: str = "", balance: Balance = NEAREST) -> None:
@@ -51,6 +52,7 @@ class RouteTable:
         self.children: dict[str, Link] = {}
         self.peers: dict[str, Link] = {}
         self.parent: Link | None = None
+        self.generation = 0
         self.origins: dict[str, Origin] = {}
         self._exact: dict[str, Ways] = {}
         self._paths: dict[str, Ways] = {}
@@ -336,5 +338,6 @@ class RouteTable:
 
     def changed(self) -> None:
         """Forget what was looked up before: a name, a neighbour or a next hop has changed."""
+        self.generation += 1
         if self._cache:
             self._cache.clear()

@@ -12,22 +12,18 @@ calls that were in flight fail at once. With ``retry="idempotent"`` both are tri
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
+from fame_cli.core.custody import Delivery
 from fame_cli.core.effects import Outcome
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES, encode_json
 from fame_cli.core.grant import CLIENT, Grant
 from fame_cli.core.link import LinkKind
 from fame_cli.core.settings import SILENCE_S
-from fame_cli.errors import (
-    ConnectError,
-    LocalProtocolError,
-    NoRoute,
-    StreamEnded,
-    UsageError,
-)
+from fame_cli.errors import ConnectError, LocalProtocolError, NoRoute, StreamEnded, UsageError
 from fame_cli.node.clock import random_id
 from fame_cli.node.dialing import Held, attach, keep_attached
 from fame_cli.node.options import Options
@@ -37,6 +33,7 @@ from fame_cli.node.retrying import MENDS, Again, Retry
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
+from fame_cli.node.sending import Sending
 from fame_cli.node.task_client import TaskCalls
 from fame_cli.security.settings import SecuritySettings
 
@@ -52,7 +49,7 @@ PLAIN_CALLS = 24
 """Calls without a first answer at a plain Naylence sentinel: its window of 32, less room for its grants (spec 7)."""
 
 
-class Client(TaskCalls):
+class Client(TaskCalls, Sending):
     """Call agents through a sentinel; use it as an async context.
 
     Args:
@@ -69,6 +66,9 @@ class Client(TaskCalls):
         security: how it is trusted, and whom it trusts; None for the open profile.
         retry: ``idempotent`` to ask again, as long as the time of the call allows, when the link or the way to the
             agent was lost (for a stream: before its first item); an operation may then run more than once.
+        delivery: whether `send` is durable unless told otherwise, and for how long; at most once when None.
+        storage: the file that keeps durable messages, also for the next client with it; None keeps them in memory, and
+            leaving waits for them.
 
     Attributes:
         last_trace: the way the last answer took, when `trace` is on (docs/wire-extensions.md).
@@ -93,6 +93,8 @@ class Client(TaskCalls):
         silence_s: float = SILENCE_S,
         security: SecuritySettings | None = None,
         retry: Retry = "never",
+        delivery: Delivery | None = None,
+        storage: Path | None = None,
     ) -> None:
         self.url = url
         self.timeout_s = timeout_s
@@ -108,6 +110,8 @@ class Client(TaskCalls):
             batch=batch,
             silence_s=silence_s,
             security=security,
+            delivery=delivery or Delivery(),
+            storage=storage,
         )
         self._node: Node | None = None
         self._recipients: Recipients | None = None
@@ -132,6 +136,7 @@ class Client(TaskCalls):
             raise
         node.spawn(keep_attached(node, self.url, LinkKind.PARENT, held=held))
         self._node = node
+        await node.mail.recover()
         if node.core.state.gate.seals:
             self._recipients = Recipients(node, lambda method, at, told: self.ask(method, at=at, arguments=told))
         return self
@@ -146,8 +151,11 @@ class Client(TaskCalls):
                     raise
                 await again.pause(error)
 
-    async def __aexit__(self, *exc: object) -> None:
-        node, self._node = self._attached(), None
+    async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        node = self._attached()
+        if kind is None:
+            await node.mail.settled(self.timeout_s)
+        self._node = None
         await node.__aexit__(None, None, None)
 
     def _attached(self) -> Node:

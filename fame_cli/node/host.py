@@ -18,7 +18,7 @@ from fame_cli.core.calls import CallKey
 from fame_cli.core.effects import Request
 from fame_cli.core.envelope import encode_json
 from fame_cli.errors import FameError, LocalProtocolError, RemoteError
-from fame_cli.node.agent import Agent
+from fame_cli.node.agent import METHOD_NOT_FOUND, Agent
 from fame_cli.node.log import log_event
 from fame_cli.node.operation import INTERNAL, INVALID_PARAMS, Operation
 from fame_cli.node.runner import Node
@@ -96,6 +96,8 @@ class AgentHost:
             self._waiting.append(request)
         elif request.key is not None:
             self._node.reply_error(request.key, BUSY, f"busy: {self._slots} calls run and {len(self._waiting)} wait")
+        elif request.message:
+            self._node.mail.put_off(request.message, "busy")
         else:
             log_event("message_dropped", "warning", address=request.address, reason="busy")
 
@@ -231,18 +233,29 @@ class AgentHost:
         self._node.reply_error(key, INTERNAL, _encodable(str(error)) if isinstance(error, FameError) else told)
 
     async def _take_message(self, request: Request) -> None:
-        """Take a message, or run an operation whose answer nobody wants."""
+        """Take a message, or run an operation whose answer nobody wants; what is kept is kept until that is done."""
         try:
-            if not request.method:
-                await self._agent.on_message(msgspec.json.decode(request.params))
-                return
-            _, outcome = self._invoke(request)
-            if isinstance(outcome, Awaitable):
-                await outcome
+            if request.method:
+                await self._run_to_end(request)
+            else:
+                await self._agent.on_message(_payload(request.params))
         except BaseException as error:  # the boundary to user code, as above
             if _is_end_of_task(error):
                 raise
             log_event("message_failed", "warning", address=request.address, error=_told(error))
+            if request.message:
+                hopeless = isinstance(error, RemoteError) and error.code in (METHOD_NOT_FOUND, INVALID_PARAMS)
+                self._node.mail.failed(request.message, _told(error), tries=int(hopeless))
+        else:
+            if request.message:
+                self._node.mail.handled(request.message)
+
+    async def _run_to_end(self, request: Request) -> None:
+        operation, outcome = self._invoke(request)
+        if isinstance(outcome, Awaitable):
+            await outcome
+        elif isinstance(outcome, AsyncIterator) and request.message:
+            raise RemoteError(f"{operation.name} is a stream, and nobody reads it", code=INVALID_PARAMS)
 
     def _message_taken(self, _: "asyncio.Task[None]") -> None:
         self._messages -= 1
@@ -293,6 +306,19 @@ class _Pack:
         items, self._items, self._bytes = self._items, [], 0
         if items:
             self._writable = self._node.reply_items(self._key, items)
+
+
+def _payload(params: msgspec.Raw) -> object:
+    """Read the JSON of a message.
+
+    Raises:
+        RemoteError: -32602, it can't be read.
+    """
+    try:
+        value: object = msgspec.json.decode(params)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RemoteError(f"the message can't be read: {error}", code=INVALID_PARAMS) from error
+    return value
 
 
 def _sendable(data: object) -> object:

@@ -1,5 +1,6 @@
 """What every kind of node can be told beside who it is: limits, wire, security and delivery, as plain values."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,10 +8,11 @@ from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.custody import Delivery, Mailbox
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.limits import Limits
-from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
+from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S, Settings
+from fame_cli.node.clock import incarnation, new_id
 from fame_cli.security.settings import SecuritySettings
 
-__all__ = ["Options"]
+__all__ = ["Options", "settings_of"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,3 +46,28 @@ class Options:
     delivery: Delivery = field(default_factory=Delivery)
     storage: Path | None = None
     mailboxes: tuple[Mailbox, ...] = ()
+
+
+def settings_of(options: Options, node_id: str, *, routes: bool, logicals: tuple[str, ...], now: float) -> Settings:
+    """Return what the core of a node is told.
+
+    Args:
+        now: the core's time.
+    """
+    return Settings(
+        node_id,
+        new_id(),
+        routes,
+        logicals,
+        max_message_bytes=options.max_message_bytes,
+        max_hops=options.max_hops,
+        balance=options.balance,
+        batch=options.batch,
+        max_held_bytes=options.max_held_bytes,
+        incarnation=incarnation() if routes else 1,
+        limits=options.limits,
+        silence_s=options.silence_s,
+        delivery=options.delivery,
+        mailboxes={each.address: each for each in options.mailboxes},
+        epoch_s=time.time() - now,
+    )

@@ -29,16 +29,16 @@ from fame_cli.core.effects import (
 from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.node import NodeCore
-from fame_cli.core.settings import Settings
 from fame_cli.net.choice import network
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
 from fame_cli.node.binds import Binds
-from fame_cli.node.clock import incarnation, new_id, stamp, timed_id
+from fame_cli.node.clock import new_id, stamp, timed_id
 from fame_cli.node.inbound import Inbound
 from fame_cli.node.log import log_event
 from fame_cli.node.loop import keep_freed_memory
-from fame_cli.node.options import Options
+from fame_cli.node.mail import Mail
+from fame_cli.node.options import Options, settings_of
 from fame_cli.node.renewal import keep_renewed
 from fame_cli.node.roles import Caller, Observer, Service
 from fame_cli.node.services import Services
@@ -70,6 +70,7 @@ class Node:
         attached: set while the upstream link is open.
         loop: the event loop it runs in.
         services: who answers here.
+        mail: the messages it answers for.
         dialing: what the node tries to reach, and can't so far: URL → what it is to us, and why not.
         ending: True once the node has begun to end; nothing new is started then.
     """
@@ -84,10 +85,9 @@ class Node:
         observer: Observer | None = None,
         security: "Security | None" = None,
     ) -> None:
-        told, life = options or Options(), incarnation() if routes else 1
-        bounds = told.max_message_bytes, told.max_hops, told.balance, told.batch, told.max_held_bytes, life, told.limits
-        settings = Settings(node_id, new_id(), routes, logicals, *bounds, silence_s=told.silence_s)
+        told = options or Options()
         self.started = time.monotonic()
+        settings = settings_of(told, node_id, routes=routes, logicals=logicals, now=self.started)
         self.security = security
         gate = security.gate if security is not None else None
         ids = timed_id if gate is not None and gate.signs else new_id
@@ -110,7 +110,9 @@ class Node:
         self._changed = asyncio.Event()
         self._links = 0
         self._wakeup = Wakeup(self.loop, self._tick)
+        self.mail = Mail(self, told.storage)
         self._actions: dict[type, Callable[[Any], None]] = {
+            **self.mail.actions,
             Dispatch: self._dispatch,
             CallEnded: self._call_ended,
             ItemArrived: self._item_arrived,
@@ -118,13 +120,14 @@ class Node:
             DispatchCancelled: self._dispatch_cancelled,
             CloseLink: self._close_link,
             LinkAttached: self._link_attached,
-            LinkRefused: self._link_refused,
+            LinkRefused: lambda effect: self._opened(effect.link, effect),
             BindAnswered: self._binds.answered,
             Note: self._note,
         }
 
     async def __aenter__(self) -> Self:
         keep_freed_memory()
+        await self.mail.open()
         await self._tasks.__aenter__()
         if self.security is not None:
             self.spawn(keep_renewed(self, self.security))
@@ -142,6 +145,7 @@ class Node:
             for task in list(self._spawned):
                 task.cancel()
             await self._tasks.__aexit__(None, None, None)
+            await self.mail.close()
 
     @property
     def node_id(self) -> str:
@@ -206,9 +210,6 @@ class Node:
         self._opened(effect.link, None)
         self._check_attached()
 
-    def _link_refused(self, effect: LinkRefused) -> None:
-        self._opened(effect.link, effect)
-
     def _opened(self, link: Link, refusal: LinkRefused | None) -> None:
         """Tell whoever dialled a link what became of it; the first news counts."""
         opening = self._openings.get(link)
@@ -228,9 +229,11 @@ class Node:
         request = effect.request
         service = self.services.find(request.address)
         if service is None:
+            reason = f"nothing serves {request.address} here any more"
             if request.key is not None:
-                message = f"nothing serves {request.address} here any more"
-                self.perform(self.core.reply_error(request.key, -32601, message, None, time.monotonic()))
+                self.perform(self.core.reply_error(request.key, -32601, reason, None, time.monotonic()))
+            elif request.message:
+                self.mail.put_off(request.message, reason)
             return
         if request.key is not None:
             self._serving[request.key] = service

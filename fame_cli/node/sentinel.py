@@ -16,6 +16,7 @@ from fame_cli.core.envelope import MAX_MESSAGE_BYTES
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import PEER, Grant
 from fame_cli.core.limits import LINKS_PER_HOST, Limits
+from fame_cli.core.routing import MAILBOX
 from fame_cli.core.settings import MAX_HELD_BYTES, MAX_HOPS, SILENCE_S
 from fame_cli.errors import ConfigError, LocalProtocolError
 from fame_cli.node.adjusting import Adjustable, Reload, adjust_node
@@ -165,6 +166,9 @@ class Sentinel:
         await node.__aenter__()
         try:
             node.serve("__sys__", AgentHost(node, SystemAgent(node)))
+            for mailbox in self._options.mailboxes:
+                node.perform(node.core.advertise(f"{MAILBOX}{mailbox.address}", mailbox.address))
+            await node.mail.recover()
             if siblings is not None:
                 await siblings.join(node, has_parent=parent, max_links=self._max_links)
             if self._fail_fast:

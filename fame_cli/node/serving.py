@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import AGENT, CLIENT, Grant
@@ -22,7 +21,6 @@ from fame_cli.node.options import Options
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
-from fame_cli.store.store import Store
 from fame_cli.store.tasks import TaskBox
 
 __all__ = ["offers_of", "run_agent", "serve_agent"]
@@ -70,14 +68,12 @@ async def serve_agent(
         told = options or Options()
         name = node_id or random_id("agent")
         secure = await secured(told.security, _wanted(name, address), named=node_id is not None)
-        keeps = told.storage is not None and bool(agent.tasks)
-        async with (
-            Store.open(told.storage) if keeps else nullcontext() as store,
-            Node(name, logicals=tuple(logicals), options=told, observer=observer, security=secure) as node,
-        ):
-            host = AgentHost(node, agent, max_concurrent, task_store=TaskBox(store, address) if store else None)
+        async with Node(name, logicals=tuple(logicals), options=told, observer=observer, security=secure) as node:
+            box = TaskBox(node.mail.store, address) if node.mail.is_lasting and agent.tasks else None
+            host = AgentHost(node, agent, max_concurrent, task_store=box)
             await host.load_tasks()
             _claim(node, address, host, offers)
+            await node.mail.recover()
             await _attach(node, address, url, fail_fast=fail_fast)
             stopped = _until_stopped(node, host, drain_s, reload)
             await first_of(stopped, _bound(node, address, host, offers))

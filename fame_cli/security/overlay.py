@@ -217,10 +217,12 @@ class KeyGate(GrantGate):
             return Refusal("CRYPTO_LEVEL", "this node opens nothing that is sealed")
         return envelope
 
-    def speaks_for(self, envelope: Envelope, address: str) -> Refusal | None:
+    def speaks_for(self, envelope: Envelope, address: str, *, keeps: bool = False) -> Refusal | None:
         """Hold an answer to the place or the grant of its signer; a key that is only told has none."""
         key = self._key_of(envelope)
-        return None if key is None else self._held(key, address)
+        if key is None or (keeps and key.grant is not None and key.grant.may_announce(address)):
+            return None
+        return self._held(key, address)
 
     def owns(self, path: str, address: str) -> Refusal | None:
         """Hold the key at a path to an address, as an answer from there would be."""

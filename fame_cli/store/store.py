@@ -7,6 +7,9 @@ large as the disk is slow, and `done` is called once its change is on the disk.
 A failure takes nothing down. A batch that fails is halved until what can't be written is alone, and that is told to its
 `done`. A change nobody waits for (it has no `done`) is owed: it is tried again until it succeeds or a later change of
 the same message does, so that a message that was handled doesn't come back after a restart.
+
+Behind a message that failed nothing is written in its lane before its `done` has been told: the number of what follows
+would cover the one that isn't there.
 """
 
 import asyncio
@@ -19,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from fame_cli.core.message import Message
+from fame_cli.core.message import IN, Message
 from fame_cli.errors import FameError, StoreFull
 from fame_cli.store.medium import Change, Kept, Medium, Put, Remove, Saw
 from fame_cli.store.memory import Memory
@@ -158,8 +161,9 @@ class Store:
             raise self._trouble
 
     async def _close(self) -> None:
-        with contextlib.suppress(StoreFull):  # `on_trouble` knows
-            await self.flush()
+        if self._waiting or self._owed or self._has_begun:
+            with contextlib.suppress(StoreFull):  # `on_trouble` knows
+                await self.flush()
         if self._retry is not None:
             self._retry.cancel()
         if self._thread is None:
@@ -219,16 +223,38 @@ class Store:
         self._finish(batch, [bug] * len(batch) if failure else ended.result())
 
     def _finish(self, batch: list[_Write], results: Sequence[FameError | None]) -> None:
-        for write, error in zip(batch, results, strict=True):
+        ended = [*zip(batch, results, strict=True), *self._behind(batch, results)]
+        self._tell(next((error for error in results if error is not None), None), batch)
+        for write, error in ended:
             self._settle(write, error)
             if write.done is not None:
-                self._loop.call_soon(write.done, error)
-        self._tell(next((error for error in results if error is not None), None), batch)
+                self._call(write.done, error)
         self._has_begun = False
         if self._waiting:
             self._begin_soon()
         elif self._owed and self._retry is None:
             self._retry = self._loop.call_later(RETRY_S, self._try_again)
+
+    def _behind(
+        self, batch: list[_Write], results: Sequence[FameError | None]
+    ) -> list[tuple[_Write, FameError | None]]:
+        """Take those out of what waits that are in a lane behind one that failed, whose sender can't know yet."""
+        failed = {lane: error for write, error in zip(batch, results, strict=True) if error for lane in _lanes(write)}
+        if not failed:
+            return []
+        behind: list[tuple[_Write, FameError | None]]
+        behind = [(write, failed[lane]) for write in self._waiting for lane in _lanes(write) if lane in failed]
+        lost = {id(write) for write, _ in behind}
+        self._waiting = deque(write for write in self._waiting if id(write) not in lost)
+        self._waiting_bytes = sum(write.size for write in self._waiting)
+        return behind
+
+    def _call(self, done: Done, error: FameError | None) -> None:
+        """Tell who waits, before anything else is asked for."""
+        try:
+            done(error)
+        except Exception as failure:
+            self._loop.call_exception_handler({"message": "a store's caller failed", "exception": failure})
 
     def _settle(self, write: _Write, error: FameError | None) -> None:
         """Note what is owed: a change that failed and that nobody was told of."""
@@ -276,17 +302,38 @@ def _work(medium: Medium, batch: list[_Write], forget: bool) -> list[FameError |
 
 
 def _write(medium: Medium, batch: Sequence[_Write]) -> list[FameError | None]:
-    """Write a batch as one transaction; if it fails, each half on its own, down to what can't be written."""
+    """Write a batch as one transaction; if it fails, piece by piece, so that only what can't be written isn't."""
+    return _write_apart(medium, batch, {})
+
+
+def _write_apart(medium: Medium, batch: Sequence[_Write], failed: dict[str, FameError]) -> list[FameError | None]:
+    """Write a batch; if it fails, each half on its own, down to what can't be written.
+
+    Args:
+        failed: lane → why a message in it failed. Nothing is written behind that, or its number would count as taken.
+    """
     if not batch:
         return []
+    if len(batch) == 1:
+        error = next((failed[lane] for lane in _lanes(batch[0]) if lane in failed), None)
+        if error is not None:
+            return [error]
     try:
-        medium.apply([change for write in batch for change in write.changes])
+        if not failed or len(batch) == 1:
+            medium.apply([change for write in batch for change in write.changes])
+            return [None] * len(batch)
     except FameError as error:
         if len(batch) == 1:
+            failed.update(dict.fromkeys(_lanes(batch[0]), error))
             return [error]
-        half = len(batch) // 2
-        return _write(medium, batch[:half]) + _write(medium, batch[half:])
-    return [None] * len(batch)
+    half = len(batch) // 2
+    return _write_apart(medium, batch[:half], failed) + _write_apart(medium, batch[half:], failed)
+
+
+def _lanes(write: _Write) -> list[str]:
+    """Return the lanes whose numbers a write takes in."""
+    puts = (change.message for change in write.changes if isinstance(change, Put))
+    return [message.lane for message in puts if message.box == IN and message.lane]
 
 
 def _size(change: Change) -> int:

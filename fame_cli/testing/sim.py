@@ -249,7 +249,7 @@ class SimWorld:
                 back.up = False
 
     def restart(self, node: SimNode, incarnation: int | None = None) -> None:
-        """Begin a new life of a killed node: same id and addresses, else nothing of the old one.
+        """Begin a new life of a killed node: same id, addresses and disk, else nothing of the old one.
 
         Args:
             incarnation: of its record; None for one that is greater than all before.
@@ -263,6 +263,7 @@ class SimWorld:
             node.perform(node.core.bind(address))
             for capability in capabilities:
                 node.perform(node.core.advertise(capability, address))
+        node.disk.recover()
         for habit in node.habits:
             node.do(habit())
 

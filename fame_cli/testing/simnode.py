@@ -13,6 +13,7 @@ from fame_cli.core.effects import (
     BindAnswered,
     CallEnded,
     CloseLink,
+    Delivered,
     Dispatch,
     DispatchCancelled,
     Effect,
@@ -26,7 +27,9 @@ from fame_cli.core.effects import (
     Send,
 )
 from fame_cli.core.link import Link
+from fame_cli.core.message import Message
 from fame_cli.core.node import NodeCore
+from fame_cli.testing.disk import SimDisk
 
 if TYPE_CHECKING:
     from fame_cli.testing.sim import SimWorld
@@ -64,6 +67,8 @@ class SimNode:
         batching: links on which the envelopes of one turn travel as one message.
         waiting: what is to happen to it when it runs again, while it is stopped; None while it runs.
         resumed_at: when it last ran again.
+        delivered: id of a message of its own → "" once it was acknowledged, or the code it was given up with.
+        disk: keeps its messages; it outlives it.
         react: is shown every effect but the sending ones, after the node itself has taken it.
     """
 
@@ -84,6 +89,7 @@ class SimNode:
     wires: dict[Link, Wire] = field(default_factory=dict)
     sent: dict[Link, list[bytes]] = field(default_factory=dict)
     batching: dict[Link, None] = field(default_factory=dict)
+    delivered: dict[str, str] = field(default_factory=dict)
     habits: list[Callable[[], Steps]] = field(default_factory=list)
     react: Callable[["SimNode", Effect], None] | None = None
     due: float | None = None
@@ -91,6 +97,9 @@ class SimNode:
     resumed_at: float = float("-inf")
     _outgoing: dict[Link, list[bytes]] = field(default_factory=dict)
     _dormant: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.disk = SimDisk(self)
 
     def __repr__(self) -> str:
         return f"<SimNode {self.name}>"
@@ -128,6 +137,13 @@ class SimNode:
         self.world.run(until=lambda: key in self.outcomes)
         return self.outcomes[key][0]
 
+    def send(self, to: str, payload: bytes) -> Message:
+        """Answer for a message; it must not be refused."""
+        message, effects = self.core.send(to, payload, self.world.now)
+        self.perform(effects)
+        assert isinstance(message, Message), message
+        return message
+
     def perform(self, effects: list[Effect]) -> None:
         """Carry out effects in the simulated world."""
         for effect in effects:
@@ -160,6 +176,10 @@ class SimNode:
                     self.events.append(effect)
                 case BindAnswered() | Note():
                     self.events.append(effect)
+                case Delivered(name, code, _):
+                    self.delivered[name] = code
+                case _:
+                    self.disk.take(effect)
             if self.react is not None:
                 self.react(self, effect)
         self._flush()

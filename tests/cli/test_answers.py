@@ -28,7 +28,10 @@ def test_a_real_sentinel_answers_in_these_shapes() -> None:
 
     for method, answer in bounded(main()).items():
         assert answer
-        assert msgspec.to_builtins(read(answer, ASKED[method], method)) == answer
+        told = msgspec.to_builtins(read(answer, ASKED[method], method))
+        if isinstance(told, dict):  # an agent without tasks says nothing of tasks
+            told = {name: value for name, value in told.items() if value or name in answer}
+        assert told == answer
 
 
 def test_members_of_a_version_to_come_are_passed_over() -> None:

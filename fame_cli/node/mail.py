@@ -1,0 +1,198 @@
+"""The messages a node answers for: what the core decides of them is done here, on a store (ADR 27)."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fame_cli.core.effects import Bury, Delivered, Forget, Keep, Move
+from fame_cli.core.gate import Refusal
+from fame_cli.core.message import OUT
+from fame_cli.errors import FameError, LocalProtocolError, error_for_nack
+from fame_cli.node.log import log_event
+from fame_cli.store.store import Store
+
+if TYPE_CHECKING:
+    from fame_cli.node.runner import Node  # which has one of these
+
+__all__ = ["Mail"]
+
+T = TypeVar("T")
+
+MAX_DEAD = 1_000
+"""Messages of its own that a node remembers to have given up: the last ones."""
+
+
+class Mail:
+    """Keep the messages of a node, and have them handled.
+
+    Args:
+        path: the file they are in; None keeps them in memory.
+
+    Attributes:
+        actions: effect → what performs it.
+    """
+
+    def __init__(self, node: "Node", path: Path | None) -> None:
+        self._node = node
+        self._path = path
+        self._stack = AsyncExitStack()
+        self._store: Store | None = None
+        self._kept_of: dict[str, asyncio.Future[FameError | None]] = {}
+        self._over_of: dict[str, asyncio.Future[FameError | None]] = {}
+        self._dead: dict[str, FameError] = {}
+        self.actions: dict[type, Callable[[Any], None]] = {
+            Keep: self._keep,
+            Move: self._move,
+            Forget: self._forget,
+            Bury: self._bury,
+            Delivered: self._delivered,
+        }
+
+    @property
+    def store(self) -> Store:
+        """The open store; an agent's tasks are in it, too.
+
+        Raises:
+            LocalProtocolError: it isn't open.
+        """
+        if self._store is None:
+            raise LocalProtocolError("the node isn't running", hint="use it as `async with`")
+        return self._store
+
+    @property
+    def is_lasting(self) -> bool:
+        """Tell whether what is kept outlives the process."""
+        return self._path is not None
+
+    async def open(self) -> None:
+        """Open the store.
+
+        Raises:
+            ConfigError: its file can't be used, see `Store.open`.
+        """
+        self._store = await self._stack.enter_async_context(Store.open(self._path, self._trouble))
+
+    async def close(self) -> None:
+        """Write what waits, and say what is given up with this process."""
+        left = 0 if self.is_lasting else len(self._node.core.messages())
+        if left:
+            log_event("messages_lost", "warning", count=left, reason="the node ends, and keeps no file")
+        await self._stack.aclose()
+
+    async def recover(self) -> None:
+        """Take up what an earlier process has left; who handles messages has to be serving already.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        if not self.is_lasting:
+            return
+        kept = await self.store.load()
+        self._node.perform(self._node.core.recover(kept.messages, kept.lanes, kept.seen, time.monotonic()))
+
+    # What the user wants
+
+    async def send(self, address: str, payload: bytes) -> str:
+        """Answer for a message, and return its id once it is kept.
+
+        Raises:
+            FameError: it isn't: there is no room, or it can't be written, or not be sent at all.
+            RemoteProtocolError: not an address.
+        """
+        message, effects = self._node.core.send(address, payload, time.monotonic())
+        if isinstance(message, Refusal):
+            raise error_for_nack(message.code, message.reason)
+        loop = self._node.loop
+        self._kept_of[message.id] = kept = loop.create_future()
+        self._over_of[message.id] = loop.create_future()
+        self._node.perform(effects)
+        error = await asyncio.shield(kept)  # it is sent, whether or not its sender waits for that
+        if error is not None:
+            raise error
+        return message.id
+
+    async def delivered(self, message_id: str) -> None:
+        """Wait until somebody else answers for a message of ours.
+
+        Raises:
+            FameError: it was given up.
+        """
+        over = self._over_of.get(message_id)
+        error = self._dead.get(message_id) if over is None else await asyncio.shield(over)
+        if error is not None:
+            raise error
+
+    def reason(self, message_id: str) -> str:
+        """Return why the last try to deliver a message of ours failed; "" where none has."""
+        return next((each.reason for each in self._node.core.state.outbox if each.id == message_id), "")
+
+    async def settled(self, timeout_s: float) -> None:
+        """Wait until somebody else answers for what would be lost with this process, but no longer than so."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._over_of and not self.is_lasting:
+                    await asyncio.wait(self._over_of.values())
+
+    # What becomes of messages that have come
+
+    def handled(self, message_id: str) -> None:
+        """Take that the handler of a message has returned."""
+        self._node.perform(self._node.core.handled(message_id, time.monotonic()))
+
+    def failed(self, message_id: str, reason: str, *, tries: int = 0) -> None:
+        """Take that the handler of a message has failed; see `NodeCore.unhandled`."""
+        self._node.perform(self._node.core.unhandled(message_id, reason, time.monotonic(), tries=tries))
+
+    def put_off(self, message_id: str, reason: str) -> None:
+        """Take that a message couldn't be given to its handler now."""
+        self._node.perform(self._node.core.unhandled(message_id, reason, time.monotonic(), counts=False))
+
+    # Effects
+
+    def _keep(self, effect: Keep) -> None:
+        self.store.put(effect.message, partial(self._kept, effect.message.box, effect.message.id))
+
+    def _kept(self, box: str, message_id: str, error: FameError | None) -> None:
+        core, now = self._node.core, time.monotonic()
+        told = core.kept(box, message_id, now) if error is None else core.unkept(box, message_id, str(error), now)
+        if box == OUT:
+            _settle(self._kept_of.pop(message_id, None), error)
+        self._node.perform(told)
+
+    def _move(self, effect: Move) -> None:
+        self.store.move(effect.message, effect.source, partial(self._moved, effect.message.id))
+
+    def _moved(self, message_id: str, error: FameError | None) -> None:
+        core, now = self._node.core, time.monotonic()
+        self._node.perform(core.moved(message_id, now) if error is None else core.unmoved(message_id, str(error), now))
+
+    def _forget(self, effect: Forget) -> None:
+        self.store.remove(effect.box, effect.id)
+
+    def _bury(self, effect: Bury) -> None:
+        self.store.move(effect.message, effect.message.origin)
+
+    def _delivered(self, effect: Delivered) -> None:
+        error = error_for_nack(effect.code, effect.reason) if effect.code else None
+        over = self._over_of.pop(effect.id, None)
+        if error is not None and over is not None:
+            self._dead[effect.id] = error
+            if len(self._dead) > MAX_DEAD:
+                del self._dead[next(iter(self._dead))]
+        _settle(over, error)
+
+    def _trouble(self, error: FameError | None) -> None:
+        if error is None:
+            log_event("storage_recovered", path=str(self._path))
+        else:
+            log_event("storage_failed", "error", path=str(self._path), reason=str(error))
+
+
+def _settle(future: "asyncio.Future[T] | None", result: T) -> None:
+    if future is not None and not future.done():
+        future.set_result(result)
