@@ -189,6 +189,7 @@ def _follow(state: NodeState, lane: Lane, now: float) -> None:
         return
     lane.link = link
     if link is not None:
+        lane.failures = 0
         lane.go_back()
         _push(state, lane, now)
 

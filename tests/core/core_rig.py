@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from fame_cli.core.balance import NEAREST, Balance
 from fame_cli.core.calls import CallKey
+from fame_cli.core.custody import Delivery, Mailbox
 from fame_cli.core.effects import CallEnded, CloseLink, Dispatch, Effect, ItemArrived, Note, Outcome, Request, Send
 from fame_cli.core.grant import Grant
 from fame_cli.core.limits import Limits
@@ -78,6 +79,8 @@ class Rig:
         balance: Balance = NEAREST,
         limits: Limits | None = None,
         silence_s: float = SILENCE_S,
+        delivery: Delivery | None = None,
+        mailboxes: Mapping[str, Mailbox] | None = None,
     ) -> None:
         ids = counted_ids()
         own = Settings(
@@ -89,6 +92,8 @@ class Rig:
             balance=balance,
             limits=limits or Limits(),
             silence_s=silence_s,
+            delivery=delivery or Delivery(),
+            mailboxes=mailboxes or {},
         )
         self.core = NodeCore(own, lambda: next(ids), lambda: STAMP)
         self.now = 0.0

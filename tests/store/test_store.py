@@ -3,12 +3,13 @@
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from store_rig import Told, message
 
-from fame_cli.core.message import DEAD, IN, OUT
+from fame_cli.core.message import DEAD, IN, OUT, Message
 from fame_cli.errors import FameError, StoreFull
 from fame_cli.store import store as module
 from fame_cli.store.medium import Change, Kept, Put, Remove, Saw
@@ -407,3 +408,70 @@ def test_a_full_database_is_told_as_a_full_disk() -> None:
     error = told(caught.value, Path("fame.db"))
     assert isinstance(error, StoreFull)
     assert str(error) == "fame.db: the disk is full; make room: it is written again as soon as there is some"
+
+
+def test_behind_a_message_that_failed_its_lane_takes_nothing_before_that_has_been_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        told: list[tuple[str, bool]] = []
+        async with Store.open(None) as store:
+            medium = Failing(store)
+            for number in (1, 2, 3):
+                store.put(arrival("c/1", number), partial(note, told, f"c{number}"))
+                store.put(arrival("d/1", number), partial(note, told, f"d{number}"))
+            medium.refuse = {"c/1-2"}
+            await store.flush()
+            assert told == [("c1", True), ("d1", True), ("c2", False), ("d2", True), ("c3", False), ("d3", True)]
+            medium.refuse.clear()
+            store.put(arrival("c/1", 3), partial(note, told, "again"))  # its sender knows by now
+            kept = await store.load()
+        assert kept.lanes == {"c/1": 3, "d/1": 3}
+        assert told[-1] == ("again", True)
+
+    asyncio.run(main())
+
+
+def test_what_waits_behind_a_message_that_failed_fails_with_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        told: list[tuple[str, bool]] = []
+        async with Store.open(tmp_path / "a.db") as store:
+            medium = Failing(store)
+            medium.refuse = {"c/1-1"}
+            store.put(arrival("c/1", 1), partial(note, told, "first"))
+            await asyncio.sleep(0)  # the batch is taken; what comes now waits
+            store.put(arrival("c/1", 2), partial(note, told, "second"))
+            store.put(arrival("d/1", 1), partial(note, told, "other"))
+            await store.flush()
+            assert told == [("first", False), ("second", False), ("other", True)]
+            assert (await store.load()).lanes == {"d/1": 1}
+
+    asyncio.run(main())
+
+
+def arrival(lane: str, seq: int) -> Message:
+    return Message(id=f"{lane}-{seq}", box=IN, address="a@b", payload=b"1", lane=lane, seq=seq)
+
+
+def note(told: list[tuple[str, bool]], name: str, error: FameError | None) -> None:
+    told.append((name, error is None))
+
+
+class Failing:
+    """Have a store's medium refuse some messages."""
+
+    def __init__(self, store: Store) -> None:
+        self.medium, store._medium = store._medium, self
+        self.refuse: set[str] = set()
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        if any(isinstance(each, Put) and each.message.id in self.refuse for each in changes):
+            raise StoreFull("the disk is full")
+        self.medium.apply(changes)
+
+    def read(self) -> Kept:
+        return self.medium.read()
+
+    def forget(self, now: float) -> None:
+        self.medium.forget(now)
+
+    def close(self) -> None:
+        self.medium.close()
