@@ -230,7 +230,7 @@ _HINTS = {
 MENDING = frozenset({
     "NO_ROUTE", "LINK_LOST", "PEER_UNREACHABLE", "CHILD_UNREACHABLE", "ROUTE_CONNECTOR_CLOSED", "HOP_LIMIT",
     "ROUTE_LOOP", "QUEUE_FULL", "RATE_LIMITED", "KEY_UNKNOWN", "CLOCK_SKEW", "STORE_FULL", "NODE_DRAINING",
-    "OUT_OF_ORDER",
+    "OUT_OF_ORDER", "SIGNATURE_INVALID",
 })  # fmt: skip
 """Codes of refusals that time may mend; after any other the same envelope is refused again."""
 

@@ -3,6 +3,7 @@
 A grant's token is ``token-of-<label>``; the authority is a dict of them. Time is the rig's, from `BIRTH` on.
 """
 
+import json
 from functools import partial
 from itertools import count
 
@@ -115,3 +116,16 @@ class SecureRig(MeshRig):
         assert request.key is not None
         self.do(self[label], self[label].core.reply(request.key, b"7", self.now))
         self.run()
+
+
+def tampering(rig: SecureRig, source: str, target: str, change: dict[str, object]) -> None:
+    """Have the payloads of Data envelopes between two nodes changed on the way."""
+    deliver = rig[target].core.receive
+
+    def receive(link: object, data: bytes, now: float) -> object:
+        envelope = json.loads(data)
+        if envelope["frame"]["type"] == "Data" and rig[target].ends[link][0].label == source:  # type: ignore[index]
+            envelope["frame"]["payload"] |= change
+        return deliver(link, json.dumps(envelope).encode(), now)  # type: ignore[arg-type]
+
+    rig[target].core.receive = receive  # type: ignore[method-assign,assignment]

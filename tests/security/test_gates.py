@@ -6,7 +6,7 @@ import pytest
 from core_rig import STAMP
 from mesh_rig import PARENT, PEER
 from msgspec import Raw
-from secure_rig import SecureRig
+from secure_rig import SecureRig, tampering
 
 from fame_cli.core.effects import CloseLink, LinkRefused, Note, Send
 from fame_cli.core.envelope import Envelope, data_frame, encode, raw_list
@@ -117,19 +117,6 @@ def test_the_time_a_request_waits_for_its_key_is_taken_off_its_time() -> None:
     rig.run()
     [request] = rig["math"].requests()
     assert request.deadline - rig.now == pytest.approx(17.0, abs=0.1)
-
-
-def tampering(rig: SecureRig, source: str, target: str, change: dict[str, object]) -> None:
-    """Have the payloads of Data envelopes between two nodes changed on the way."""
-    deliver = rig[target].core.receive
-
-    def receive(link: object, data: bytes, now: float) -> object:
-        envelope = json.loads(data)
-        if envelope["frame"]["type"] == "Data" and rig[target].ends[link][0].label == source:  # type: ignore[index]
-            envelope["frame"]["payload"] |= change
-        return deliver(link, json.dumps(envelope).encode(), now)  # type: ignore[arg-type]
-
-    rig[target].core.receive = receive  # type: ignore[method-assign,assignment]
 
 
 def test_a_request_that_a_sentinel_between_has_changed_is_refused() -> None:
