@@ -78,7 +78,7 @@ def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None
         payload=payload,
         lane=lane if is_laned else "",
         seq=seq if is_laned else 0,
-        sender=_text(envelope.meta, SENDER) or _sender(state, envelope),
+        sender=_sender(state, envelope),
         stored_at=state.settings.epoch_s + now,
     )
     box.arrivals[message.id] = message
@@ -119,9 +119,16 @@ def _id(state: NodeState, envelope: Envelope) -> str:
 
 
 def _sender(state: NodeState, envelope: Envelope) -> str:
-    """Return the path a message is acknowledged to, or the digest of its signer's, where that is another."""
+    """Return who sent a message: the path it is acknowledged to, or the digest of its signer's, where that is another.
+
+    Of what comes out of a mailbox it is whom that names, if its sentinel may be believed.
+    """
+    named = _text(envelope.meta, SENDER)
+    signs = state.gate.signs
+    if named and (not signs or state.gate.speaks_for(envelope, envelope.to or "", keeps=True) is None):
+        return named
     path = parse(envelope.reply_to).path if envelope.reply_to else ""
-    if envelope.sid and state.gate.signs and sid_of(path) != envelope.sid:
+    if envelope.sid and signs and sid_of(path) != envelope.sid:
         return envelope.sid
     return path or envelope.sid or ""
 

@@ -95,9 +95,12 @@ def _pinned(pin: str, origin: Link, table: RouteTable) -> Way | Drop:
 
 
 def _keeper(to: str, origin: Link, table: RouteTable) -> Way | None:
-    """Return who keeps messages for an address; not in turn, so that what one keeps stays in order."""
+    """Return who keeps messages for an address: who offers it under that address, which is asked of him as of any other.
+
+    Not in turn, so that what one keeps stays in order.
+    """
     keepers = table.providers((f"{MAILBOX}{to}",), origin)
-    return keepers[0][1] if keepers else None
+    return next((way for address, way in keepers if address == to), None)
 
 
 def _nobody(to: str | None, capabilities: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from core_rig import STAMP
 from mesh_rig import Node
@@ -186,3 +187,31 @@ def test_the_numbers_of_a_lane_are_its_signers() -> None:
     assert (second.id, "") in rig.told("client")
     held = [each.payload for each in rig["math"].core.messages() if each.box == IN]
     assert b"2" in held
+
+
+def test_who_says_that_a_message_is_somebody_elses_is_not_believed() -> None:
+    rig = fabric("overlay")
+    rig.allow("mallory", addresses=("mallory@fame.fabric",))
+    rig.leaf("mallory", "s1")
+    message, effects = rig["mallory"].core.send(MATH, b"1", rig.now)
+    assert isinstance(message, Message)
+    box = rig["mallory"].core.state.outbox
+    box.unkept[message.id] = msgspec.structs.replace(message, mailbox=True, sender="/s1/admin")
+    rig.do(rig["mallory"], effects)
+    rig.run()
+    assert [request.sender for request in rig["math"].requests()] == ["/s1/mallory"]
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+def test_who_may_not_have_an_address_can_keep_no_messages_for_it(profile: str) -> None:
+    rig = Post("s1", "s3", profile=profile)
+    rig.chain("s1", "s3")
+    rig.allow("mallory", addresses=("mallory@fame.fabric",))
+    rig.leaf("mallory", "s1", "mallory@fame.fabric")
+    rig.leaf("client", "s1")
+    for address in ("mallory@fame.fabric", MATH):
+        rig.bind("mallory", f"mail:{MATH} {address}")
+        rig.run()
+    message = rig.send("client")
+    assert rig.payloads("mallory") == []
+    assert [each.id for each in rig["client"].core.messages()] == [message.id]
