@@ -95,7 +95,7 @@ def _pinned(pin: str, origin: Link, table: RouteTable) -> Way | Drop:
 
 
 def _keeper(to: str, origin: Link, table: RouteTable) -> Way | None:
-    """Return who keeps messages for an address: who offers it under that address, which is asked of him as of any other.
+    """Return who keeps messages for an address: who offers that under the address itself.
 
     Not in turn, so that what one keeps stays in order.
     """
