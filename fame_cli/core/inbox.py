@@ -58,7 +58,7 @@ def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None
         else:
             acknowledge(state, origin, envelope)
         return
-    payload = bytes(envelope.frame.payload) if isinstance(envelope.frame, Data) else b""
+    payload = (bytes(envelope.frame.payload) if isinstance(envelope.frame, Data) else b"") or b"null"
     if before > last:
         return refuse(state, origin, envelope, "OUT_OF_ORDER", f"number {before} of its lane hasn't come")
     if state.draining_since is not None:

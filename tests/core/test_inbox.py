@@ -56,7 +56,8 @@ class Agent(Rig):
 def message(seq: int, prev: int = 0, *, lane: str = "c/1", **fields: object) -> Json:
     numbered: Json = {"meta": {"fame.lane": lane, "fame.seq": seq, "fame.prev": prev}} if seq else {}
     told: Json = {"id": f"e{seq}", "to": MATH, "replyTo": SENDER, "rtype": 1, "corrId": f"m{seq}", **numbered, **fields}
-    return make_envelope({"type": "Data", "payload": told.pop("payload", seq)}, **told)
+    frame = told.pop("frame", {"type": "Data", "payload": told.pop("payload", seq)})
+    return make_envelope(frame, **told)  # type: ignore[arg-type]  # a frame is an object
 
 
 def codes(answers: list[Json]) -> list[object]:
@@ -363,6 +364,14 @@ def test_a_mailbox_holds_as_much_as_it_may() -> None:
     assert [rig.give(number, number - 1) for number in (1, 2, 3)] == [[True], [True], ["QUEUE_FULL"]]
     small = Sentinel(max_bytes=5)
     assert small.give(1, payload="abcdef") == ["QUEUE_FULL"]
+
+
+def test_a_message_without_a_payload_is_null_and_can_be_sent_on() -> None:
+    rig = Sentinel()
+    rig.write(rig.feed(rig.sender, message(1, frame={"type": "Data"})))
+    agent = rig.agent()
+    [sent] = [each for each in rig.said(agent) if types([each]) == ["Data"]]
+    assert sent["frame"] == {"type": "Data", "payload": None}
 
 
 def test_what_comes_out_of_a_mailbox_goes_into_no_other() -> None:

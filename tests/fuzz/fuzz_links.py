@@ -14,11 +14,13 @@ from secure_rig import SecureRig
 
 from fame_cli.core.address import parse
 from fame_cli.core.batch import joined, one_line, parted
-from fame_cli.core.effects import Send
+from fame_cli.core.custody import Delivery, Mailbox
+from fame_cli.core.effects import Effect, Keep, Move, Send
 from fame_cli.core.envelope import decode, encode, peek, with_ttl
 from fame_cli.core.frames import Data
 from fame_cli.core.grant import Grant
 from fame_cli.core.link import LinkKind
+from fame_cli.core.message import Message
 from fame_cli.errors import RemoteProtocolError
 from fame_cli.net.answer import Answer, Asked, Page, Route
 from fame_cli.net.choice import Network
@@ -206,10 +208,75 @@ def _overlay_seeds() -> list[bytes]:
     return [together(number % 3, line) for number, line in enumerate(_signed())]
 
 
+# A sentinel that keeps messages
+
+AWAY = "away@fame.fabric"
+
+
+class _Post(Rig):
+    """Have a mailbox, a message of its own under way to an agent, and a disk that writes at once."""
+
+    def __init__(self) -> None:
+        super().__init__(mailboxes={AWAY: Mailbox(AWAY, max_messages=4)}, delivery=Delivery(max_messages=6))
+        self.do(self.core.advertise(f"mail:{AWAY}", AWAY))
+        self.links = [self.child("a", ours=True), self.child("c"), self.peer("s2", ours=True)]
+        self.bind(self.links[0], MATH)
+        own, effects = self.core.send(MATH, b"1", self.now)
+        assert isinstance(own, Message)
+        self.own = own.id
+        self.do(effects)
+
+    def do(self, effects: list[Effect]) -> list[Effect]:
+        super().do(effects)
+        for effect in effects:
+            if isinstance(effect, Keep):
+                self.do(self.core.kept(effect.message.box, effect.message.id, self.now))
+            elif isinstance(effect, Move):
+                self.do(self.core.moved(effect.message.id, self.now))
+        return effects
+
+
+def _mail(data: bytes) -> None:
+    """Give a sentinel with boxes messages of a neighbour; what it counts stays true, and within its bounds."""
+    door, messages = split(data)
+    rig = _Post()
+    for message in messages:
+        rig.feed(rig.links[door % 3], message)
+    rig.advance(12.0)
+    state = rig.core.state
+    assert len(state.inbox) == state.inbox.size == len(state.inbox.owed) == 0
+    kept = list(state.outbox)
+    assert len(kept) == len(state.outbox) == len({each.id for each in kept}) <= 6
+    assert sum(len(each.payload) for each in kept) == state.outbox.size
+    assert sum(each.mailbox for each in kept) <= 4
+    if rig.own.encode() not in data:
+        assert rig.own in {each.id for each in kept}  # who doesn't know what it is called can't have it gone
+
+
+def _mail_seeds() -> list[bytes]:
+    def sent(number: int, **fields: object) -> dict[str, object]:
+        meta = {"fame.lane": "c/1", "fame.seq": number, "fame.prev": number - 1}
+        told = {"id": f"e{number}", "to": AWAY, "replyTo": "__sys__@/s1/c", "rtype": 1, "corrId": f"m{number}"}
+        return make_envelope({"type": "Data", "payload": number}, **{**told, "meta": meta, **fields})
+
+    own = _Post().own
+    yes = make_envelope({"type": "DeliveryAck", "ok": True, "refId": own}, to="__sys__@/s1", corrId=own)
+    no = make_envelope({"type": "DeliveryAck", "ok": False, "code": "NO_ROUTE"}, to="__sys__@/s1", corrId=own)
+    bind = make_envelope({"type": "AddressBind", "address": AWAY})
+    return [
+        together(1, sent(1), sent(2), sent(1), sent(4)),
+        together(1, sent(1, meta=None), sent(1, meta=None), sent(2, meta={"fame.sender": "/s9/c"})),
+        together(0, no, yes, sent(1, to=MATH)),
+        together(0, sent(1), bind, sent(2)),
+        together(2, sent(1, to="__sys__@/s1"), sent(1, corrId=own)),
+    ]
+
+
 TARGETS = {
     "request": Target(_request, _requests),
     "envelope": Target(_envelope, _envelopes),
     "messages": Target(_messages, _messages_seeds),
     "handshake": Target(_handshake, _handshakes),
+    "mail": Target(_mail, _mail_seeds),
     "overlay": Target(_overlay, _overlay_seeds),
 }
