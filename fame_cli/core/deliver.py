@@ -45,7 +45,7 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
     Returns:
         True when it still holds credit of its flow.
     """
-    is_kept = is_message(envelope)
+    is_kept = envelope.rtype == ACK and is_message(envelope)
     if not is_kept and (envelope.rtype or 0) & ACK and isinstance(envelope.frame, Data):
         inbox.acknowledge(state, origin, envelope)  # a Naylence agent waits for it before it sends its next item
     elsewhere = origin is not LOCAL and not origin.is_leaf  # what a leaf sends is looked at as it comes in
