@@ -93,6 +93,7 @@ class Security:
             settings.skew_s,
             settings.grants,
             home.revoked if home is not None else lambda token_id: False,
+            look_again=home.look_again if home is not None else lambda: None,
             plain_hosts=settings.plain_hosts,
         )
 

@@ -100,6 +100,22 @@ def test_calls_and_streams_pass_in_every_profile(profile: str, hops: int, home: 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("profile", SECURED)
+def test_the_first_call_after_the_authority_got_a_new_key_is_answered(profile: str, home: Home) -> None:
+    """Where it attaches as well as at the agent, who verifies the caller's key by the same token."""
+
+    async def main() -> None:
+        security = SecuritySettings(profile=profile, home=home.root)
+        async with fabric(security) as sentinels:
+            async with Client(sentinels[0].url, security=security) as client:
+                assert await reached(client) == 7
+            home.rotate_authority()
+            async with Client(sentinels[0].url, security=security) as client:
+                assert await client.call(MATH, "add", x=3, y=4) == 7
+
+    asyncio.run(main())
+
+
 def test_calls_that_are_sealed_find_an_agent_that_moved(home: Home) -> None:
     async def main() -> None:
         security = SecuritySettings(profile="strict-overlay", home=home.root)
