@@ -110,10 +110,12 @@ def crowded(url: str, why: str) -> ConnectError:
     return ConnectError(f"{host_of(url)} takes no link now: {why}", hint=hint)
 
 
+_ISSUE = "fame token issue --node ID --role ROLE --thumbprint JKT"
 _WITHOUT_TOKEN = (
-    "set FAME_SECURITY_PROFILE as there beside its authority, else FAME_ADMISSION_TOKEN_FILE (fame token issue)"
+    "beside its authority set FAME_SECURITY_PROFILE as there; elsewhere FAME_NODE_ID and FAME_ADMISSION_TOKEN_FILE "
+    f"besides ({_ISSUE}, which fame keys show tells)"
 )
-_WITH_TOKEN = "show another token: FAME_ADMISSION_TOKEN_FILE, or fame token issue"
+_WITH_TOKEN = f"show another token: FAME_ADMISSION_TOKEN_FILE ({_ISSUE}, which fame keys show tells)"
 
 
 def _reason_in(body: bytes, token: str) -> str:
