@@ -45,6 +45,7 @@ __all__ = [
     "StreamEnded",
     "UsageError",
     "error_for_nack",
+    "step_in",
 ]
 
 
@@ -233,6 +234,12 @@ MENDING = frozenset({
     "OUT_OF_ORDER", "SIGNATURE_INVALID",
 })  # fmt: skip
 """Codes of refusals that time may mend; after any other the same envelope is refused again."""
+
+
+def step_in(reason: str) -> tuple[str, str]:
+    """Part what another node says of a refusal into what is wrong and what to do next; "" where it doesn't say."""
+    what, _, step = reason.partition("; ")
+    return what, step
 
 
 def error_for_nack(code: str, reason: str) -> FameError:

@@ -33,7 +33,8 @@ def lifetime_s(text: str, option: str) -> float:
     """
     found = _LIFETIME.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"{option} {text!r} is not a time", hint=f"write e.g. {option} 12h")
+        hint = f"write a whole number and s, m, h or d, e.g. {option} 12h"
+        raise UsageError(f"{option} {text!r} is not a time", hint=hint)
     return float(int(found[1]) * _UNITS_S[found[2]])
 
 

@@ -48,7 +48,11 @@ def init(
         raise UsageError(f"--fabric {fabric!r} is no name", hint="use letters, digits, '.', '_', '-'")
     home = home_of(ctx)
     made = home.make_authority(fabric, force=force)
-    output.note(f"{made.fabric} has an authority, key {made.kid} in {home.root}; next: fame token issue --node NAME")
+    next_step = (
+        "fame token issue --node NAME --role ROLE; for a node of another machine copy authority.pub.json there, "
+        "start it once, and add the --thumbprint that it tells"
+    )
+    output.note(f"{made.fabric} has an authority, key {made.kid} in {home.root}; next: {next_step}")
 
 
 @app.command()
@@ -149,6 +153,7 @@ def rotate(
         return
     keys = home.rotate_node(node, honour_s)
     next_step = (
-        f"start {node} again; tokens bound to the old key have to be issued anew: fame token issue --node {node}"
+        f"start {node} again; tokens bound to the old key have to be issued anew: "
+        f"fame token issue --node {node} --role ROLE --thumbprint {keys.thumbprint}"
     )
     output.note(f"{node} has a new key, {keys.kid}; {until}; {next_step}")

@@ -16,17 +16,15 @@ import typer
 from fame_cli.cli import output
 from fame_cli.cli.options import ConfigOption, DebugOption, FormatOption, NodeOption, invocation_of
 from fame_cli.cli.output import OutputFormat
+from fame_cli.cli.policy_walk import show, walk
 from fame_cli.core.envelope import Envelope
 from fame_cli.core.frames import Data
 from fame_cli.errors import ConfigError, PolicyDenied, UsageError
-from fame_cli.security.policy import ACTIONS, ALLOW, DENY, ROUTED, Facts, Policy, word_among
+from fame_cli.security.policy import ACTIONS, ALLOW, DENY, FRAMES, Facts, Policy, word_among
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, help="Check policy files, and ask them why.", no_args_is_help=True)
-
-_FRAMES = {"connect": "NodeAttach", "attach_peer": "NodeAttach", "bind": "AddressBind", "key": "KeyRequest"}
-"""What comes with an action that isn't about an envelope on its way."""
 
 
 class Origin(StrEnum):
@@ -155,7 +153,12 @@ def why(
     file: FileArgument = None,
     sender: Annotated[str, typer.Option("--from", metavar="NODE", help="Id of the neighbour that wants it.")] = "",
     to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Address it is about.")] = "",
-    action: Annotated[str, typer.Option("--action", help=f"One of {', '.join(ACTIONS)}.")] = "deliver_local",
+    action: Annotated[
+        str | None,
+        typer.Option(
+            "--action", show_default=False, help=f"That alone: {', '.join(ACTIONS)} [all that a call to --to needs]."
+        ),
+    ] = None,
     role: Annotated[list[Role] | None, typer.Option("--role", show_default=False, help="Role of its grant.")] = None,
     scope: Annotated[list[str] | None, typer.Option("--scope", show_default=False, help="Scope of its token.")] = None,
     claims: Annotated[str, typer.Option("--claims", metavar="OBJECT", help="Claims of its token, as JSON.")] = "{}",
@@ -172,16 +175,19 @@ def why(
 ) -> None:
     """Say which rule decides about somebody's wish, and why; exit 0 if it may be, 4 if not.
 
-    fame policy why policy.yaml --from client1 --to math2@fame.fabric
+    Without --action the wish is a call to --to: whether its neighbour is let
+    in, then whether the call may go to an agent that is attached there. The
+    first that denies is shown, and what would be answered otherwise if the
+    agent were elsewhere.
+
+    fame policy why policy.yaml --from client1 --to math2@fame.fabric --role client
     fame policy why policy.yaml --from math1 --to math1@fame.fabric --action bind --role agent
     """
     from fame_cli.config.policy_file import load_policy  # pulls in pydantic
 
     path = _path(ctx, file, config, node)
     policy = load_policy(path, waits=True)
-    meant = word_among(action, ACTIONS)
-    if not meant:
-        raise UsageError(f"--action {action}: unknown", hint=f"use {', '.join(ACTIONS)}")
+    meant = "" if action is None else _action(action)
     held = _claims(claims)
     facts = Facts(
         meant,
@@ -200,8 +206,15 @@ def why(
         own_path=f"/{at}" if at else "",
         now=time.time(),
     )
-    if not _answer(policy, facts, path, form):
+    if not show(walk(policy, facts), policy, path, form):
         raise typer.Exit(PolicyDenied.exit_code)
+
+
+def _action(given: str) -> str:
+    found = word_among(given, ACTIONS)
+    if not found:
+        raise UsageError(f"--action {given}: unknown", hint=f"use {', '.join(ACTIONS)}")
+    return found
 
 
 def _claims(text: str) -> Mapping[str, Any]:
@@ -227,42 +240,8 @@ def _frame(given: str | None, action: str) -> str:
     from fame_cli.config.policy_file import FRAME_TYPES  # as above
 
     if given is None:
-        return _FRAMES.get(action, "Data" if action in ROUTED else "")
+        return FRAMES.get(action, "Data")
     found = word_among(given, FRAME_TYPES)
     if not found:
         raise UsageError(f"--frame {given}: unknown", hint=f"use {', '.join(FRAME_TYPES)}")
     return found
-
-
-def _answer(policy: Policy, facts: Facts, path: Path, form: OutputFormat) -> bool:
-    """Show what was decided and how; returns whether it may be."""
-    decision, steps = policy.decide(facts), policy.explain(facts)
-    lines = {rule.id: rule.line for rule in policy.rules}
-    known = {
-        "action": facts.action,
-        "address": facts.address,
-        "origin_type": facts.origin_type,
-        "frame_type": facts.frame_type,
-        "node": facts.node,
-        "subject": facts.subject,
-        "roles": sorted(facts.roles),
-        "scopes": sorted(facts.scopes),
-        "claims": dict(facts.claims),
-        "signed": facts.signed,
-        "encrypted": facts.encrypted,
-        "at": facts.own_id,
-    }
-    if form is not OutputFormat.text:
-        told = [{"rule": step.rule, "line": lines[step.rule], "missed": step.missed} for step in steps]
-        head = {"allowed": decision.allowed, "rule": decision.rule, "why": decision.why}
-        output.result({**head, "file": str(path), "facts": known, "steps": told}, form)
-        return decision.allowed
-    place = f" ({path}:{lines[decision.rule]})" if decision.rule else f" ({path})"
-    output.data(f"{'allowed' if decision.allowed else 'denied'}: {decision.why}{place}")
-    for step in steps:
-        clause = step.missed or "matches"
-        missed = clause if clause == "matches" or ":" in clause else f"{clause} doesn't match"
-        output.data(f"  {path.name}:{lines[step.rule]}: {step.rule}: {missed}")
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items() if value}
-    output.data(f"  facts: {' '.join(f'{name}={text}' for name, text in texts.items())}")
-    return decision.allowed

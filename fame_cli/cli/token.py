@@ -1,6 +1,6 @@
 """``fame token``: issue tokens of the fabric's authority, look at one, take one back.
 
-``issue`` prints the token alone on stdout, so that it can go into a file; what it says goes to stderr.
+``issue`` prints the token alone on stdout, so that it can go through a pipe; what it says goes to stderr.
 """
 
 import sys
@@ -19,6 +19,7 @@ from fame_cli.cli.output import OutputFormat
 from fame_cli.core.address import is_node_id
 from fame_cli.core.grant import AGENT, CLIENT, PEER, ROLES, Grant
 from fame_cli.errors import ConfigError, UsageError
+from fame_cli.security.files import PRIVATE, write_file
 
 if TYPE_CHECKING:
     from fame_cli.security.jose import Opened
@@ -60,21 +61,29 @@ def issue(
         PatternsOption,
         typer.Option("--prefix", metavar="PATTERN", show_default=False, help="Addresses a peer may announce [**]."),
     ] = None,
-    ttl: Annotated[str, typer.Option("--ttl", metavar="TIME", help="How long it is good, 30d at most.")] = "12h",
+    ttl: Annotated[
+        str, typer.Option("--ttl", metavar="TIME", help="How long it is good: a number and s, m, h or d, 30d at most.")
+    ] = "12h",
     no_bind: Annotated[bool, typer.Option("--no-bind", help="Good without the key of the node.")] = False,
     thumbprint: Annotated[
         str | None,
         typer.Option("--thumbprint", metavar="JKT", show_default=False, help="Bind it to this key (fame keys show)."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", show_default=False, help="Write it there, for you alone [stdout]."),
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
-    """Print a token for a node, bound to the node's key in the home folder.
+    """Issue a token for a node, bound to the node's key in the home folder.
 
-    fame token issue --node math1 --role agent --address 'math1@fame.fabric' > math1.jwt
-    fame token issue --node s2 --role peer --ttl 7d > s2.jwt
+    The key of a node on another machine isn't there: --thumbprint names it.
+
+    fame token issue --node math1 --role agent --address 'math1@fame.fabric' --out math1.jwt
+    fame token issue --node s2 --role peer --ttl 7d --thumbprint JKT --out s2.jwt
     """
     grant = _grant(node, role or [CLIENT], address or [], capability, prefix)
-    ttl_s = lifetime_s(ttl, "--ttl")
+    ttl_s = _life_s(ttl)
     home = home_of(ctx)
     authority = home.authority()
     if authority is None:
@@ -82,9 +91,26 @@ def issue(
     bound = _binding(home, node, no_bind, thumbprint)
     now = time.time()
     token = authority.issue(replace(grant, thumbprint=bound), now, ttl_s)
-    output.note(_said_of(grant, bound, authority.fabric, now + ttl_s, _token_id(token)))
-    output.data(token)
-    output.flush()
+    if bound and thumbprint is None:
+        bound += f", which is in {home.root / 'keys'} (of a node elsewhere: --thumbprint)"
+    said = _said_of(grant, bound, authority.fabric, now + ttl_s, _token_id(token))
+    if out is None:
+        output.note(said)
+        output.data(token)
+        output.flush()
+        return
+    write_file(out, f"{token}\n".encode(), PRIVATE)
+    output.note(f"{said}; written to {out}")
+
+
+def _life_s(ttl: str) -> float:
+    from fame_cli.security.authority import LONGEST_TTL_S  # pulls in cryptography
+
+    ttl_s = lifetime_s(ttl, "--ttl")
+    if not 1 <= ttl_s <= LONGEST_TTL_S:
+        hint = f"write --ttl 1s to --ttl {LONGEST_TTL_S / 86_400:g}d"
+        raise UsageError(f"a token can't live for {ttl!r}", hint=hint)
+    return ttl_s
 
 
 def _grant(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fame_cli.errors import ConfigError
+from fame_cli.net import failures
 from fame_cli.net.answer import Listen, Shown
 from fame_cli.net.pump import Turn
 from fame_cli.net.transport import Transport
@@ -61,7 +62,7 @@ def network(name: str = "auto") -> Network:
         try:
             from fame_cli.net import picows_ends  # an extra
 
-            return Network("picows", picows_ends.dial, picows_ends.listen)
+            return Network("picows", _telling(picows_ends.dial), picows_ends.listen)
         except ImportError as error:
             if name == "picows":
                 raise ConfigError(
@@ -71,4 +72,18 @@ def network(name: str = "auto") -> Network:
                 ) from error
     from fame_cli.net import websocket_ends  # on demand: a node on picows never needs it
 
-    return Network("websockets", websocket_ends.dial, websocket_ends.listen)
+    return Network("websockets", _telling(websocket_ends.dial), websocket_ends.listen)
+
+
+def _telling(dial: Dial) -> Dial:
+    """Have a dial that fails say so where the port speaks TLS and the URL doesn't, or the other way round."""
+
+    async def dial_and_tell(url: str, turn: Turn, shown: Shown = Shown()) -> Transport:  # noqa: B008  # it is frozen
+        try:
+            return await dial(url, turn, shown)
+        except failures.Misspoken as error:
+            from fame_cli.net.languages import told  # on demand: most dials don't fail
+
+            raise await told(url, error) from error
+
+    return dial_and_tell

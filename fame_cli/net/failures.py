@@ -15,6 +15,7 @@ from fame_cli.errors import AdmissionRefused, ConfigError, ConnectError
 
 __all__ = [
     "OPEN_TIMEOUT_S",
+    "Misspoken",
     "bad_url",
     "crowded",
     "host_of",
@@ -23,10 +24,13 @@ __all__ = [
     "no_port",
     "no_websocket",
     "refused",
+    "shown",
     "unreachable",
 ]
 
 OPEN_TIMEOUT_S = 10.0
+
+_WHICH = "check the URL: ws:// or wss://?"
 
 MAX_BODY_BYTES = 4096
 """Of an answer that refuses; what is longer isn't one of ours."""
@@ -49,6 +53,10 @@ _UNKNOWN_CODES = {2, 18, 19, 20, 21}
 _NO_TLS = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"}
 
 
+class Misspoken(ConnectError):
+    """Report that a port may speak ``wss://`` where ``ws://`` was dialled, or the other way round."""
+
+
 def host_of(url: str) -> str:
     """Return "host:port" of a URL, as it is written there."""
     return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
@@ -69,7 +77,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Return a URL without its user and password."""
     scheme, mark, rest = url.partition("://")
     place, slash, path = rest.partition("/")
@@ -78,7 +86,7 @@ def _shown(url: str) -> str:
 
 def bad_url(url: str) -> ConnectError:
     """Say that a URL can't be one of a link."""
-    return ConnectError(f"not a WebSocket URL: {_shown(url)}", hint="write ws://host:port/fame/v1/attach/ws/…")
+    return ConnectError(f"not a WebSocket URL: {shown(url)}", hint="write ws://host:port/fame/v1/attach/ws/…")
 
 
 def refused(url: str, status: int, body: bytes = b"", token: str = "") -> AdmissionRefused | ConnectError:
@@ -101,7 +109,8 @@ def refused(url: str, status: int, body: bytes = b"", token: str = "") -> Admiss
     if why and status == 429:
         return crowded(url, why)
     told = f": {why}" if why else ""
-    return ConnectError(f"{host} answered HTTP {status} to {_shown(url)}{told}", hint="is it a sentinel's attach URL?")
+    kind = Misspoken if status == 400 and url.startswith("ws:") else ConnectError  # what TLS servers say to plain HTTP
+    return kind(f"{host} answered HTTP {status} to {shown(url)}{told}", hint="is it a sentinel's attach URL?")
 
 
 def crowded(url: str, why: str) -> ConnectError:
@@ -110,10 +119,12 @@ def crowded(url: str, why: str) -> ConnectError:
     return ConnectError(f"{host_of(url)} takes no link now: {why}", hint=hint)
 
 
+_ISSUE = "fame token issue --node ID --role ROLE --thumbprint JKT"
 _WITHOUT_TOKEN = (
-    "set FAME_SECURITY_PROFILE as there beside its authority, else FAME_ADMISSION_TOKEN_FILE (fame token issue)"
+    "beside its authority set FAME_SECURITY_PROFILE as there; elsewhere FAME_NODE_ID and FAME_ADMISSION_TOKEN_FILE "
+    f"besides ({_ISSUE}, which fame keys show tells)"
 )
-_WITH_TOKEN = "show another token: FAME_ADMISSION_TOKEN_FILE, or fame token issue"
+_WITH_TOKEN = f"show another token: FAME_ADMISSION_TOKEN_FILE ({_ISSUE}, which fame keys show tells)"
 
 
 def _reason_in(body: bytes, token: str) -> str:
@@ -134,10 +145,11 @@ def _reason_in(body: bytes, token: str) -> str:
 
 def no_websocket(url: str, why: object) -> ConnectError:
     """Say that something else than a WebSocket server answered."""
-    hint = "is it a sentinel's port, and does it speak ws:// rather than wss://?"
+    what = f"{host_of(url)} doesn't speak WebSocket: {why}"
     if url.startswith("wss:"):
         hint = "is it a sentinel's port? if it wants a certificate of those who dial: security.tls.certificate"
-    return ConnectError(f"{host_of(url)} doesn't speak WebSocket: {why}", hint=hint)
+        return ConnectError(what, hint=hint)
+    return Misspoken(what, hint="is it a sentinel's port, and does it speak ws:// rather than wss://?")
 
 
 def unreachable(url: str, error: OSError) -> ConnectError:
@@ -146,10 +158,12 @@ def unreachable(url: str, error: OSError) -> ConnectError:
     if isinstance(error, ssl.SSLError):
         return _no_tls(host, error)
     if isinstance(error, TimeoutError):
-        hint = "check the URL: ws:// or wss://?" if url.startswith("wss:") else "is it a sentinel?"
-        return ConnectError(f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s", hint=hint)
+        what = f"{host} didn't answer within {OPEN_TIMEOUT_S:g} s"
+        if url.startswith("wss:"):
+            return Misspoken(what, hint=_WHICH)
+        return ConnectError(what, hint="is it a sentinel?")
     if "SSL handshake is taking longer" in str(error):  # asyncio and uvloop tell only in words
-        return ConnectError(f"{host} didn't answer in TLS in time", hint="check the URL: ws:// or wss://?")
+        return Misspoken(f"{host} didn't answer in TLS in time", hint=_WHICH)
     if isinstance(error, socket.gaierror):
         return ConnectError(f"there is no host called {name_of(host)}", hint="check the URL")
     # of several addresses tried, asyncio tells only in words
@@ -159,7 +173,8 @@ def unreachable(url: str, error: OSError) -> ConnectError:
         hint = "raise the limit (ulimit -n), or have fewer links"
         return ConnectError(f"can't connect to {host}: as many files are open as the system allows", hint=hint)
     told = error.strerror or str(error) or type(error).__name__
-    return ConnectError(f"can't connect to {host}: {told}", hint="check the URL: ws:// or wss://?")
+    kind = Misspoken if isinstance(error, ConnectionError) else ConnectError
+    return kind(f"can't connect to {host}: {told}", hint=_WHICH)
 
 
 def _no_tls(host: str, error: ssl.SSLError) -> ConnectError:
@@ -172,7 +187,7 @@ def _no_tls(host: str, error: ssl.SSLError) -> ConnectError:
         return ConnectError(f"the certificate of {host} {why.format(name=name_of(host))}", hint=hint)
     reason = error.reason or ""
     if reason in _NO_TLS:
-        return ConnectError(f"{host} doesn't speak TLS", hint="check the URL: ws:// or wss://?")
+        return Misspoken(f"{host} doesn't speak TLS", hint=_WHICH)
     if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
         said = re.sub("^(TLSV1|TLSV13|SSLV3)_ALERT_", "", reason).replace("_", " ").lower()
         hint = "show another one: security.tls.certificate"

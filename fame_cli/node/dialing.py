@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fame_cli.core.effects import LinkRefused
 from fame_cli.core.link import Link, LinkKind
-from fame_cli.errors import AdmissionRefused, ConnectError, FameError
+from fame_cli.errors import AdmissionRefused, ConnectError, FameError, step_in
 from fame_cli.net import failures
 from fame_cli.net.answer import Shown
 from fame_cli.net.backoff import delays
@@ -73,7 +73,8 @@ class AttachRefused(AdmissionRefused):
     """Report a NodeAttachAck that says no, with its code, its URL and the id of who said it ("" if it didn't tell)."""
 
     def __init__(self, url: str, refusal: LinkRefused) -> None:
-        super().__init__(f"{url} refused the link: {refusal.reason or refusal.code} ({refusal.code})")
+        what, step = step_in(refusal.reason)
+        super().__init__(f"{url} refused the link: {what or refusal.code} ({refusal.code})", hint=step)
         self.url = url
         self.code = refusal.code
         self.remote_id = refusal.link.remote_id

@@ -1,13 +1,14 @@
 """An agent as a program: attach to a sentinel, bind its address, serve until told to stop."""
 
 import asyncio
+import shlex
 from collections.abc import Iterable, Sequence
 
 from fame_cli.core.glob import ANYTHING
 from fame_cli.core.grant import AGENT, CLIENT, Grant
 from fame_cli.core.link import LinkKind
 from fame_cli.core.report import OPERATION
-from fame_cli.errors import AdmissionRefused
+from fame_cli.errors import AdmissionRefused, step_in
 from fame_cli.node.adjusting import Adjustable, Reload, adjust_node
 from fame_cli.node.agent import Agent
 from fame_cli.node.client import DEFAULT_URL
@@ -139,12 +140,23 @@ async def _bound(node: Node, address: str, host: AgentHost, offers: Sequence[str
         _claim(node, address, host, offers)
         answer = await node.bound(address)
     if answer.code:
-        raise AdmissionRefused(
-            f"the sentinel refused {address}: {answer.reason or answer.code} ({answer.code})",
-            hint="stop the other agent or choose another address",
-        )
+        what, step = step_in(answer.reason)
+        hint = step or _next_step(answer.code, address, node.node_id)
+        raise AdmissionRefused(f"the sentinel refused {address}: {what or answer.code} ({answer.code})", hint=hint)
     log_event("node_ready", node_id=node.node_id, kind="agent", address=address, path=node.core.table.path)
     await asyncio.get_running_loop().create_future()
+
+
+def _next_step(code: str, address: str, node_id: str) -> str:
+    """Say what to do about an address that was refused, as far as the code tells."""
+    if code == "UNAUTHORIZED":
+        token = f"fame token issue --node {node_id} --role agent --address {shlex.quote(address)}"
+        return f"show a token that allows it: {token}"
+    if code == "RATE_LIMITED":
+        return "bind fewer addresses, or raise limits.routes there"
+    if code == "ADDRESS_TAKEN":
+        return "stop the other agent or choose another address"
+    return "choose another address"
 
 
 def run_agent(agent: Agent, address: str, url: str | None = None, *, node_id: str | None = None) -> None:

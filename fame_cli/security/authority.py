@@ -4,6 +4,7 @@ No I/O: `keystore.py` keeps the key. It is named by its first key, so that rotat
 """
 
 import secrets
+import shlex
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +15,7 @@ from fame_cli.errors import ConfigError
 from fame_cli.security.jose import MAX_TOKEN_BYTES, sign_compact
 from fame_cli.security.jwk import Jwk, private_signing_jwk, signing_jwk, thumbprint
 
-__all__ = ["CONNECT_SCOPE", "ISSUER_PREFIX", "LONGEST_TTL_S", "PEER_SCOPE", "Authority", "issuer_of"]
+__all__ = ["CONNECT_SCOPE", "ISSUER_PREFIX", "LONGEST_TTL_S", "PEER_SCOPE", "Authority", "command_for", "issuer_of"]
 
 CONNECT_SCOPE, PEER_SCOPE = "node.connect", "node.peer"
 """What a token must have to attach at all, and to attach as a peer."""
@@ -29,6 +30,16 @@ LONGEST_TTL_S = 30 * 86_400.0
 def issuer_of(jwk: Jwk) -> str:
     """Return the name of the authority that began with a key."""
     return ISSUER_PREFIX + thumbprint(jwk)
+
+
+def command_for(grant: Grant | None = None) -> str:
+    """Return the command that issues a grant, to be given where the authority is; None for one that isn't known."""
+    if grant is None:
+        return "fame token issue --node NAME --role ROLE --thumbprint JKT"
+    words = ["fame", "token", "issue", "--node", grant.node]
+    options = ("--role", sorted(grant.roles)), ("--address", grant.addresses), ("--thumbprint", [grant.thumbprint])
+    words += [word for option, values in options for value in values if value for word in (option, value)]
+    return shlex.join(words)
 
 
 class Authority:

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -134,7 +135,11 @@ def make_folder(folder: Path, *, hint: str = "set FAME_HOME") -> None:
     except OSError as error:
         raise ConfigError(f"can't be made: {why(error)}", source=str(folder), hint=hint) from error
     if mode & 0o022:
-        raise ConfigError("others may write in this folder", source=str(folder), hint=f"chmod 700 {folder}")
+        raise ConfigError("others may write in this folder", source=str(folder), hint=_chmod(0o700, folder))
+
+
+def _chmod(mode: int, path: Path) -> str:
+    return f"chmod {mode:o} {shlex.quote(str(path))}"
 
 
 def read_file(path: Path, mode: int) -> bytes | None:
@@ -151,7 +156,7 @@ def read_file(path: Path, mode: int) -> bytes | None:
             actual = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
             if actual & 0o066 & ~mode:
                 what = "read" if mode == PRIVATE else "change"
-                raise ConfigError(f"others can {what} this file", source=str(path), hint=f"chmod {mode:o} {path}")
+                raise ConfigError(f"others can {what} this file", source=str(path), hint=_chmod(mode, path))
             return stream.read(MAX_FILE_BYTES)
     except FileNotFoundError:
         return None

@@ -51,9 +51,10 @@ class GrantGate(Gate):
         if grant is None:
             return Refusal("UNAUTHORIZED", "no credential")
         if not grant.may_attach_as(attach.system_id):
-            return Refusal("UNAUTHORIZED", f"the credential isn't for {attach.system_id}")
+            why = f"the credential isn't for {attach.system_id}; set FAME_NODE_ID as it says: {grant.node[:128]}"
+            return Refusal("UNAUTHORIZED", why)
         if (link.kind is LinkKind.PEER or link.meshes) and not grant.may_be(PEER):
-            return Refusal("UNAUTHORIZED", "the credential isn't for a peer")
+            return Refusal("UNAUTHORIZED", "the credential isn't for a peer; issue one with --role peer")
         if not grant.roles:
             return Refusal("UNAUTHORIZED", "the credential allows nothing")
         if self._judge is None:
@@ -139,7 +140,8 @@ class GrantGate(Gate):
 
     def _may_ask(self, grant: Grant, envelope: Envelope) -> Refusal | None:
         if isinstance(envelope.frame, Data) and not is_answer(envelope) and not grant.roles & {CLIENT, ADMIN, PEER}:
-            return Refusal("UNAUTHORIZED", f"{grant.subject} may answer, but not call")
+            why = f"{grant.subject} may answer, but not call; issue its token with --role client besides"
+            return Refusal("UNAUTHORIZED", why)
         return None
 
 

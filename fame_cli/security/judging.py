@@ -1,5 +1,6 @@
 """The policy in the way of a gate: facts of what a neighbour wants go in, a refusal comes out, and denials are told."""
 
+import shlex
 from collections.abc import Callable
 
 from fame_cli.core.envelope import Envelope
@@ -7,6 +8,7 @@ from fame_cli.core.gate import Refusal
 from fame_cli.core.grant import Grant
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.security.facts import LEVELS, Facts
+from fame_cli.security.policy import FRAMES
 from fame_cli.security.settings import PolicySource
 from fame_cli.security.signing import CLEAR, security_of
 
@@ -17,7 +19,7 @@ Tell = Callable[[str, dict[str, object]], None]
 
 _ORIGINS = {LinkKind.CHILD: "downstream", LinkKind.PEER: "peer", LinkKind.PARENT: "upstream", LinkKind.LOCAL: "local"}
 _WAYS = {LinkKind.CHILD: "forward_downstream", LinkKind.PEER: "forward_peer", LinkKind.PARENT: "forward_upstream"}
-_DENIED = Refusal("UNAUTHORIZED", "the policy denies it")
+_MOST_SCOPES = 8
 _NOBODY = Grant("")
 
 
@@ -63,7 +65,7 @@ class Judge:
             action,
             address,
             _ORIGINS[link.kind],
-            type(envelope.frame).__name__ if envelope is not None else "",
+            type(envelope.frame).__name__ if envelope is not None else FRAMES.get(action, ""),
             link.remote_id,
             holder.subject,
             holder.roles,
@@ -82,4 +84,19 @@ class Judge:
         told: dict[str, object] = {"action": action, "address": address, "link": link.number, "node": link.remote_id}
         told |= {"subject": holder.subject, "rule": decision.rule or "default", "why": decision.why}
         self._tell("policy_denied", told)
-        return _DENIED
+        return Refusal("UNAUTHORIZED", f"{_whose(self.own_id)} denies it; ask it there: {_question(facts)}")
+
+
+def _whose(own_id: str) -> str:
+    return f"the policy of {own_id}" if own_id else "the policy"
+
+
+def _question(facts: Facts) -> str:
+    """Return the command that finds out which rule it was, for whoever has the policy: a neighbour hears no more."""
+    said = {"--from": facts.node, "--to": facts.address, "--action": facts.action}
+    said |= {"--origin": facts.origin_type} if facts.origin_type != "downstream" else {}
+    said |= {"--subject": facts.subject} if facts.subject != facts.node else {}
+    words = [word for option, value in said.items() if value for word in (option, value)]
+    words += [word for role in sorted(facts.roles) for word in ("--role", role)]
+    words += [word for scope in sorted(facts.scopes)[:_MOST_SCOPES] for word in ("--scope", scope)]
+    return shlex.join(["fame", "policy", "why", "--config", "FILE", *words, *(["--signed"] if facts.signed else [])])

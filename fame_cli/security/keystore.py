@@ -142,6 +142,10 @@ class Home:
             self._keys_from = document
         return self._keys
 
+    def look_again(self) -> None:
+        """Have `authority_keys` look at once whether the file has changed; it is read only if it has."""
+        self._public.look_again()
+
     def fabric(self) -> str:
         """Return the name of the fabric whose public keys are here; "" if there are none."""
         document = self._public.read()

@@ -6,6 +6,7 @@ holds the link can renew it in time. Neither tokens nor secrets get into a repr,
 
 import asyncio
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fame_cli.core.grant import Grant
 from fame_cli.errors import AdmissionRefused, ConfigError, ConnectError, FameError
-from fame_cli.security.authority import Authority
+from fame_cli.security.authority import Authority, command_for
 from fame_cli.security.files import open_regular, why
 from fame_cli.security.jose import MAX_TOKEN_BYTES, TokenRefused, number, open_compact
 from fame_cli.security.settings import Admission
@@ -89,19 +90,21 @@ def renew_at(got_at: float, expires_at: float) -> float:
 class StaticToken:
     """Show the token of the config or of a variable."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, command: str = "") -> None:
         self._credential = Credential(token, expiry_of(token))
+        self._command = command
 
     async def get(self, now: float) -> Credential:
         """Return it."""
-        return _unexpired(self._credential, now, "the token")
+        return _unexpired(self._credential, now, "the token", self._command)
 
 
 class TokenFile:
     """Show the token that is in a file, read again when the file changes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, command: str = "") -> None:
         self._path = path
+        self._command = command
         self._stamp: tuple[int, ...] | None = None
         self._credential: Credential | None = None
 
@@ -114,9 +117,9 @@ class TokenFile:
                 self._credential, self._stamp = _in_file(self._path), stamp
         except OSError as error:
             if self._credential is None:
-                raise _unreadable(self._path, error) from error
+                raise _unreadable(self._path, error, self._command) from error
         assert self._credential is not None
-        return _unexpired(self._credential, now, f"the token in {self._path}")
+        return _unexpired(self._credential, now, f"the token in {self._path}", self._command)
 
 
 def read_token_file(path: Path, now: float) -> Credential:
@@ -131,9 +134,9 @@ def read_token_file(path: Path, now: float) -> Credential:
         AdmissionRefused: the token has expired.
     """
     try:
-        return _unexpired(_in_file(path), now, f"the token in {path}")
+        return _unexpired(_in_file(path), now, f"the token in {path}", "")
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error, "") from error
 
 
 def _in_file(path: Path) -> Credential:
@@ -145,14 +148,15 @@ def _in_file(path: Path) -> Credential:
     return Credential(token, expiry_of(token))
 
 
-def _unreadable(path: Path, error: OSError) -> ConfigError:
-    hint = f"write a token there: fame token issue --node NAME > {path.name}"
+def _unreadable(path: Path, error: OSError, command: str) -> ConfigError:
+    issue = f"{command or command_for()} --out {shlex.quote(path.name)}"
+    hint = f"put one there, issued where the authority is: {issue}"
     return ConfigError(f"can't be read: {why(error)}", source=str(path), hint=hint)
 
 
-def _unexpired(credential: Credential, now: float, what: str) -> Credential:
+def _unexpired(credential: Credential, now: float, what: str, command: str) -> Credential:
     if credential.expires_at is not None and now >= credential.expires_at:
-        raise AdmissionRefused(f"{what} has expired", hint="get a new one, e.g. fame token issue --node NAME")
+        raise AdmissionRefused(f"{what} has expired", hint=f"get a new one: {command or command_for()}")
     return credential
 
 
@@ -270,16 +274,20 @@ class SelfIssued:
         return self._credential
 
 
-def source_of(admission: Admission, plain_hosts: Sequence[str] = ()) -> CredentialSource | None:
+def source_of(admission: Admission, plain_hosts: Sequence[str] = (), command: str = "") -> CredentialSource | None:
     """Return where the config says that tokens come from; None where it says nothing.
+
+    Args:
+        plain_hosts: hosts besides loopback that are asked by ``http://``.
+        command: what issues a token for this node, for whoever has to do so; "" where that isn't known.
 
     Raises:
         ConfigError: as `ClientCredentials`.
     """
     if admission.token:
-        return StaticToken(admission.token)
+        return StaticToken(admission.token, command)
     if admission.token_file is not None:
-        return TokenFile(admission.token_file)
+        return TokenFile(admission.token_file, command)
     if admission.token_url:
         return ClientCredentials(admission, plain_hosts)
     return None

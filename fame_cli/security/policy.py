@@ -22,6 +22,7 @@ __all__ = [
     "ALLOW",
     "ANY_ACTION",
     "DENY",
+    "FRAMES",
     "ORIGINS",
     "Decision",
     "Facts",
@@ -41,6 +42,16 @@ ROUTED = ("forward_upstream", "forward_downstream", "forward_peer", "deliver_loc
 
 ACTIONS = ("connect", *ROUTED, "attach_peer", "bind", "advertise", "announce", "key", "introspect")
 """What a policy is asked about; those after `ROUTED` are ours."""
+
+FRAMES = {
+    "connect": "NodeAttach",
+    "attach_peer": "NodeAttach",
+    "bind": "AddressBind",
+    "advertise": "CapabilityAdvertise",
+    "announce": "AddressBind",
+    "key": "KeyRequest",
+}
+"""What asks for an action that isn't about an envelope on its way."""
 
 ANY_ACTION = "*"
 ALLOW, DENY = "allow", "deny"

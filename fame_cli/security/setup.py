@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from fame_cli.core.address import is_node_id
 from fame_cli.core.gate import Gate, Refusal, Unknown
 from fame_cli.core.glob import glob_matches
 from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link
 from fame_cli.errors import AdmissionRefused, ConfigError
 from fame_cli.security.audit import AUDITED, AuditLog, LogEvent
+from fame_cli.security.authority import command_for
 from fame_cli.security.dpop import ProofChecker, proof
 from fame_cli.security.gated import GrantGate
 from fame_cli.security.jose import TokenRefused, open_compact
@@ -51,7 +53,10 @@ class Security:
         self.settings = settings
         self._clock = clock
         self._home = Home(settings.home, clock) if settings.home is not None else None
-        self._keys = self._own_keys(wanted, named)
+        self._keeps_keys = named and self._home is not None and settings.profile != "open"
+        self._keys = self._own_keys(wanted)
+        self._id = wanted.node
+        self._command = command_for(replace(wanted, thumbprint=self._keys.thumbprint) if self._keeps_keys else None)
         self._source = self._own_source(wanted)
         self._credential = Credential("", None)
         self._apart = self._other_sources()
@@ -65,13 +70,13 @@ class Security:
         self.audit: AuditLog | None = None
         self._judge: Judge | None = None
 
-    def _own_keys(self, wanted: Grant, named: bool) -> NodeKeys:
-        if named and self._home is not None and self.settings.profile != "open":
+    def _own_keys(self, wanted: Grant) -> NodeKeys:
+        if self._keeps_keys and self._home is not None:
             return self._home.node_keys(wanted.node)
         return generate()
 
     def _own_source(self, wanted: Grant) -> CredentialSource | None:
-        source = source_of(self.settings.admission, self.settings.plain_hosts)
+        source = source_of(self.settings.admission, self.settings.plain_hosts, self._command)
         if source is not None or self.settings.profile == "open" or self._home is None:
             return source
         authority = self._home.authority()
@@ -81,7 +86,7 @@ class Security:
 
     def _other_sources(self) -> dict[str, CredentialSource]:
         told, plain_hosts = self.settings.peers, self.settings.plain_hosts
-        found = {url: source_of(admission, plain_hosts) for url, admission in told.items()}
+        found = {url: source_of(admission, plain_hosts, self._command) for url, admission in told.items()}
         return {url: source for url, source in found.items() if source is not None}
 
     def _whom_to_believe(self) -> TokenVerifier:
@@ -93,6 +98,7 @@ class Security:
             settings.skew_s,
             settings.grants,
             home.revoked if home is not None else lambda token_id: False,
+            look_again=home.look_again if home is not None else lambda: None,
             plain_hosts=settings.plain_hosts,
         )
 
@@ -135,9 +141,18 @@ class Security:
         return StrictGate(means, certify=chains.certify, anchors=chains.anchors, seals=seals)
 
     def _check_binding(self, token: str) -> None:
-        if self._is_bound(token) and _binding(token) != self._keys.thumbprint:
-            hint = "use the id and the home folder it was issued for, or issue another: fame token issue --node NAME"
-            raise AdmissionRefused("the token is for another key than this node's", hint=hint)
+        if not self._is_bound(token) or _binding(token) == self._keys.thumbprint:
+            return
+        name = _subject_of(token)
+        what = f"the token is for another key than this node's, that of {name or 'somebody'}"
+        if self.settings.profile == "open":
+            hint = "set FAME_SECURITY_PROFILE as its sentinel has it: in profile open a node has no key of its own"
+        elif name and name != self._id:
+            hint = f"set FAME_NODE_ID={name} (id of a config, --id) where the keys of {name} are"
+            hint += f", or issue one for {self._id}: {self._command}" if self._keeps_keys else ""
+        else:
+            hint = f"use the home folder it was issued for (FAME_HOME), or issue another: {self._command}"
+        raise AdmissionRefused(what, hint=hint)
 
     def _is_bound(self, token: str) -> bool:
         return bool(token) and bool(_binding(token))
@@ -293,6 +308,15 @@ class Security:
     async def fetch(self, issuer: str) -> None:
         """Fetch the keys of an issuer."""
         await self._verifier.refresh(issuer, self._clock())
+
+
+def _subject_of(token: str) -> str:
+    """Return the id of the node a token is for, "" where it names none; nothing of it is verified."""
+    try:
+        name = open_compact(token).claims.get("sub")
+    except TokenRefused:
+        return ""
+    return name if isinstance(name, str) and is_node_id(name) else ""
 
 
 def _binding(token: str) -> str:

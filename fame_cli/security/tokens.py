@@ -67,6 +67,7 @@ class TokenVerifier:
         grants: Sequence[Grant] = (),
         revoked: Callable[[str], bool] = lambda token_id: False,
         *,
+        look_again: Callable[[], None] = lambda: None,
         plain_hosts: Sequence[str] = (),
     ) -> None:
         """Take whom to believe.
@@ -79,6 +80,7 @@ class TokenVerifier:
             grants: what subjects of others may do whose token doesn't say it; the first whose `subject` and, if it
                 names one, `issuer` fit counts.
             revoked: tells whether a token of that id is taken back.
+            look_again: has `home_keys` return them as they are now, whenever it has looked last; anybody can cause it.
             plain_hosts: hosts besides loopback whose keys may come by ``http://``.
 
         Raises:
@@ -87,6 +89,7 @@ class TokenVerifier:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._sources = {issuer.issuer: IssuerKeys(issuer, plain_hosts) for issuer in issuers}
         self._home_keys = home_keys
+        self._look_again = look_again
         self._home_seen: Sequence[Jwk] | None = None
         self._home: dict[str, dict[str, VerifyKey]] = {}
         self._fabric = fabric
@@ -155,6 +158,9 @@ class TokenVerifier:
             raise TokenRefused("no issuer")
         if not isinstance(kid, str) or not kid:
             raise TokenRefused("no key id")
+        if (issuer in home or issuer.startswith(ISSUER_PREFIX)) and kid not in home.get(issuer, {}):
+            self._look_again()  # the authority may just have got a new key
+            home = self._authority_keys()
         if issuer in home:
             grant, key_until = self._ours(opened, home[issuer].get(kid), now)
         elif issuer in self._issuers:

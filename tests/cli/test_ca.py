@@ -149,7 +149,7 @@ def test_a_broken_file_is_named_and_not_quoted(fame: Fame, authority: Path, file
         ("--node m1 --path /s1/m2", "isn't a path of m1; a node's path ends in /m1"),
         ("--node m1 --path m1", "can't be a node's path"),
         ("--node m1 --ip s1.example", "isn't an IP address; give host names with --dns"),
-        ("--node m1 --ttl soon", "--ttl 'soon' is not a time; write e.g. --ttl 12h"),
+        ("--node m1 --ttl soon", "--ttl 'soon' is not a time; write a whole number and s, m, h or d, e.g. --ttl 12h"),
         ("--node m1 --ttl 0h", "valid for a second at least"),
     ],
 )

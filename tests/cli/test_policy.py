@@ -90,18 +90,99 @@ def test_why_names_the_rule_that_allows_and_exits_0(fame: Fame, policy: Path) ->
     result = fame("policy", "why", "policy.yaml", "--from", "client1", "--to", "math2@fame.fabric", "--role", "client")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "allowed: rule math allows: clients may add (policy.yaml:5)\n"
+        "allowed: connect: rule connect allows (policy.yaml:2)\n"
+        "  policy.yaml:2: connect: matches\n"
+        "  facts: action=connect origin_type=downstream frame_type=NodeAttach node=client1 subject=client1 "
+        'roles=["client"] encrypted=plaintext\n'
+        "allowed: forward_downstream, deliver_local, forward_peer, forward_upstream: rule math allows: "
+        "clients may add (policy.yaml:5)\n"
         "  policy.yaml:5: math: matches\n"
-        "  facts: action=deliver_local address=math2@fame.fabric origin_type=downstream frame_type=Data node=client1 "
-        'subject=client1 roles=["client"] encrypted=plaintext\n'
+        "  facts: action=forward_downstream,deliver_local,forward_peer,forward_upstream address=math2@fame.fabric "
+        'origin_type=downstream frame_type=Data node=client1 subject=client1 roles=["client"] encrypted=plaintext\n'
     )
+
+
+def test_why_asks_first_whether_the_neighbour_is_let_in(fame: Fame) -> None:
+    Path("p.yaml").write_text("rules: [{effect: allow, action: [forward_downstream], address: 'math@**'}]")
+    result = fame("policy", "why", "p.yaml", "--from", "c", "--to", "math@fame.fabric", "--signed")
+    assert result.exit_code == 4
+    assert result.stdout == (
+        "denied: connect: no rule matches, and default_effect is deny (p.yaml)\n"
+        "  facts: action=connect origin_type=downstream frame_type=NodeAttach node=c subject=c encrypted=plaintext\n"
+    )
+    narrowed = fame("policy", "why", "p.yaml", "--to", "math@fame.fabric", "--action", "ForwardDownstream")
+    assert narrowed.exit_code == 0
+    assert narrowed.stdout.startswith("allowed: forward_downstream: rule rule_0 allows (p.yaml:1)\n")
+
+
+def test_why_asks_of_a_peer_whether_it_may_be_one(fame: Fame) -> None:
+    Path("p.yaml").write_text("rules: [{effect: allow, action: [connect, forward_downstream]}]")
+    words = ["policy", "why", "p.yaml", "--from", "s2", "--to", "math@fame.fabric", "--origin"]
+    assert fame(*words, "downstream").exit_code == 0
+    assert fame(*words, "upstream").exit_code == 0
+    denied = fame(*words, "peer")
+    assert denied.exit_code == 4
+    assert denied.stdout.startswith("denied: attach_peer: no rule matches")
+    assert denied.stdout.count("denied") == 1
+
+
+def test_why_takes_the_agent_to_be_attached_there_and_says_what_is_otherwise_elsewhere(fame: Fame) -> None:
+    ways = "{effect: allow, action: [forward_downstream, forward_peer], role: client}"
+    Path("p.yaml").write_text(f"rules:\n- {{effect: allow, action: connect}}\n- {ways}\n")
+    words = ["policy", "why", "p.yaml", "--from", "c", "--to", "math@fame.fabric", "--role", "client"]
+    result = fame(*words)
+    heads = [line.partition(": ")[::2] for line in result.stdout.splitlines() if not line.startswith(" ")]
+    assert result.exit_code == 0
+    assert [(verdict, rest.partition(":")[0]) for verdict, rest in heads] == [
+        ("allowed", "connect"),
+        ("allowed", "forward_downstream, forward_peer"),
+        ("denied", "deliver_local, forward_upstream"),
+    ]
+    told = json.loads(fame(*words, "-o", "json").stdout)
+    assert (told["allowed"], told["rule"], told["facts"]["action"]) == (True, "rule_1", "forward_downstream")
+    assert [(each["action"], each["allowed"]) for each in told["walked"]] == [
+        ("connect", True),
+        ("forward_downstream", True),
+        ("forward_peer", True),
+        ("deliver_local", False),
+        ("forward_upstream", False),
+    ]
+
+
+def test_why_says_no_where_a_call_may_go_anywhere_but_to_who_is_attached(fame: Fame) -> None:
+    Path("p.yaml").write_text("rules: [{effect: deny, action: forward_downstream}, {effect: allow}]")
+    result = fame("policy", "why", "p.yaml", "--from", "c", "--to", "math@fame.fabric")
+    heads = [line.partition(": rule")[0] for line in result.stdout.splitlines() if not line.startswith(" ")]
+    assert result.exit_code == 4
+    assert heads == ["denied: forward_downstream", "allowed: deliver_local, forward_peer, forward_upstream"]
+    told = json.loads(fame("policy", "why", "p.yaml", "--to", "math@fame.fabric", "-o", "json").stdout)
+    assert (told["allowed"], told["rule"], told["facts"]["action"]) == (False, "rule_0", "forward_downstream")
+
+
+def test_why_asks_of_a_question_to_a_sentinel_whether_it_may_be_asked(fame: Fame) -> None:
+    Path("p.yaml").write_text("rules: [{effect: deny, action: introspect, frame_type: Data}, {effect: allow}]")
+    result = fame("policy", "why", "p.yaml", "--from", "c", "--to", "__sys__@/s1")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (4, "denied: introspect: rule rule_0 denies (p.yaml:1)")
+
+
+def test_why_without_an_address_asks_who_is_let_in(fame: Fame, policy: Path) -> None:
+    result = fame("policy", "why", "policy.yaml", "--from", "c")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "allowed: connect: rule connect allows (policy.yaml:2)"
+    assert result.stdout.count("allowed") == 1
+
+
+def test_letting_somebody_in_is_about_no_address(fame: Fame) -> None:
+    Path("p.yaml").write_text("rules: [{effect: allow, action: connect, address: '**'}]")
+    assert fame("policy", "why", "p.yaml", "--from", "c", "--to", "a@b", "--action", "connect").exit_code == 4
 
 
 def test_why_names_what_each_rule_missed_and_exits_4(fame: Fame, policy: Path) -> None:
     result = fame("policy", "why", "policy.yaml", "--from", "a1", "--to", "math2@fame.fabric", "--role", "agent")
     assert (result.exit_code, result.stderr) == (4, "")
     assert result.stdout.splitlines()[:4] == [
-        "denied: no rule matches, and default_effect is deny (policy.yaml)",
+        "denied: forward_downstream, deliver_local, forward_peer, forward_upstream: no rule matches, and "
+        "default_effect is deny (policy.yaml)",
         "  policy.yaml:5: math: role doesn't match",
         "  policy.yaml:10: late: role doesn't match",
         "  policy.yaml:15: level: address doesn't match",
@@ -111,7 +192,7 @@ def test_why_names_what_each_rule_missed_and_exits_4(fame: Fame, policy: Path) -
 def test_why_says_what_a_condition_failed_over(fame: Fame, policy: Path) -> None:
     result = fame("policy", "why", "policy.yaml", "--to", "top@x", "--claims", '{"level": "high"}')
     assert result.exit_code == 4
-    assert "denied: rule level denies: its when can't be evaluated: a text > a number has no value" in result.stdout
+    assert ": rule level denies: its when can't be evaluated: a text > a number has no value" in result.stdout
     assert fame("policy", "why", "policy.yaml", "--to", "top@x", "--claims", '{"level": 4}').exit_code == 0
 
 
@@ -150,6 +231,7 @@ def test_the_file_may_be_left_to_the_variable(fame: Fame, policy: Path) -> None:
         (["check"], 2, "no policy file; name one, set FAME_AUTH_POLICY_PATH, or give a --config with one"),
         (["check", "nope.yaml"], 3, "no such file"),
         (["why", "policy.yaml", "--action", "fly"], 2, "--action fly: unknown; use connect"),
+        (["why", "policy.yaml", "--origin", "local"], 2, "nothing to ask; name an address (--to), or what is wanted"),
         (["why", "policy.yaml", "--frame", "Fly"], 2, "--frame Fly: unknown; use"),
         (["why", "policy.yaml", "--claims", "{"], 2, "--claims isn't JSON; write it like"),
         (["why", "policy.yaml", "--claims", "[]"], 2, "--claims isn't a JSON object"),

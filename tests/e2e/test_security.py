@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from token_rig import AGENT_GRANT, AUDIENCE, ISSUER, claims_of, http, jwk_of, ke
 
 from fame_cli.core.grant import AGENT, CLIENT, PEER, Grant
 from fame_cli.core.limits import Limits
-from fame_cli.errors import AdmissionRefused, ConnectError, FameError, LinkLost, NoRoute
+from fame_cli.errors import AdmissionRefused, ConnectError, FameError, LinkLost, NoRoute, PolicyDenied
 from fame_cli.node.agent import Agent, operation
 from fame_cli.node.client import Client
 from fame_cli.node.options import Options
@@ -22,6 +22,7 @@ from fame_cli.node.serving import serve_agent
 from fame_cli.security.files import PRIVATE, PUBLIC, write_file
 from fame_cli.security.issuing import CertificateAuthority, ServerNames, private_pem
 from fame_cli.security.keystore import Home
+from fame_cli.security.policy import Policy, Rule
 from fame_cli.security.settings import Admission, Issuer, SecuritySettings, Tls
 
 pytestmark = pytest.mark.e2e
@@ -43,6 +44,17 @@ class Math(Agent):
         """Yield 0 .. n - 1."""
         for number in range(n):
             yield number
+
+
+@dataclass
+class Kept:
+    """Keep a policy that never changes."""
+
+    policy: Policy
+
+    def refresh(self) -> bool:
+        """Have nothing new."""
+        return False
 
 
 @pytest.fixture
@@ -100,6 +112,22 @@ def test_calls_and_streams_pass_in_every_profile(profile: str, hops: int, home: 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("profile", SECURED)
+def test_the_first_call_after_the_authority_got_a_new_key_is_answered(profile: str, home: Home) -> None:
+    """Where it attaches as well as at the agent, who verifies the caller's key by the same token."""
+
+    async def main() -> None:
+        security = SecuritySettings(profile=profile, home=home.root)
+        async with fabric(security) as sentinels:
+            async with Client(sentinels[0].url, security=security) as client:
+                assert await reached(client) == 7
+            home.rotate_authority()
+            async with Client(sentinels[0].url, security=security) as client:
+                assert await client.call(MATH, "add", x=3, y=4) == 7
+
+    asyncio.run(main())
+
+
 def test_calls_that_are_sealed_find_an_agent_that_moved(home: Home) -> None:
     async def main() -> None:
         security = SecuritySettings(profile="strict-overlay", home=home.root)
@@ -134,6 +162,57 @@ def test_who_shows_nothing_or_what_is_not_good_is_refused(profile: str, home: Ho
                 with pytest.raises(AdmissionRefused, match="authentication failed"):
                     async with Client(sentinel.url, security=shown):
                         pass
+
+    asyncio.run(main())
+
+
+def test_an_agent_whose_token_is_not_for_its_address_is_told_which_to_ask_for(home: Home) -> None:
+    async def main() -> None:
+        security = SecuritySettings(profile="gated", home=home.root)
+        authority = home.authority()
+        assert authority is not None
+        grant = Grant("a1", "a1", roles=frozenset({AGENT}), addresses=("other@fame.fabric",))
+        shown = SecuritySettings(admission=Admission(token=authority.issue(grant, time.time(), 60)))
+        options = Options(security=shown)
+        async with Sentinel(id="s", listen="127.0.0.1:0", security=security) as sentinel:
+            with pytest.raises(AdmissionRefused) as caught:
+                await asyncio.wait_for(serve_agent(Math(), MATH, sentinel.url, node_id="a1", options=options), 10)
+        assert caught.value.hint == (
+            "show a token that allows it: fame token issue --node a1 --role agent --address math@fame.fabric"
+        )
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("denied", "facts"),
+    [
+        ("connect", "--from c --action connect"),
+        (
+            "forward_downstream",
+            f"--from c --to {MATH} --action forward_downstream",
+        ),
+    ],
+)
+def test_who_is_denied_by_a_policy_hears_how_to_find_out_why(denied: str, facts: str, home: Home) -> None:
+    rules = [Rule("no", "deny", actions=frozenset({denied}), subject=("c",)), Rule("yes", "allow")]
+
+    async def main() -> None:
+        security = SecuritySettings(profile="gated", home=home.root)
+        ruled = replace(security, policy=Kept(Policy(rules)))
+        async with Sentinel(id="s", listen="127.0.0.1:0", security=ruled) as sentinel:
+            options = Options(security=security)
+            serving = asyncio.ensure_future(serve_agent(Math(), MATH, sentinel.url, node_id="math", options=options))
+            with pytest.raises((AdmissionRefused, PolicyDenied)) as caught:
+                async with Client(sentinel.url, node_id="c", security=security) as client:
+                    await reached(client)
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+        told = str(caught.value)
+        assert "the policy of s denies it" in told
+        assert told.endswith(
+            f"; ask it there: fame policy why --config FILE {facts} --role client --scope node.connect"
+        )
 
     asyncio.run(main())
 

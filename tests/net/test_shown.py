@@ -253,8 +253,13 @@ def test_a_refusal_is_told_in_one_line_without_the_token(
 def test_who_showed_nothing_is_told_what_to_show(net: Network) -> None:
     async def main() -> None:
         async with listening(net, lambda asked: Page(401, b'{"error": "no token"}')) as port:
-            with pytest.raises(AdmissionRefused, match=r"no token; .*FAME_ADMISSION_TOKEN_FILE \(fame token issue"):
+            with pytest.raises(AdmissionRefused, match="no token; ") as told:
                 await net.dial(port.url, Turn())
+            assert told.value.hint == (
+                "beside its authority set FAME_SECURITY_PROFILE as there; elsewhere FAME_NODE_ID and "
+                "FAME_ADMISSION_TOKEN_FILE besides (fame token issue --node ID --role ROLE --thumbprint JKT, "
+                "which fame keys show tells)"
+            )
 
     asyncio.run(main())
 

@@ -278,8 +278,8 @@ def test_http_without_tls_on_a_port_with_tls_is_hung_up_quietly(
                     with suppress(ConnectionError):
                         assert b"HTTP" not in await reader.read()
                 writer.close()
-            with pytest.raises(ConnectError, match=r"does it speak ws:// rather than wss://\?|check the URL: ws://"):
-                await net.dial(port.url.replace("wss:", "ws:"), Turn())
+            with pytest.raises(ConnectError, match=r"^localhost:\d+ speaks TLS, and .*; try wss://localhost:\d+/x$"):
+                await net.dial(port.url.replace("wss:", "ws:"), Turn(), Shown("a-token"))
             assert port.asked == []
             async with dialled(net, port, Tls(authorities=authority.file)):
                 pass

@@ -12,7 +12,8 @@ from token_rig import NOW
 
 from fame_cli.core.grant import Grant
 from fame_cli.errors import ConfigError, UsageError
-from fame_cli.security.authority import LONGEST_TTL_S
+from fame_cli.security.authority import LONGEST_TTL_S, Authority
+from fame_cli.security.jwk import generate
 from fame_cli.security.keystore import LOOK_AGAIN_S, NODE_HONOUR_S, Home, home_folder
 from fame_cli.security.tokens import TokenRefused, TokenVerifier
 
@@ -145,16 +146,46 @@ def test_keys_that_are_no_longer_honoured_go_at_the_next_rotation(home: Home, cl
     assert [jwk.get("exp") for jwk in home.authority_keys()] == [None, NOW + 150, NOW + 200]
 
 
-def test_a_running_verifier_learns_of_a_new_key_within_a_second(home: Home, clock: Clock) -> None:
+def test_a_running_verifier_takes_a_token_of_a_key_that_has_just_been_made(home: Home, clock: Clock) -> None:
     home.make_authority("f")
     running = Home(home.root, clock)
-    verifier = TokenVerifier([], running.authority_keys, "f", 60.0)
+    verifier = TokenVerifier([], running.authority_keys, "f", 60.0, look_again=running.look_again)
     assert len(running.authority_keys()) == 1
     token = home.rotate_authority().issue(Grant("n"), NOW, 60)
-    with pytest.raises(TokenRefused, match="unknown key"):
-        verifier.verify(token, NOW)
+    assert verifier.verify(token, NOW).subject == "n"
+
+
+def test_a_running_verifier_takes_a_token_of_an_authority_that_has_just_been_made_anew(home: Home) -> None:
+    home.make_authority("f")
+    running = Home(home.root, lambda: NOW)
+    verifier = TokenVerifier([], running.authority_keys, "f", 60.0, look_again=running.look_again)
+    assert len(running.authority_keys()) == 1
+    token = home.make_authority("f", force=True).issue(Grant("n"), NOW, 60)
+    assert verifier.verify(token, NOW).subject == "n"
+
+
+def test_an_old_key_that_no_longer_counts_is_missed_within_a_second(home: Home, clock: Clock) -> None:
+    token = home.make_authority("f").issue(Grant("n"), NOW, 60)
+    running = Home(home.root, clock)
+    verifier = TokenVerifier([], running.authority_keys, "f", 60.0, look_again=running.look_again)
+    assert verifier.verify(token, NOW)
+    home.rotate_authority(0)
     clock.now += LOOK_AGAIN_S
-    assert verifier.verify(token, clock.now)
+    with pytest.raises(TokenRefused, match="unknown key"):
+        verifier.verify(token, clock.now)
+
+
+def test_made_up_key_ids_have_an_unchanged_file_looked_at_but_not_read(home: Home) -> None:
+    """A file that is the same is the same object: whoever sends such tokens costs no more than a look."""
+    made = home.make_authority("f")
+    running = Home(home.root, lambda: NOW)
+    verifier = TokenVerifier([], running.authority_keys, "f", 60.0, look_again=running.look_again)
+    keys = running.authority_keys()
+    stranger = Authority(generate().signing, fabric="f", issuer=made.issuer, made_at=NOW)
+    for _ in range(2):
+        with pytest.raises(TokenRefused, match="unknown key"):
+            verifier.verify(stranger.issue(Grant("n"), NOW, 60), NOW)
+    assert running.authority_keys() is keys
 
 
 def test_without_an_authority_there_is_nothing_to_rotate(home: Home) -> None:

@@ -52,6 +52,9 @@ def failure(source: CredentialSource, now: float = NOW) -> FameError:
     return error.value
 
 
+COMMAND = "fame token issue --node NAME --role ROLE --thumbprint JKT"
+
+
 # Static, and files
 
 
@@ -61,7 +64,7 @@ def test_a_token_of_the_config_is_shown_as_it_is_until_it_ends() -> None:
     assert got(source) == (token, NOW + 60)
     refused = failure(source, NOW + 60)
     assert isinstance(refused, AdmissionRefused)
-    assert str(refused) == "the token has expired; get a new one, e.g. fame token issue --node NAME"
+    assert str(refused) == f"the token has expired; get a new one: {COMMAND}"
 
 
 def test_a_token_that_is_no_jwt_is_shown_as_well() -> None:
@@ -94,7 +97,7 @@ def test_a_token_file_that_was_never_there_is_an_error_with_its_place(tmp_path: 
     error = failure(TokenFile(tmp_path / "none.jwt"))
     assert str(error) == (
         f"{tmp_path}/none.jwt: can't be read: no such file or directory; "
-        "write a token there: fame token issue --node NAME > none.jwt"
+        f"put one there, issued where the authority is: {COMMAND} --out none.jwt"
     )
     assert error.exit_code == 3
 

@@ -22,6 +22,7 @@ from fame_cli.config.schema import AgentConfig, SentinelConfig
 from fame_cli.core.glob import matches_any
 from fame_cli.core.grant import AGENT, PEER
 from fame_cli.errors import AdmissionRefused, ConfigError, FameError
+from fame_cli.security.authority import command_for
 from fame_cli.security.certificates import CertificateRefused, node_named_in
 from fame_cli.security.files import PUBLIC, read_file
 from fame_cli.security.jose import TokenRefused, number, open_compact
@@ -201,7 +202,7 @@ def _without(settings: SecuritySettings) -> list[Finding]:
         return [ok(TOKENS, f"it issues its own, by the authority in {settings.home}")]
     if settings.tls.certificate is not None:
         return [ok(TOKENS, "there is none; it shows its certificate")]
-    do = "fame token issue --node NAME, where the authority is, and FAME_ADMISSION_TOKEN_FILE here"
+    do = f"{command_for()}, where the authority is, and FAME_ADMISSION_TOKEN_FILE here"
     return [warn(TOKENS, "there is no token to show, and no authority that could issue one", do)]
 
 
@@ -216,7 +217,7 @@ def claims_of(token: str) -> Mapping[str, Any] | None:
 def _dated_token(claims: Mapping[str, Any], settings: SecuritySettings) -> Dated:
     where = f" in {settings.admission.token_file}" if settings.admission.token_file is not None else ""
     begins = max((each for each in (number(claims.get("nbf")), number(claims.get("iat"))) if each), default=None)
-    renew = "get another, e.g. fame token issue --node NAME"
+    renew = f"get another, e.g. {command_for()}"
     return Dated(TOKENS, f"the token{where}", begins, number(claims.get("exp")), renew)
 
 
@@ -239,14 +240,14 @@ def _unfit_token(subject: Subject, claims: Mapping[str, Any]) -> Iterator[Findin
     node, roles, addresses = said.get("node"), _texts(said.get("roles")), _texts(said.get("addresses"))
     if isinstance(node, str) and config.id is not None and not matches_any((node,), config.id):
         what = f"the token is for node {node[:80]}, and this one is {config.id}"
-        yield fail(TOKENS, what, f"fame token issue --node {config.id}", AdmissionRefused)
+        do = f"fame token issue --node {config.id} --role ROLE --thumbprint JKT, or set FAME_NODE_ID"
+        yield fail(TOKENS, what, do, AdmissionRefused)
     if isinstance(config, AgentConfig):
         address = config.agent.address
         if AGENT not in roles or not matches_any(addresses, address):
             what = f"the token doesn't allow to bind {address}"
-            yield fail(
-                TOKENS, what, f"issue one that does: fame token issue --node NAME --address {address}", AdmissionRefused
-            )
+            do = f"issue one that does: fame token issue --node NAME --role agent --address {address}"
+            yield fail(TOKENS, what, do, AdmissionRefused)
     if any(target.as_peer for target in subject.targets) and PEER not in roles:
         what = "the token doesn't allow to be a peer"
         yield fail(TOKENS, what, "issue one that does: fame token issue --node NAME --role peer", AdmissionRefused)

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import ssl
 from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from fame_cli.config.fields import is_own_url
 from fame_cli.config.schema import SentinelConfig
 from fame_cli.errors import AdmissionRefused, ConnectError, FameError
 from fame_cli.net import failures
+from fame_cli.net.languages import in_the_other_language, speaks_tls
 
 __all__ = ["ASK_SHARE", "explained", "silent"]
 
@@ -87,18 +87,9 @@ async def _advice(target: Target, kind: str, said: web.Said | None) -> str:
     if kind == "http" and said is not None:
         server = said.headers.get("server", "")
         return f"that is a web server{f' ({server[:60]})' if server else ''}, no sentinel: check host and port"
-    if not kind and parts.scheme.lower() == "ws" and await _speaks_tls(parts.hostname or "", parts.port or 80):
-        return f"it speaks TLS: write {_in_the_other_language(url)}"
+    if not kind and parts.scheme.lower() == "ws" and await speaks_tls(parts.hostname or "", parts.port or 80):
+        return f"it speaks TLS: write {in_the_other_language(url)}"
     return ""
-
-
-async def _speaks_tls(host: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(host, port, ssl=web.ANYBODY)
-    except ssl.SSLError as error:
-        return "CERTIFICATE" in (error.reason or "")  # it wants ours
-    writer.transport.abort()
-    return True
 
 
 async def silent(url: str, stage: str, waited_s: float, ask_s: float) -> Finding:
@@ -116,10 +107,10 @@ async def silent(url: str, stage: str, waited_s: float, ask_s: float) -> Finding
     if stage == "answer":
         what = f"{host} lets this node in, and doesn't answer within {waited_s:g} s"
         return warn(CHECK, what, "see its log, and how busy its machine is")
-    other = _in_the_other_language(url)
+    other = in_the_other_language(url)
     with suppress(OSError):  # TimeoutError is one
         async with asyncio.timeout(ask_s):
-            if other.startswith("wss:") and await _speaks_tls(parts.hostname or "", parts.port or 80):
+            if other.startswith("wss:") and await speaks_tls(parts.hostname or "", parts.port or 80):
                 return fail(CHECK, f"{host} speaks TLS, and is dialled without", f"write {other}", ConnectError)
             if other.startswith("ws:") and (await _health(other))[0]:
                 return fail(CHECK, f"{host} doesn't speak TLS", f"write {other}", ConnectError)
@@ -128,12 +119,6 @@ async def silent(url: str, stage: str, waited_s: float, ask_s: float) -> Finding
         return fail(CHECK, what, "is it a sentinel? does it hang, or want wss:// rather than ws://?", ConnectError)
     what = f"{host} doesn't take a connection within {waited_s:g} s"
     return fail(CHECK, what, "is a firewall in the way, or the machine off?", ConnectError)
-
-
-def _in_the_other_language(url: str) -> str:
-    """Return a ``ws://`` URL as ``wss://``, and the other way round."""
-    scheme, _, rest = url.partition(":")
-    return f"{'ws' if scheme.lower() == 'wss' else 'wss'}:{rest}"
 
 
 async def _takes_connections(host: str, port: int, timeout_s: float) -> bool:

@@ -1,5 +1,6 @@
 """The check of the security profile: what it leaves open, whether its authority is there, who can read its files."""
 
+import shlex
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -60,7 +61,7 @@ def _shown_secrets(subject: Subject) -> Iterator[Finding]:
         return
     if _mode(config.file) & 0o044:
         what = f"others can read {config.file}, and it may hold a token or a secret"
-        yield warn(CHECK, what, f"chmod 600 {config.file}, or use admission.token_file")
+        yield warn(CHECK, what, f"chmod 600 {shlex.quote(str(config.file))}, or use admission.token_file")
 
 
 def _mode(path: Path) -> int:
@@ -75,7 +76,7 @@ def _readable(settings: SecuritySettings) -> Iterator[Finding]:
     home = settings.home
     if home is not None:
         if _mode(home) & 0o022:
-            yield warn(CHECK, f"others may write in {home}", f"chmod 700 {home}")
+            yield warn(CHECK, f"others may write in {home}", f"chmod 700 {shlex.quote(str(home))}")
         for path in (*(home / name for name in PRIVATE_FILES), *sorted((home / "keys").glob("*.json"))):
             try:
                 read_file(path, PRIVATE)
@@ -83,7 +84,7 @@ def _readable(settings: SecuritySettings) -> Iterator[Finding]:
                 yield fail_of(CHECK, error)
     token = settings.admission.token_file
     if token is not None and _mode(token) & 0o044:
-        yield warn(CHECK, f"others can read the token in {token}", f"chmod 600 {token}")
+        yield warn(CHECK, f"others can read the token in {token}", f"chmod 600 {shlex.quote(str(token))}")
 
 
 def _unready(subject: Subject, settings: SecuritySettings) -> list[Finding]:
