@@ -7,7 +7,7 @@ holds the link can renew it in time. Neither tokens nor secrets get into a repr,
 import asyncio
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -252,13 +252,13 @@ class SelfIssued:
     """Issue oneself what the config says, where the authority is in one's own home.
 
     Args:
-        authority: the fabric's.
+        authority: returns the fabric's, which may have another key by the time a token is renewed.
         grant: what the node may do; its thumbprint binds the token to the node's key.
         ttl_s: seconds each token lives.
         fabric: `aud`; "" for the authority's own.
     """
 
-    authority: Authority = field(repr=False)
+    authority: Callable[[], Authority | None] = field(repr=False)
     grant: Grant
     ttl_s: float = SELF_ISSUED_TTL_S
     fabric: str = ""
@@ -268,7 +268,11 @@ class SelfIssued:
     async def get(self, now: float) -> Credential:
         """Return a token, a new one when the last is nearly used up."""
         if self._credential is None or now >= self._renew_at:
-            token = self.authority.issue(self.grant, now, self.ttl_s, self.fabric)
+            authority = self.authority()
+            if authority is None:
+                hint = "put authority.json back, or give the node a token: fame token issue"
+                raise AdmissionRefused("the key of the authority isn't in this home any more", hint=hint)
+            token = authority.issue(self.grant, now, self.ttl_s, self.fabric)
             self._credential = Credential(token, expiry_of(token))
             self._renew_at = now + USED_SHARE * self.ttl_s
         return self._credential

@@ -79,10 +79,9 @@ class Security:
         source = source_of(self.settings.admission, self.settings.plain_hosts, self._command)
         if source is not None or self.settings.profile == "open" or self._home is None:
             return source
-        authority = self._home.authority()
-        if authority is None:
+        if self._home.authority() is None:
             return None
-        return SelfIssued(authority, replace(wanted, thumbprint=self._keys.thumbprint))
+        return SelfIssued(self._home.authority, replace(wanted, thumbprint=self._keys.thumbprint))
 
     def _other_sources(self) -> dict[str, CredentialSource]:
         told, plain_hosts = self.settings.peers, self.settings.plain_hosts

@@ -115,7 +115,7 @@ def test_a_file_without_a_token_is_an_error_that_shows_nothing_of_it(content: by
 def test_where_the_authority_is_at_home_a_node_issues_its_own_token() -> None:
     authority = Authority(generate().signing, fabric="fame.fabric")
     grant = Grant("n", node="n", roles=frozenset({"client"}), thumbprint="jkt")
-    source = SelfIssued(authority, grant, ttl_s=100)
+    source = SelfIssued(lambda: authority, grant, ttl_s=100)
     first = got(source)
     assert first.expires_at == NOW + 100
     verified = TokenVerifier([], authority.public_jwks, "fame.fabric", 60.0).verify(first.token, NOW)
@@ -123,6 +123,20 @@ def test_where_the_authority_is_at_home_a_node_issues_its_own_token() -> None:
     assert got(source, NOW + 79) == first
     second = got(source, NOW + 80)
     assert (second.expires_at, second.token != first.token) == (NOW + 180, True)
+
+
+def test_a_node_that_issues_its_own_token_renews_it_with_the_key_the_authority_has_by_then() -> None:
+    keys = [Authority(generate().signing, fabric="fame.fabric") for _ in range(2)]
+    source = SelfIssued(lambda: keys[0], Grant("n", node="n", thumbprint="jkt"), ttl_s=100)
+    got(source)
+    del keys[0]
+    verifier = TokenVerifier([], keys[0].public_jwks, "fame.fabric", 60.0)
+    assert verifier.verify(got(source, NOW + 80).token, NOW + 80).subject == "n"
+
+
+def test_a_node_whose_home_has_the_authority_no_more_says_so() -> None:
+    with pytest.raises(AdmissionRefused, match="isn't in this home any more"):
+        got(SelfIssued(lambda: None, Grant("n")))
 
 
 # A token server
@@ -340,7 +354,7 @@ def test_the_config_says_where_tokens_come_from(tmp_path: Path) -> None:
 
 def test_no_repr_shows_a_token_or_a_secret() -> None:
     authority = Authority(generate().signing, fabric="f")
-    own = SelfIssued(authority, Grant("n"))
+    own = SelfIssued(lambda: authority, Grant("n"))
     shown = [got(own), own, StaticToken("s3cr3t"), Credential("s3cr3t", None)]
     assert "s3cr3t" not in repr(shown)
     assert got(own).token not in repr(shown)
