@@ -18,6 +18,7 @@ from fame_cli.core.keysharing import tell_key
 from fame_cli.core.limits import Meter
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.mesh import join, leave, set_cost
+from fame_cli.core.namesake import is_elsewhere, namesakes
 from fame_cli.core.publish import publish
 from fame_cli.core.reach import settle
 from fame_cli.core.session import ATTACH_DEADLINE_S, BEATS, LEAST_BEAT_S, SILENCE_S, Event, Session, State, fire
@@ -149,35 +150,47 @@ def _settle_namesake(state: NodeState, link: Link, now: float) -> Refusal | None
     merely shares its id gets a path of its own. A sentinel that does is refused, because records and routes go by its
     id, unless the other one is dead. When two sentinels dialled each other, the link dialled by the smaller id stays.
     """
+    settle(state, now)
     link.segment = link.remote_id
     child = link.kind is LinkKind.CHILD
     neighbours = state.table.children if child else state.table.peers
-    meshed = state.mesh.links.get(link.remote_id) if link.meshes and state.mesh is not None else None
-    for twin in (meshed, None if child else neighbours.get(link.remote_id)):
-        if twin in state.sessions and link.is_ours and twin.instance_id != link.instance_id:
+    for twin in namesakes(state, link):
+        if link.is_ours and twin.instance_id != link.instance_id and (twin.meshes or not child):
             if not is_dead(state, twin, now):
                 return Refusal("ID_TAKEN", f"another sentinel is attached as {link.remote_id}")
             end(state, state.sessions[twin], CLOSE_NORMAL, "it doesn't answer, and another process has its id")
+        elif not state.gate.is_same(twin, link):
+            return _not_the_same(state, twin, link)
+    if is_elsewhere(state, link):
+        return Refusal("ID_TAKEN", f"another sentinel is called {link.remote_id} already")
     known = neighbours.get(link.remote_id)
-    if known is None:
-        return None
-    same_holder = state.gate.is_same(known, link)
-    if link.is_ours and known.instance_id != link.instance_id:
+    if known is not None and link.is_ours and known.instance_id != link.instance_id:
         link.segment = f"{link.remote_id}-{state.new_id()[-4:]}"
         own = (link.remote_id, link.instance_id)
-        before = next((twin for twin in neighbours.values() if (twin.remote_id, twin.instance_id) == own), None)
-        if before is None:
-            return None
-        known, link.segment = before, before.segment
-        same_holder = state.gate.is_same(known, link)
-    if not same_holder:
-        return Refusal("ID_TAKEN", f"{link.remote_id} is attached with another credential")
+        known = next((twin for twin in neighbours.values() if (twin.remote_id, twin.instance_id) == own), None)
+        link.segment = known.segment if known is not None else link.segment
+    if known is None:
+        return None
+    if not state.gate.is_same(known, link):
+        return _not_the_same(state, known, link)
     if known.dialed != link.dialed and not child and not _survives(state, link):
         send(state, state.sessions[known], NodeHeartbeat(), corr_id=state.new_id())  # is it alive? else this ends it
         set_cost(state, known, link.cost, now)
         return Refusal("DUPLICATE_LINK", "already linked the other way round")
     _replace(state, known, link, now)
     return None
+
+
+def _not_the_same(state: NodeState, known: Link, link: Link) -> Refusal:
+    """Turn somebody away whose credential isn't that of the neighbour he takes himself for.
+
+    We can't tell whose credential a neighbour has that we dialled, so it may be that one all the same: then the link we
+    have will do, if it is alive.
+    """
+    if known.dialed and known.instance_id == link.instance_id:
+        send(state, state.sessions[known], NodeHeartbeat(), corr_id=state.new_id())
+        return Refusal("DUPLICATE_LINK", f"{link.remote_id} is linked already, and this isn't proved to be it")
+    return Refusal("ID_TAKEN", f"{link.remote_id} is attached with another credential")
 
 
 def is_dead(state: NodeState, known: Link, now: float) -> bool:
@@ -199,12 +212,17 @@ def _settle_twin(state: NodeState, link: Link, now: float) -> Refusal | None:
     Two sentinels behind two of our URLs may share an id: then the first stays. One sentinel behind two of our URLs
     takes the newer link for a reconnect, so we do too.
     """
-    known = state.table.peers.get(link.remote_id)
+    settle(state, now)
+    taken = Refusal("NAMESAKE", f"another sentinel called {link.remote_id} is attached")
+    others = namesakes(state, link)
+    if is_elsewhere(state, link) or not all(state.gate.is_same(other, link) for other in others):
+        return taken
+    known = state.table.peers.get(link.remote_id) if link.kind is LinkKind.PEER else None
     if known is None:
         return None
     same = known.instance_id == link.instance_id
     if not same and (known.dialed or link.is_ours):
-        return Refusal("NAMESAKE", f"another sentinel called {link.remote_id} is attached")
+        return taken
     if same and not known.dialed and not _survives(state, link):
         set_cost(state, known, link.cost, now)
         return Refusal("DUPLICATE_LINK", f"{link.remote_id} is linked already")
@@ -267,7 +285,7 @@ def on_attach_ack(state: NodeState, session: Session, envelope: Envelope, now: f
     link.instance_id = instance_id if isinstance(instance_id, str) else ""
     session.epoch = ack.routing_epoch or ""
     refusal, why = state.gate.joined(link, ack.keys), "its keys won't do"
-    if refusal is None and link.kind is LinkKind.PEER:
+    if refusal is None:
         refusal, why = _settle_twin(state, link, now), "duplicate link"
     if refusal is not None:
         state.effects.append(LinkRefused(link, refusal.code, refusal.reason))

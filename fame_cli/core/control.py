@@ -28,6 +28,7 @@ from fame_cli.core.gate import Refusal
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.mesh import on_summary, on_update
 from fame_cli.core.names import MAX_CAPABILITY_LENGTH, is_announceable, wire_name
+from fame_cli.core.namesake import is_contested
 from fame_cli.core.publish import publish
 from fame_cli.core.reach import compare, digest_meta, settle
 from fame_cli.core.session import Session
@@ -59,6 +60,8 @@ def on_control(state: NodeState, session: Session, envelope: Envelope, now: floa
             settle(state, now)
             on_summary(state, session.link, summary, now)
         case MeshUpdate() as update:
+            if is_contested(state, update):
+                settle(state, now)
             on_update(state, session.link, update, now)
         case AddressBind(address=address, physical_path=path):
             refusal = _bind(state, session, address, path or "", now)

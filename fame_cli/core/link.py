@@ -45,6 +45,7 @@ class Link:
         expires_at: when its credential expires, in the core's time; 0 for never.
         host: network address it came from, as it is counted; "" where nobody knows, and for one we dialled.
         account: whose calls in flight its own are counted with; None for its own alone.
+        kid: of the key a sentinel's record is signed with, where the link stands for one that is no neighbour; else "".
     """
 
     number: int
@@ -64,6 +65,7 @@ class Link:
     expires_at: float = 0.0
     host: str = ""
     account: Holder | None = None
+    kid: str = ""
 
     def __post_init__(self) -> None:
         self.own_cost = self.own_cost or self.cost

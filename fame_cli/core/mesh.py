@@ -17,7 +17,7 @@ from fame_cli.core.frames import MeshRecord, MeshSummary, MeshUpdate
 from fame_cli.core.keysharing import tell_key
 from fame_cli.core.link import Link
 from fame_cli.core.names import name_of
-from fame_cli.core.namesake import MAX_INCARNATION, heard_of_ourselves
+from fame_cli.core.namesake import MAX_INCARNATION, has_other_key, heard_of_ourselves
 from fame_cli.core.proving import is_alive, proof_of, sign_own, sums
 from fame_cli.core.publish import check_conflict
 from fame_cli.core.record import NOTHING, Mesh, Record, Version, both
@@ -265,7 +265,10 @@ def _take_in(state: NodeState, mesh: Mesh, link: Link, message: MeshRecord, now:
     if message.id == mesh.own.node_id:
         heard_of_ourselves(state, mesh, link, message, now)
         return True
-    if message.id not in mesh.records and not _has_room(state, mesh, message.id, now):
+    known = mesh.records.get(message.id)
+    if known is not None and has_other_key(state, known, message, link):
+        return False
+    if known is None and not _has_room(state, mesh, message.id, now):
         return False
     try:
         _take(state, mesh, link, message, now)

@@ -66,10 +66,16 @@ class GrantGate(Gate):
         return refusal
 
     def is_same(self, one: Link, other: Link) -> bool:
-        """Compare who holds the credentials; one that we dialled is known by its process alone."""
-        if one.grant is None or other.grant is None:
-            return one.instance_id == other.instance_id
-        return _holder(one.grant) == _holder(other.grant)
+        """Compare who holds the credentials.
+
+        A neighbour that we dialled shows none: it is known by its process, which is no secret. Whoever takes its place
+        needs a credential in the very name of that id besides.
+        """
+        if one.grant is not None and other.grant is not None:
+            return _holder(one.grant) == _holder(other.grant)
+        shown = one.grant or other.grant
+        same = (one.remote_id, one.instance_id) == (other.remote_id, other.instance_id)
+        return same and (shown is None or shown.subject == other.remote_id)
 
     def renewed(self, link: Link, token: str) -> tuple[Grant, float] | None:
         """Take a later credential of the same holder, that still allows the link to be what it is."""

@@ -19,7 +19,7 @@ from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
 from fame_cli.security.gated import GrantGate, below, is_answer
 from fame_cli.security.judging import Judge
-from fame_cli.security.jwk import NodeKeys
+from fame_cli.security.jwk import NodeKeys, thumbprint
 from fame_cli.security.keyring import Key, Keyring
 from fame_cli.security.replay import Replays
 from fame_cli.security.signing import CLEAR, Signer, check, security_of, verify_bytes
@@ -102,11 +102,21 @@ class KeyGate(GrantGate):
         self._ring.forget(link)
 
     def is_same(self, one: Link, other: Link) -> bool:
-        """Compare keys where both are known."""
-        keys = self._joined.get(one), self._joined.get(other)
-        if keys[0] is not None and keys[1] is not None:
-            return keys[0].kid == keys[1].kid  # a kid stands for one key
-        return super().is_same(one, other)
+        """Compare keys where both are known; what is told of a sentinel further away counts where it is proved."""
+        ours, theirs = self._print_of(one), self._print_of(other)
+        if one.kid:
+            return not ours or ours == theirs
+        return ours == theirs if ours and theirs else super().is_same(one, other)
+
+    def _print_of(self, link: Link) -> str:
+        """Return the thumbprint of the key that a neighbour, or a sentinel elsewhere, has proved to be its own."""
+        joined = self._joined.get(link)
+        if joined is not None:
+            return thumbprint(joined.jwk)
+        if link.kid:
+            key = self._of_sentinel(link.remote_id, link.kid)
+            return thumbprint(key.jwk) if key is not None and not key.is_told else ""
+        return link.grant.thumbprint if link.grant is not None else ""
 
     def moved(self, path: str) -> None:
         """Have our own key at our path, to tell those who ask."""
@@ -292,11 +302,15 @@ class KeyGate(GrantGate):
         return None
 
     def _of_sentinel(self, node_id: str, kid: str) -> Key | None:
-        for key in self._ring.all_of(kid):
-            good = key.is_certified or not self.certifies
-            if good and key.path.rpartition("/")[2] == node_id and (key.grant is None or key.grant.may_be(PEER)):
-                return key
-        return None
+        """Return a key at the path of a sentinel where it is known best, None where it isn't the sentinel's."""
+        keys = [
+            key
+            for key in self._ring.all_of(kid)
+            if (key.is_certified or not self.certifies)
+            and key.path.rpartition("/")[2] == node_id
+            and (key.grant is None or key.grant.may_be(PEER))
+        ]
+        return max(keys, key=lambda key: key.standing, default=None)
 
     def may_offer(self, node_id: str, kid: str, name: str, link: Link) -> bool:
         """Hold a sentinel to what its grant lets it announce; paths are its own by their form."""

@@ -1,6 +1,7 @@
 """The gates among real cores: what is honest passes over any number of hops, and what isn't stops where it began."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from core_rig import STAMP
@@ -15,6 +16,7 @@ from fame_cli.core.grant import AGENT, CLIENT, Grant
 from fame_cli.core.grant import PEER as PEER_ROLE
 from fame_cli.core.ids import sid_of, time_digits
 from fame_cli.core.keysharing import tell_key
+from fame_cli.core.link import LinkKind
 from fame_cli.core.state import send
 
 MATH = "math1@fame.fabric"
@@ -396,3 +398,156 @@ def test_a_clock_that_is_off_where_a_call_ends_is_logged_as_that() -> None:
     rig.run()
     assert not rig["math"].requests()
     assert [note.facts["code"] for note in rig["math"].noted("envelope_denied")] == ["CLOCK_SKEW"]
+
+
+# Whose id it is
+
+
+def refused(rig: SecureRig, label: str) -> list[str]:
+    """Return the codes with which a node's links were refused."""
+    return [effect.code for effect in rig[label].log if isinstance(effect, LinkRefused)]
+
+
+def impostor(rig: SecureRig, node_id: str, label: str = "mallory") -> None:
+    """Add a sentinel under the id and the (public) instance of another one, whose own credential allows any id."""
+    rig.allow(label, node="*", roles=frozenset({PEER_ROLE}), prefixes=("**",))
+    rig.add(label, node_id, instance=f"instance-of-{node_id}", incarnation=7)
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay", "strict-overlay"])
+@pytest.mark.parametrize("kind", [PEER, PARENT])
+@pytest.mark.parametrize("first", [PEER, PARENT])
+def test_the_id_of_a_sentinel_is_its_own_by_whatever_link_another_comes(
+    profile: str, kind: LinkKind, first: LinkKind
+) -> None:
+    rig = SecureRig("s1", "s2", profile=profile)
+    rig.join("s2", "s1", first)
+    rig.run()
+    impostor(rig, "s2")
+    rig.join("mallory", "s1", kind)
+    rig.run()
+    assert refused(rig, "mallory") == ["ID_TAKEN"]
+    assert rig["s1"].mesh.links["s2"] is rig["s1"].link_to("s2")
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay"])
+@pytest.mark.parametrize("kind", [PEER, PARENT])
+@pytest.mark.parametrize("name", ["s0", "s2"])
+def test_nor_is_the_id_of_a_sentinel_that_we_dialled_for_who_knows_its_instance(
+    profile: str, kind: LinkKind, name: str
+) -> None:
+    rig = SecureRig("s1", name, profile=profile).chain("s1", name)
+    before = rig["s1"].link_to(name)
+    impostor(rig, name)
+    rig.join("mallory", "s1", kind, cost=9)
+    rig.run()
+    assert refused(rig, "mallory") in (["DUPLICATE_LINK"], ["ID_TAKEN"])
+    assert rig["s1"].mesh.links[name] is before
+    assert before.cost == 1
+
+
+def test_a_sentinel_that_we_dial_is_not_another_one_by_its_instance_alone() -> None:
+    rig = SecureRig("s1", "s2").chain("s2", "s1")
+    before = rig["s1"].link_to("s2")
+    impostor(rig, "s2")
+    for kind in (PEER, PARENT):
+        rig.join("s1", "mallory", kind)
+        rig.run()
+    assert refused(rig, "s1") == ["NAMESAKE", "NAMESAKE"]
+    assert rig["s1"].mesh.links["s2"] is before
+
+
+def test_keys_that_somebody_shows_and_does_not_hold_make_no_sentinel_of_him() -> None:
+    """A credential that is bound to no key proves none: the keys beside it are public."""
+    rig = SecureRig("s1", "s2").chain("s2", "s1")
+    before = rig["s1"].link_to("s2")
+    impostor(rig, "s2")
+    rig.grants["mallory"] = replace(rig.grants["mallory"], thumbprint="")
+    rig["mallory"].core.state.gate.keys = rig.gates["s2"].keys
+    rig.join("mallory", "s1")
+    rig.run()
+    assert refused(rig, "mallory") == ["ID_TAKEN"]
+    assert rig["s1"].mesh.links["s2"] is before
+
+
+@pytest.mark.parametrize("profile", ["overlay", "strict-overlay"])
+@pytest.mark.parametrize("kind", [PEER, PARENT])
+def test_the_id_of_a_sentinel_further_away_is_its_own_too(profile: str, kind: LinkKind) -> None:
+    rig = SecureRig("s1", "s2", "s3", profile=profile).chain("s1", "s2", "s3")
+    impostor(rig, "s3")
+    rig.join("mallory", "s1", kind)
+    rig.run()
+    assert refused(rig, "mallory") == ["ID_TAKEN"]
+    assert rig["s1"].record("s3").incarnation == 1
+    assert rig["s3"].mesh.own.incarnation == 1
+
+
+def test_a_sentinel_can_not_speak_as_another_that_is_there_though_its_credential_allows_any_id() -> None:
+    rig = SecureRig("s1", "s2", "s3").chain("s1", "s2", "s3")
+    impostor(rig, "s3")
+    rig.add("front")
+    rig.chain("mallory", "front")  # where nobody knows the true one
+    rig.join("front", "s1")
+    rig.run()
+    assert rig["s1"].record("s3").instance == "instance-of-s3"
+    assert rig["s1"].record("s3").kid == rig["s2"].record("s3").kid == rig.keys["s3"].kid
+
+
+def test_an_id_whose_sentinel_is_gone_is_free_for_another_key() -> None:
+    rig = SecureRig("s1", "s2", "s3", "s4").chain("s1", "s2", "s3")
+    rig.join("s4", "s1")
+    rig.crash("s3")
+    rig.run()
+    impostor(rig, "s3", "new")
+    rig.join("new", "s2")
+    rig.run()
+    assert refused(rig, "new") == []
+    assert rig["s4"].record("s3").kid == rig.keys["new"].kid
+    assert rig.agree()
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay", "strict-overlay"])
+def test_a_sentinel_may_be_peer_and_child_and_its_newer_link_takes_the_place_of_the_older(profile: str) -> None:
+    rig = SecureRig("s1", "s2", profile=profile)
+    for kind in (PEER, PARENT, PEER):
+        rig.join("s2", "s1", kind)
+        rig.run()
+    assert refused(rig, "s2") == []
+    assert set(rig["s1"].core.table.children) == set(rig["s1"].core.table.peers) == {"s2"}
+
+
+@pytest.mark.parametrize("profile", ["gated", "overlay", "strict-overlay"])
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("order", [("s1", "s2"), ("s2", "s1")])
+def test_two_sentinels_that_dial_each_other_end_with_one_link(
+    profile: str, at_once: bool, order: tuple[str, str]
+) -> None:
+    rig = SecureRig("s1", "s2", profile=profile)
+    rig.join(*order)
+    if not at_once:
+        rig.run()
+    rig.join(*reversed(order))
+    rig.run()
+    rig.advance(5.0)
+    assert len(rig["s1"].ends) == len(rig["s2"].ends) == 1
+    assert rig.reach("s1") == {"s2"}
+    assert rig.reach("s2") == {"s1"}
+
+
+def test_a_record_signed_with_another_key_does_not_take_the_place_of_one_within_reach() -> None:
+    rig = SecureRig("s1", "s2", "s3", "evil").chain("s1", "s2", "s3")
+    rig.join("evil", "s1")
+    rig.run()
+    impostor(rig, "s3")
+    gate, link = rig.gates["mallory"], rig["s1"].link_to("evil")
+    gate.moved("/s3")
+    announce = KeyAnnounce(physical_path="/s3", keys=raw_list(gate.keys_at("/s3")))
+    assert rig["s1"].core.state.gate.learn(announce, link) is None
+    kid, signature = gate.sign_record(b"fame-life\x1fs3\x1finstance-of-mallory\x1f9")
+    say(rig, "evil", "s1", MeshRecord("s3", "instance-of-mallory", 9, kid=kid, sig=signature))
+    assert rig["s1"].record("s3").instance == "instance-of-s3"
+    assert len(rig["s1"].noted("record_refused")) == 1
+    rig.cut("s2", "s3")
+    rig.run()
+    say(rig, "evil", "s1", MeshRecord("s3", "instance-of-mallory", 9, kid=kid, sig=signature))
+    assert rig["s1"].record("s3").instance == "instance-of-mallory"
