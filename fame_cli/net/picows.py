@@ -146,6 +146,8 @@ class PicowsTransport(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame, and end the turn with the last one of a read: what they made anybody send leaves now."""
+        turn = self.turn
+        turn.reading = True
         try:
             whole = frame.msg_type is _BINARY and frame.fin and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
             ended = self._closing or transport.is_close_frame_sent  # the library closes without telling us
@@ -154,10 +156,13 @@ class PicowsTransport(WSListener):
             else:
                 self._take(transport, frame)
             if frame.last_in_buffer:
-                self.turn.flush()
+                turn.flush()
         except Exception as error:
             self._fault(error)
             self.close(1011, "")
+        finally:
+            if turn.reading:
+                turn.put_off()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Take the end of the TCP connection."""

@@ -2,7 +2,8 @@
 
 Every transport of a node shares one `Turn`. A transport that has something to write registers with it; the turn is
 flushed at the end of the read that caused the sends, so that nothing waits for another round of the loop, or, when
-no read is going on, by the loop's next callback.
+no read is going on, by the loop's next callback. That costs a round of the loop, with a look at all sockets, so it is
+asked for only where no end of a read is to come.
 """
 
 import asyncio
@@ -28,18 +29,22 @@ class Flushable(Protocol):
 
 
 class Turn:
-    """Collect the transports that have something to write in this turn of the loop."""
+    """Collect the transports that have something to write in this turn of the loop.
+
+    Attributes:
+        reading: True while a read is handled, at whose end `flush` or `put_off` is called; set by the transports.
+    """
 
     def __init__(self) -> None:
+        self.reading = False
         self._waiting: list[Flushable] = []
         self._scheduled = False
 
     def add(self, transport: Flushable) -> None:
         """Have `transport` flushed before the turn is over; a transport adds itself once a turn."""
         self._waiting.append(transport)
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._run)
+        if not (self.reading or self._scheduled):
+            self._schedule()
 
     def flush(self) -> None:
         """Write everything now."""
@@ -47,6 +52,17 @@ class Turn:
             waiting, self._waiting = self._waiting, []
             for transport in waiting:
                 transport.flush()
+        self.reading = False
+
+    def put_off(self) -> None:
+        """End a read without writing: more of the same may follow at once, and else the loop's next callback writes."""
+        self.reading = False
+        if self._waiting and not self._scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
         self._scheduled = False

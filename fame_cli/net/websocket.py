@@ -68,9 +68,17 @@ class _Link(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and end the turn: what they made anybody send leaves now."""
-        super().data_received(data)
-        if self.upward is not None:
-            self.upward.turn.flush()
+        if self.upward is None:  # hands are shaken first
+            super().data_received(data)
+            return
+        turn = self.upward.turn
+        turn.reading = True
+        try:
+            super().data_received(data)
+            turn.flush()
+        finally:
+            if turn.reading:
+                turn.put_off()
 
     def send_data(self) -> None:
         """Write what the protocol has queued, in one write."""
