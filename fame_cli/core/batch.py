@@ -8,7 +8,7 @@ import msgspec
 
 from fame_cli.errors import RemoteProtocolError
 
-__all__ = ["BATCH", "BATCH_BYTES", "BATCH_LINES", "joined", "one_line", "parted"]
+__all__ = ["BATCH", "BATCH_BYTES", "BATCH_LINES", "SEPARATOR", "joined", "one_line", "parted"]
 
 BATCH = "batch"
 """Name of the extension."""

@@ -110,8 +110,9 @@ class CallTable:
         if known is not None:
             self.end(key)
         self._calls[key] = call
-        source = call.ingress.account or call.ingress
-        self._from[source] = self._from.get(source, 0) + 1
+        if call.ingress is not LOCAL:
+            source = call.ingress.account or call.ingress
+            self._from[source] = self._from.get(source, 0) + 1
         if call.timeout_s:
             self._deadlines.setdefault(call.timeout_s, {})[key] = call.touched + call.timeout_s
         return True
@@ -130,12 +131,13 @@ class CallTable:
         call = self._calls.pop(key, None)
         if call is None:
             return None
-        source = call.ingress.account or call.ingress
-        left = self._from[source] - 1
-        if left:
-            self._from[source] = left
-        else:
-            del self._from[source]
+        if call.ingress is not LOCAL:
+            source = call.ingress.account or call.ingress
+            left = self._from[source] - 1
+            if left:
+                self._from[source] = left
+            else:
+                del self._from[source]
         if call.timeout_s:
             waiting = self._deadlines[call.timeout_s]
             del waiting[key]
@@ -148,7 +150,7 @@ class CallTable:
         return [(key, call) for key, call in self._calls.items() if call.ingress is link or call.egress is link]
 
     def count_from(self, link: Link) -> int:
-        """Return how many calls that came in by a link, or another of its account, are in flight."""
+        """Return how many calls that came in by a link, or another of its account, are in flight; none of our own."""
         return self._from.get(link.account or link, 0)
 
     def next_deadline(self) -> float | None:

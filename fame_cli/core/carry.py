@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from fame_cli.core.address import parse
-from fame_cli.core.calls import Call, CallKey, ends_stream
+from fame_cli.core.calls import Call, ends_stream
 from fame_cli.core.deliver import deliver, is_paced
 from fame_cli.core.draining import turns_away
 from fame_cli.core.effects import Send
@@ -72,7 +72,7 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
             envelope, data = below, encode(below)
     asks = bool((envelope.rtype or 0) & (REPLY | STREAM) and envelope.corr_id and envelope.reply_to)
     call = None if asks else state.calls.get((envelope.to or "", envelope.corr_id or ""))
-    if call is not None and _is_intruder(origin, call):
+    if call is not None and origin is not call.egress and _is_intruder(origin, call):
         state.note("answer_refused", "warning", link=origin.number, node=origin.remote_id)
         return False
     back = call.ingress if call is not None and call.ingress is not origin else None
@@ -105,12 +105,12 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
 
 
 def _is_intruder(origin: Link, call: Call) -> bool:
-    """Tell whether an answer comes from somebody who wasn't asked.
+    """Tell whether an answer that isn't of whom we asked comes from somebody who may not answer.
 
     Plain sentinels may have several links to ours and answer over any of them (spec 9); all others answer where they
     were asked. The caller itself may take its call's names for an answer to nobody, which `route` then refuses.
     """
-    if origin is LOCAL or origin is call.egress or origin is call.ingress:
+    if origin is LOCAL or origin is call.ingress:
         return False
     return origin.kind is LinkKind.CHILD or origin.is_ours
 
@@ -158,8 +158,7 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
         return False
     if enter(state, origin, out.link, envelope, now) is None:
         return False
-    call = (envelope.reply_to or "", envelope.corr_id or "")
-    if _send_on(state, origin, out, envelope, data, now, call=call) is False:
+    if _send_on(state, origin, out, envelope, data, now, asks=True) is False:
         _give_up(state, origin, envelope, None, "QUEUE_FULL", f"{out.link.remote_id} doesn't keep up")
     return False
 
@@ -174,7 +173,7 @@ def _pass_answer(
     if envelope.ttl is not None and envelope.ttl < 1 and origin is not LOCAL:
         _give_up(state, origin, envelope, call, "HOP_LIMIT", _spent(state, envelope))
         return False
-    paced = is_paced(origin, envelope, call)
+    paced = call is not None and call.streaming and is_paced(origin, envelope, call)
     sent = _send_on(state, origin, out, envelope, data, now, paced=paced)
     if sent is False:
         _give_up(state, origin, envelope, call, "QUEUE_FULL", f"{out.link.remote_id} doesn't keep up")
@@ -195,19 +194,19 @@ def _send_on(
     data: bytes,
     now: float,
     *,
-    call: CallKey | None = None,
+    asks: bool = False,
     paced: bool = False,
 ) -> bool | None:
     """Send an envelope when its flow has credit, else hold it: one hop less to go, and dressed for the neighbour.
 
     Args:
-        call: of a request, which isn't sent any more once that is over.
+        asks: True for a request, which isn't sent any more once its call is over.
         paced: True where it keeps its credit while it waits.
 
     Returns:
         True: sent. None: waiting. False: refused, the link holds all it may.
     """
-    size = len(data)
+    size, came = len(data), envelope
     if state.gate.signs:
         tell_key(state, out, state.gate.kid(envelope))
     if out.link.reply_prefix:
@@ -222,6 +221,7 @@ def _send_on(
         return True
     if flow_id is None:
         return False  # whoever names no flow can't be told to wait, and must not fill the link for all others
+    call = (came.reply_to or "", came.corr_id or "") if asks else None
     held = Held(data, origin if paced else None, size, call, now)
     return None if out.flow.hold(flow_id, held) else False
 
@@ -251,13 +251,16 @@ def _give_up(state: NodeState, origin: Link, envelope: Envelope, call: Call | No
     stop_downstream(state, key, call, reason)
 
 
+def _is_last(envelope: Envelope) -> bool:
+    return envelope.meta is not None and LAST in envelope.meta
+
+
 def _answer_passed(state: NodeState, envelope: Envelope, call: Call, now: float) -> None:
     """Keep the table of calls true: an answer ends its call, an item of a stream keeps it young."""
     key = (envelope.to or "", envelope.corr_id or "")
     frame = envelope.frame
     if isinstance(frame, Data):
-        is_last = envelope.meta is not None and LAST in envelope.meta
-        if call.streaming and not is_last and not ends_stream(frame.payload):
+        if call.streaming and not _is_last(envelope) and not ends_stream(frame.payload):
             state.calls.touch(key, call, now)
             return
     elif isinstance(frame, DeliveryAck) and frame.accepted:

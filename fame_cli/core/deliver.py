@@ -48,23 +48,13 @@ def deliver(state: NodeState, origin: Link, envelope: Envelope, size: int, now: 
     is_kept = envelope.rtype == ACK and is_message(envelope)
     if not is_kept and (envelope.rtype or 0) & ACK and isinstance(envelope.frame, Data):
         inbox.acknowledge(state, origin, envelope)  # a Naylence agent waits for it before it sends its next item
-    elsewhere = origin is not LOCAL and not origin.is_leaf  # what a leaf sends is looked at as it comes in
-    late = state.gate.remember(envelope) if state.gate.signs and elsewhere else None
-    if late is not None:
-        if late.code == "REPLAY_DETECTED":
-            state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code=late.code)
-        else:  # this node's clock may be the one that is wrong, so whoever asked should know
-            deny(state, state.sessions[origin], envelope, late)
-        return False
     key = (envelope.to or "", envelope.corr_id or "")
     call = state.calls.get(key)
     ours = call is not None and call.ingress is LOCAL
     was_sealed = False
-    if state.gate.signs and origin is not LOCAL and isinstance(envelope.frame, Data):
-        wanted = call.sealed if call is not None and ours else not (envelope.to or "").startswith("__sys__@")
-        opened = state.gate.open(envelope, sealed=wanted)
-        if isinstance(opened, Refusal):
-            deny(state, state.sessions[origin], envelope, opened)
+    if state.gate.signs and origin is not LOCAL:
+        opened = _opened(state, origin, envelope, call if ours else None)
+        if opened is None:
             return False
         was_sealed, envelope = opened is not envelope, opened
     if is_kept:
@@ -102,6 +92,29 @@ def _acknowledged(state: NodeState, origin: Link, envelope: Envelope, ack: Deliv
             return
     code = "" if ack.accepted else ack.code or "REFUSED"
     state.outbox.verdicts.append((message_id, code, ack.reason or ""))
+
+
+def _opened(state: NodeState, origin: Link, envelope: Envelope, call: Call | None) -> Envelope | None:
+    """Return an envelope that ends here with its payload opened; None where the gate doesn't let it end here.
+
+    Args:
+        call: of our own that it is for; None for a request.
+    """
+    late = None if origin.is_leaf else state.gate.remember(envelope)  # what a leaf sends is looked at as it comes in
+    if late is not None:
+        if late.code == "REPLAY_DETECTED":
+            state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code=late.code)
+        else:  # this node's clock may be the one that is wrong, so whoever asked should know
+            deny(state, state.sessions[origin], envelope, late)
+        return None
+    if not isinstance(envelope.frame, Data):
+        return envelope
+    wanted = call.sealed if call is not None else not (envelope.to or "").startswith("__sys__@")
+    opened = state.gate.open(envelope, sealed=wanted)
+    if isinstance(opened, Refusal):
+        deny(state, state.sessions[origin], envelope, opened)
+        return None
+    return opened
 
 
 def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, address: str, now: float) -> Call | None:

@@ -17,7 +17,7 @@ from fame_cli.core.adjusting import adjust, retire, set_own_cost
 from fame_cli.core.announce import has_listeners
 from fame_cli.core.asking import Wish, ask
 from fame_cli.core.balance import Balance
-from fame_cli.core.batch import BATCH, parted
+from fame_cli.core.batch import BATCH, SEPARATOR, parted
 from fame_cli.core.calls import CallKey, error_payload, result_payload
 from fame_cli.core.deadline import EXPIRED
 from fame_cli.core.draining import is_idle, wind_down
@@ -120,18 +120,18 @@ class NodeCore(Mailing):
 
     def receive(self, link: Link, data: bytes, now: float) -> list[Effect]:
         """Take one message of a link. Whatever it holds, nothing raises and no other link is touched."""
-        session = self._state.sessions.get(link)
+        state, session = self._state, self._state.sessions.get(link)
         if session is None:
             return []
-        session.last_heard = self._state.now = now
-        lines = parted(data) if BATCH in link.extensions else [data]
+        session.last_heard = state.now = now
+        lines = parted(data) if SEPARATOR in data and BATCH in link.extensions else [data]
         if not lines:
-            self._state.note("envelope_rejected", "warning", link=link.number, reason="too many in a message, or none")
+            state.note("envelope_rejected", "warning", link=link.number, reason="too many in a message, or none")
         meter = session.meter
         handle = take if meter is None or meter.takes(len(lines), len(data), now) else refuse_rate
         for line in lines:
-            handle(self._state, session, line, now)
-        if self._state.renaming:
+            handle(state, session, line, now)
+        if state.renaming:
             return self._effects() + self._give_way()
         return self._effects()
 

@@ -71,8 +71,11 @@ def _sort(
         keeps = carry(state, session.link, envelope, data, now)
     else:
         keeps = _act(state, session, envelope, now)
-    if not keeps:
-        _count(state, session, envelope, len(data))
+    flow_id = envelope.flow_id
+    if not keeps and flow_id is not None and session.is_open:  # as `_count` does, without a call for each message
+        credits = session.flow.received(flow_id, len(data))
+        if credits:
+            send_credit(state, session, flow_id, credits, None)
 
 
 def _act(state: NodeState, session: Session, envelope: Envelope, now: float) -> bool:

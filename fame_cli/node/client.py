@@ -176,7 +176,9 @@ class Client(TaskCalls, Sending):
             NoRoute, DeadlineExceeded, LinkLost, PolicyDenied: the call didn't reach an answer.
             RemoteError: the operation answered with an error.
         """
-        return await self.request(target, operation, {"args": list(args), "kwargs": arguments})
+        wanted = target, operation, {"args": list(args), "kwargs": arguments}
+        again = self._retries
+        return await (self.request(*wanted) if again else self._request(*wanted, self.timeout_s, None, None))
 
     def stream(self, target: str | None, operation: str, /, *args: Any, **arguments: Any) -> AsyncGenerator[Any, None]:
         """Iterate over a stream's items; closing the iterator stops the producer. Errors as `call`, and StreamEnded."""
@@ -217,8 +219,9 @@ class Client(TaskCalls, Sending):
         capabilities: list[str] | None,
         session: str | None,
     ) -> Any:
-        node = self._attached()
-        target, seal_to = await self._callee(target, operation, capabilities)
+        node, seal_to = self._attached(), ""
+        if target is None or self._recipients is not None:
+            target, seal_to = await self._callee(target, operation, capabilities)
         answer = Answer(node.loop.create_future())
         slots = self._slots(node)
         if slots is not None:

@@ -128,34 +128,32 @@ class AgentHost:
         return not (works or self._waiting or self._messages) and (self._tasks is None or self._tasks.is_idle())
 
     def _begin(self, request: Request) -> None:
-        before = DEADLINE.set(request.deadline)  # for what is called here and, copied, for the task that is made
-        try:
-            self._start(request)
-        finally:
-            DEADLINE.reset(before)
-
-    def _start(self, request: Request) -> None:
-        if request.key is None:
-            self._messages += 1
-            self._node.spawn(self._take_message(request)).add_done_callback(self._message_taken)
-            return
-        if request.key in self._running:
+        key = request.key
+        if key in self._running:
             log_event("request_repeated", "warning", address=request.address, sender=request.sender)
             return
-        key = request.key
+        before = DEADLINE.set(request.deadline)  # for what is called here and, copied, for the task that is made
         try:
+            if key is None:
+                self._messages += 1
+                self._node.spawn(self._take_message(request)).add_done_callback(self._message_taken)
+                return
             operation, outcome = self._invoke(request)
+            if not isinstance(outcome, PLAIN) and isinstance(outcome, Awaitable | AsyncIterator):
+                task = self._node.spawn(self._run(key, operation, request, outcome))
+                task.add_done_callback(partial(self._ended, key, outcome))
+                self._running[key] = task
+                if self._is_about_tasks(request):
+                    self._about_tasks.add(key)
+                return
         except BaseException as error:  # the boundary to user code: whatever it raises, sys.exit too, is the answer
+            if key is None:
+                raise
             self._failed(key, request.method, error)
             return
-        if not isinstance(outcome, PLAIN) and isinstance(outcome, Awaitable | AsyncIterator):
-            task = self._node.spawn(self._run(key, operation, request, outcome))
-            task.add_done_callback(partial(self._ended, key, outcome))
-            self._running[key] = task
-            if self._is_about_tasks(request):
-                self._about_tasks.add(key)
-        else:
-            self._result(key, operation, outcome)
+        finally:
+            DEADLINE.reset(before)
+        self._result(key, operation, outcome)
 
     def _invoke(self, request: Request) -> tuple[Operation, object]:
         if self._desk is not None and self._is_about_tasks(request):

@@ -180,7 +180,8 @@ class Node:
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry out what the core asks for, in order, and look when it wants to be asked again."""
-        self._carry_out(effects)
+        if effects:
+            self._carry_out(effects)
         self._wakeup.by(self.core.next_deadline())
 
     def _carry_out(self, effects: list[Effect]) -> None:
