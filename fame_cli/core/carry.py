@@ -34,7 +34,8 @@ from fame_cli.core.envelope import (
     is_message,
     with_ttl,
 )
-from fame_cli.core.flow import Held
+from fame_cli.core.flow import Flow, Held
+from fame_cli.core.flownames import flow_of
 from fame_cli.core.frames import Data, DeliveryAck
 from fame_cli.core.keysharing import tell_key
 from fame_cli.core.link import LOCAL, Link, LinkKind
@@ -207,7 +208,7 @@ def _send_on(
     Returns:
         True: sent. None: waiting. False: refused, the link holds all it may.
     """
-    size = len(data)
+    size, took = len(data), flow_of(origin, envelope) if paced else None
     if state.gate.signs:
         tell_key(state, out, state.gate.kid(envelope))
     if out.link.reply_prefix:
@@ -216,14 +217,16 @@ def _send_on(
             envelope, data = above, encode(above)
     if origin is not LOCAL:
         data = _worn(state, origin, envelope, data, now)
-    flow_id = envelope.flow_id
-    if out.flow.take(flow_id, len(data)) if flow_id is not None else not out.flow.stalled:
+    flow: Flow | None = envelope.flow_id
+    if flow == envelope.corr_id:
+        flow = flow_of(out.link, envelope)
+    if out.flow.take(flow, len(data)) if flow is not None else not out.flow.stalled:
         state.effects.append(Send(out.link, data))
         return True
-    if flow_id is None:
+    if flow is None:
         return False  # whoever names no flow can't be told to wait, and must not fill the link for all others
-    held = Held(data, origin if paced else None, size, call, now)
-    return None if out.flow.hold(flow_id, held) else False
+    held = Held(data, origin if paced else None, size, call, now, took or "")
+    return None if out.flow.hold(flow, held) else False
 
 
 def _worn(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bytes:

@@ -7,6 +7,7 @@ from fame_cli.core.calls import Call
 from fame_cli.core.deadline import time_left_s
 from fame_cli.core.ending import abandon_call, refuse, stop_downstream, tell_caller
 from fame_cli.core.envelope import STREAM, Envelope
+from fame_cli.core.flownames import WINDOW
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.state import NodeState
 
@@ -18,7 +19,7 @@ def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now:
 
     Returns:
         None when it was refused: another link uses the same names for a call of its own, the answers of a stream would
-        take the credit of a flow that is in use, or the neighbour has too many calls in flight.
+        take the credit of a flow that is in use at a plain link, or the neighbour has too many calls in flight.
     """
     key = (envelope.reply_to or "", envelope.corr_id or "")
     known = state.calls.get(key)
@@ -43,9 +44,9 @@ def enter(state: NodeState, origin: Link, target: Link, envelope: Envelope, now:
 
 
 def _names_a_flow(state: NodeState, origin: Link, target: Link, corr_id: str) -> bool:
-    """Tell whether a stream's own flow, named like its `corrId`, is one that somebody uses already."""
-    sessions = (state.sessions.get(link) for link in (origin, target))
-    return corr_id == state.flow_id or any(session.flow.uses(corr_id) for session in sessions if session is not None)
+    """Tell whether a stream's flow is one in use at a plain link, where it goes by its `corrId` alone."""
+    plain = [link for link in (origin, target) if link is not LOCAL and WINDOW not in link.extensions]
+    return bool(plain) and (corr_id == state.flow_id or any(state.sessions[at].flow.uses(corr_id) for at in plain))
 
 
 def _time_limit(envelope: Envelope) -> float:

@@ -158,11 +158,11 @@ class NodeCore(Mailing):
         """Take that the transport accepts bytes again; call it again while `is_stalled` and the transport agrees."""
         session = self._state.sessions.get(link)
         if session is not None:
-            for flow_id, group in groupby(session.flow.resume(), key=itemgetter(0)):
-                answering.release(self._state, session, flow_id, [held for _, held in group])
-            for waiting, flow_id in list(self._state.producers):
+            for flow, group in groupby(session.flow.resume(), key=itemgetter(0)):
+                answering.release(self._state, session, flow, [held for _, held in group])
+            for waiting, flow in list(self._state.producers):
                 if waiting is link:
-                    answering.release(self._state, session, flow_id, [])
+                    answering.release(self._state, session, flow, [])
         return self._effects()
 
     def tick(self, now: float) -> list[Effect]:
@@ -262,7 +262,7 @@ class NodeCore(Mailing):
         if call is not None:
             call.unread -= 1
             self._state.calls.touch(item.key, call, now)
-            credit_back(self._state, item.source, item.key[1], item.size)
+            credit_back(self._state, item.source, item.key, item.size)
         return self._effects()
 
     # What the user wants: answers

@@ -10,6 +10,8 @@ from fame_cli.core.carry import carry
 from fame_cli.core.deadline import EXPIRED, with_less_time
 from fame_cli.core.ending import deny
 from fame_cli.core.envelope import CARRIED, Envelope, decode, peek
+from fame_cli.core.flow import Flow
+from fame_cli.core.flownames import flow_of, flow_of_credit, flow_of_stream
 from fame_cli.core.frames import (
     CallCancel,
     CreditUpdate,
@@ -79,13 +81,15 @@ def _act(state: NodeState, session: Session, envelope: Envelope, now: float) -> 
     """Hand what is between two neighbours to whoever is in charge; True when it costs no credit."""
     frame = envelope.frame
     if isinstance(frame, CreditUpdate):
-        answering.release(state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
+        flow = flow_of_credit(session.link, envelope, frame)
+        answering.release(state, session, flow, session.flow.grant(flow, frame.credits))
         return True
     if not session.is_open:
         _handshake(state, session, envelope, now)
     elif isinstance(frame, CallCancel):
-        session.flow.abandon(envelope.corr_id or "")
-        ending.cancel(state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
+        key = (envelope.reply_to or "", envelope.corr_id or "")
+        session.flow.abandon(flow_of_stream(session.link, key))
+        ending.cancel(state, key, session.link, "cancelled")
     elif isinstance(frame, KeyAnnounce) and state.gate.signs:
         for parked in on_key_announce(state, session, envelope):
             _again(state, parked, now)
@@ -130,12 +134,14 @@ def _again(state: NodeState, parked: Parked, now: float) -> None:
 
 def _count(state: NodeState, session: Session, envelope: Envelope, size: int) -> None:
     """Give a flow's credit back once enough of it has come (spec 7)."""
-    flow_id = envelope.flow_id
-    if flow_id is None or not session.is_open:
+    flow: Flow | None = envelope.flow_id
+    if flow == envelope.corr_id:
+        flow = flow_of(session.link, envelope)
+    if flow is None or not session.is_open:
         return
-    credits = session.flow.received(flow_id, size)
+    credits = session.flow.received(flow, size)
     if credits:
-        send_credit(state, session, flow_id, credits, None)
+        send_credit(state, session, flow, credits, None)
 
 
 def _handshake(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:
