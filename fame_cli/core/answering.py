@@ -19,7 +19,7 @@ from fame_cli.core.frames import Meta
 from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL
 from fame_cli.core.session import Session
-from fame_cli.core.state import NodeState, credit_back
+from fame_cli.core.state import NodeState, credit_back, rest
 from fame_cli.core.trace import extended
 
 __all__ = ["answer", "release", "writable"]
@@ -104,6 +104,8 @@ def release(state: NodeState, session: Session, flow: Flow, held: list[Held]) ->
         data = item.data if item.call is None else _as_due(state, item, item.call)
         if data is not None:
             state.effects.append(Send(session.link, data))
+            if item.unpaid and session.meter is not None and not session.meter.answers.takes(1, len(data), state.now):
+                rest(state, session)
         else:
             waiting.extend(session.flow.take_back(flow, item))
         credit_back(state, item.source, item.flow, item.size)

@@ -38,15 +38,19 @@ from fame_cli.core.flow import Flow, Held
 from fame_cli.core.flownames import flow_of
 from fame_cli.core.frames import Data, DeliveryAck
 from fame_cli.core.keysharing import tell_key
+from fame_cli.core.late import is_late
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.reach import settle
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.session import Session
 from fame_cli.core.stacking import stacked, unstacked
-from fame_cli.core.state import NodeState
+from fame_cli.core.state import NodeState, rest
 from fame_cli.core.trace import traced
 
 __all__ = ["carry"]
+
+ANSWERED = REPLY | STREAM
+"""`rtype` of what is to be answered."""
 
 
 def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bool:
@@ -71,11 +75,17 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         below = unstacked(envelope, origin.reply_prefix)
         if below is not envelope and not _is_meant_here(state, origin, envelope, below):
             envelope, data = below, encode(below)
-    asks = bool((envelope.rtype or 0) & (REPLY | STREAM) and envelope.corr_id and envelope.reply_to)
-    call = None if asks else state.calls.get((envelope.to or "", envelope.corr_id or ""))
-    if call is not None and _is_intruder(origin, call):
-        state.note("answer_refused", "warning", link=origin.number, node=origin.remote_id)
-        return False
+    asks = bool((envelope.rtype or 0) & ANSWERED and envelope.corr_id and envelope.reply_to)
+    call: Call | None = None
+    names: CallKey = ("", "")
+    if not asks:
+        names = (envelope.to or "", envelope.corr_id or "")
+        call = state.calls.get(names)
+        if call is not None and not _is_asked(state, origin, call, len(data)):
+            state.note("answer_refused", "warning", link=origin.number, node=origin.remote_id)
+            return False
+        if call is None and state.late and is_late(state, origin, names, len(data), now):
+            return False
     back = call.ingress if call is not None and call.ingress is not origin else None
     pin = _text(envelope, VIA) if meta is not None and VIA in meta and state.mesh is not None else ""  # not at a leaf
     key = "" if table.balance == "nearest" else _key(state, envelope)
@@ -102,18 +112,23 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         return False
     if asks:
         return _pass_request(state, origin, state.sessions[link], envelope, data, now)
-    return _pass_answer(state, origin, state.sessions[link], envelope, data, call, now)
+    return _pass_answer(state, origin, state.sessions[link], envelope, data, call, names, now)
 
 
-def _is_intruder(origin: Link, call: Call) -> bool:
-    """Tell whether an answer comes from somebody who wasn't asked.
+def _is_asked(state: NodeState, origin: Link, call: Call, size: int) -> bool:
+    """Tell whether an answer comes from somebody who was asked; then it isn't its sender who pays for it.
 
     Plain sentinels may have several links to ours and answer over any of them (spec 9); all others answer where they
     were asked. The caller itself may take its call's names for an answer to nobody, which `route` then refuses.
     """
-    if origin is LOCAL or origin is call.egress or origin is call.ingress:
-        return False
-    return origin.kind is LinkKind.CHILD or origin.is_ours
+    if origin is LOCAL:
+        return True
+    if origin is call.egress:
+        meter = state.sessions[origin].meter
+        if meter is not None:
+            meter.gives_back(size)
+        return True
+    return origin is call.ingress or not (origin.kind is LinkKind.CHILD or origin.is_ours)
 
 
 def _is_barred(state: NodeState, origin: Link, target: Link, envelope: Envelope) -> bool:
@@ -166,7 +181,14 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
 
 
 def _pass_answer(
-    state: NodeState, origin: Link, out: Session, envelope: Envelope, data: bytes, call: Call | None, now: float
+    state: NodeState,
+    origin: Link,
+    out: Session,
+    envelope: Envelope,
+    data: bytes,
+    call: Call | None,
+    names: CallKey,
+    now: float,
 ) -> bool:
     """Pass on what isn't a request: an answer, an acknowledgement, a message nobody answers."""
     if call is None and not out.link.is_ours and is_at(out.link, envelope.to):
@@ -176,11 +198,12 @@ def _pass_answer(
         _give_up(state, origin, envelope, call, "HOP_LIMIT", _spent(state, envelope))
         return False
     paced = is_paced(origin, envelope, call)
-    sent = _send_on(state, origin, out, envelope, data, now, paced=paced)
+    unpaid = call is not None and out.meter is not None and not out.meter.answers.takes(1, len(data), now)
+    sent = _send_on(state, origin, out, envelope, data, now, paced=paced, unpaid=unpaid)
     if sent is False:
         _give_up(state, origin, envelope, call, "QUEUE_FULL", f"{out.link.remote_id} doesn't keep up")
     elif call is not None:
-        _answer_passed(state, envelope, call, now)
+        _answer_passed(state, envelope, call, names, now)
     return sent is None and paced
 
 
@@ -198,12 +221,14 @@ def _send_on(
     *,
     call: CallKey | None = None,
     paced: bool = False,
+    unpaid: bool = False,
 ) -> bool | None:
     """Send an envelope when its flow has credit, else hold it: one hop less to go, and dressed for the neighbour.
 
     Args:
         call: of a request, which isn't sent any more once that is over.
         paced: True where it keeps its credit while it waits.
+        unpaid: True where it has to wait for the next second.
 
     Returns:
         True: sent. None: waiting. False: refused, the link holds all it may.
@@ -220,12 +245,14 @@ def _send_on(
     flow: Flow | None = envelope.flow_id
     if flow == envelope.corr_id:
         flow = flow_of(out.link, envelope)
-    if out.flow.take(flow, len(data)) if flow is not None else not out.flow.stalled:
+    if not unpaid and (out.flow.take(flow, len(data)) if flow is not None else not out.flow.stalled):
         state.effects.append(Send(out.link, data))
         return True
     if flow is None:
         return False  # whoever names no flow can't be told to wait, and must not fill the link for all others
-    held = Held(data, origin if paced else None, size, call, now, took or "")
+    if unpaid:
+        rest(state, out)
+    held = Held(data, origin if paced else None, size, call, now, took or "", unpaid)
     return None if out.flow.hold(flow, held) else False
 
 
@@ -254,9 +281,8 @@ def _give_up(state: NodeState, origin: Link, envelope: Envelope, call: Call | No
     stop_downstream(state, key, call, reason)
 
 
-def _answer_passed(state: NodeState, envelope: Envelope, call: Call, now: float) -> None:
+def _answer_passed(state: NodeState, envelope: Envelope, call: Call, key: CallKey, now: float) -> None:
     """Keep the table of calls true: an answer ends its call, an item of a stream keeps it young."""
-    key = (envelope.to or "", envelope.corr_id or "")
     frame = envelope.frame
     if isinstance(frame, Data):
         is_last = envelope.meta is not None and LAST in envelope.meta

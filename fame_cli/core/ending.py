@@ -12,6 +12,7 @@ from fame_cli.core.envelope import RESET, Envelope, Header
 from fame_cli.core.flownames import flow_of_stream
 from fame_cli.core.frames import CallCancel, DeliveryAck, SecureAccept
 from fame_cli.core.gate import Refusal
+from fame_cli.core.late import expect_late
 from fame_cli.core.link import LOCAL, Link, next_link
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.session import Session
@@ -39,6 +40,8 @@ def abandon_call(state: NodeState, key: CallKey) -> Call | None:
     session = state.sessions.get(call.ingress) if call is not None and call.streaming else None
     if session is not None:
         session.flow.abandon(flow_of_stream(session.link, key))
+    if call is not None and call.egress is not LOCAL:
+        expect_late(state, key, call)
     return end_call(state, key)
 
 

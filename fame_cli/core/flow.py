@@ -11,7 +11,9 @@ Pure. Nothing here knows what an envelope is.
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from math import inf
+
+import msgspec
 
 from fame_cli.core.link import Link
 
@@ -46,11 +48,11 @@ LINK_SHARE = 4
 256 MiB that is 64 MiB: 64 streams with nobody reading."""
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """One encoded envelope that waits for credit, and the link whose credit it still holds (None: nobody's).
 
     `flow` and `size` are what it took on that link, in bytes. A request has the names of its `call`, and the time it
-    waits `since`.
+    waits `since`. An answer is `unpaid` when it counts against its asker's rate as it goes out.
     """
 
     data: bytes
@@ -59,6 +61,7 @@ class Held(NamedTuple):
     call: tuple[str, str] | None = None
     since: float = 0.0
     flow: Flow = ""
+    unpaid: bool = False
 
 
 @dataclass(slots=True)
@@ -85,6 +88,7 @@ class FlowControl:
         receive_window: credits we let a flow of the other side have under way.
         unit_bytes: bytes that cost one credit more; `NO_UNIT` when every envelope costs one (spec 7).
         stalled: True while the transport takes no more bytes; then everything waits.
+        resting: True while the other side has got all it may this second; then what waits goes on waiting.
         held_bytes: bytes that wait now.
         budget: what this link shares with all others of its node.
     """
@@ -93,6 +97,7 @@ class FlowControl:
     receive_window: int = SPEC_WINDOW
     unit_bytes: int = NO_UNIT
     stalled: bool = False
+    resting: bool = False
     held_bytes: int = 0
     budget: Budget = field(default_factory=Budget)
     _credits: dict[Flow, int] = field(default_factory=dict)
@@ -181,10 +186,25 @@ class FlowControl:
             resumed += [(flow_id, held) for held in released]
         return resumed
 
-    def _release(self, flow_id: Flow) -> list[Held]:
+    def ready(self) -> list[Flow]:
+        """List the flows of which `free` would return something."""
+        if self.stalled or self.resting:
+            return []
+        return [flow_id for flow_id in self._held if self._credits.get(flow_id, self.send_window) > 0]
+
+    def free(self, flow_id: Flow, most: int) -> list[Held]:
+        """Return what may be sent now of a flow, in order, and put the flow behind the others."""
+        released = self._release(flow_id, most)
+        if flow_id in self._held:
+            self._held[flow_id] = self._held.pop(flow_id)
+        return released
+
+    def _release(self, flow_id: Flow, most: float = inf) -> list[Held]:
         waiting = self._held.get(flow_id)
         released: list[Held] = []
-        while waiting and self._credits.get(flow_id, self.send_window) > 0 and not self.stalled:
+        if self.stalled or self.resting:
+            return released
+        while waiting and self._credits.get(flow_id, self.send_window) > 0 and len(released) < most:
             released.append(waiting.popleft())
             cost = 1 + len(released[-1].data) // self.unit_bytes
             self._credits[flow_id] = self._credits.get(flow_id, self.send_window) - cost

@@ -9,7 +9,7 @@ from fame_cli.core.batch import one_line
 from fame_cli.core.carry import carry
 from fame_cli.core.deadline import EXPIRED, with_less_time
 from fame_cli.core.ending import deny
-from fame_cli.core.envelope import CARRIED, Envelope, decode, peek
+from fame_cli.core.envelope import CARRIED, Envelope, Header, decode, peek
 from fame_cli.core.flow import Flow
 from fame_cli.core.flownames import flow_of, flow_of_credit, flow_of_stream
 from fame_cli.core.frames import (
@@ -103,11 +103,23 @@ def _act(state: NodeState, session: Session, envelope: Envelope, now: float) -> 
 
 
 def refuse_rate(state: NodeState, session: Session, data: bytes, now: float) -> None:
-    """Refuse what comes faster than a neighbour may send; whoever doesn't mind that is cut off."""
-    header = peek(data)
-    if header is not None and session.is_open:
+    """Refuse what comes faster than a neighbour may send, but answers; whoever doesn't mind that is cut off."""
+    header, meter = peek(data), session.meter
+    if header is not None and meter is not None and not header.reply_to and _is_awaited(state, session, header):
+        left = meter.left
+        take(state, session, data, now)
+        if meter.left != left:
+            return  # whoever asked for it pays
+    elif header is not None and session.is_open:
         ending.refuse(state, session.link, header, "RATE_LIMITED", "more a second than this node takes from there")
     _charge(state, session, now)
+
+
+def _is_awaited(state: NodeState, session: Session, header: Header) -> bool:
+    """Tell whether an envelope has the names of a call that went to its sender."""
+    names = (header.to or "", header.corr_id or "")
+    call = state.calls.get(names) or state.late.get(names)
+    return call is not None and call.egress is session.link
 
 
 def _charge(state: NodeState, session: Session, now: float) -> None:

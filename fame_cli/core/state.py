@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fame_cli.core.boxes import Inbox, Outbox
-from fame_cli.core.calls import CallKey, CallTable
+from fame_cli.core.calls import CallKey, CallTable, Late
 from fame_cli.core.effects import Effect, Note, Send
 from fame_cli.core.envelope import FLOW_ACK, SYN, Envelope, encode
 from fame_cli.core.flow import Budget, Flow
@@ -24,7 +24,7 @@ from fame_cli.core.session import Session
 from fame_cli.core.settings import Settings
 from fame_cli.core.table import Name, RouteTable
 
-__all__ = ["NodeState", "credit_back", "nack_frame", "send", "send_credit"]
+__all__ = ["NodeState", "credit_back", "nack_frame", "rest", "send", "send_credit"]
 
 
 @dataclass(slots=True)
@@ -40,6 +40,9 @@ class NodeState:
         looks: second → sessions that are to be looked at in it, see `look_at`.
         listeners: those of `sessions` that are told of names frame by frame, now or later; hardly any, never children.
         sequence: envelopes originated in that flow so far.
+        resting: neighbours that have got all the answers of this second, and what they asked for waits.
+        wake_at: when that second is over; means nothing while nobody rests.
+        late: calls that have ended before their answers, see ``late.py``.
         producers: (link, flow) → call whose local producer waits for credit there.
         sid: digest of the physical path, None while there is none.
         mesh: what a sentinel knows of the others; None for a node that doesn't route.
@@ -68,6 +71,9 @@ class NodeState:
     looks: dict[int, dict[Link, Session]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     producers: dict[tuple[Link, Flow], CallKey] = field(default_factory=dict)
+    resting: dict[Link, Session] = field(default_factory=dict)
+    wake_at: float = 0.0
+    late: dict[CallKey, Late] = field(default_factory=dict)
     sid: str | None = None
     sequence: int = 0
     mesh: Mesh | None = None
@@ -187,6 +193,15 @@ def credit_back(state: NodeState, source: Link | None, flow: Flow, size: int = 0
         credits = session.flow.received(flow, size)
         if credits:
             send_credit(state, session, flow, credits, None)
+
+
+def rest(state: NodeState, session: Session) -> None:
+    """Let what waits at a link wait for the next second, see ``pacing.py``."""
+    session.flow.resting = True
+    if session.link not in state.resting:
+        state.note("answers_delayed", "debug", link=session.link.number, node=session.link.remote_id)
+    state.resting[session.link] = session
+    state.wake_at = int(state.now) + 1
 
 
 def nack_frame(code: str, reason: str, ref_id: str | None) -> DeliveryAck:
