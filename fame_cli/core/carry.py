@@ -37,6 +37,7 @@ from fame_cli.core.envelope import (
 from fame_cli.core.flow import Flow, Held
 from fame_cli.core.flownames import flow_of
 from fame_cli.core.frames import Data, DeliveryAck
+from fame_cli.core.inbox import acknowledge
 from fame_cli.core.keysharing import tell_key
 from fame_cli.core.late import is_late
 from fame_cli.core.link import LOCAL, Link, LinkKind
@@ -84,7 +85,7 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         if call is not None and not _is_asked(state, origin, call, len(data)):
             state.note("answer_refused", "warning", link=origin.number, node=origin.remote_id)
             return False
-        if call is None and state.late and is_late(state, origin, names, len(data), now):
+        if call is None and state.late and _is_late(state, origin, envelope, names, len(data), now):
             return False
     back = call.ingress if call is not None and call.ingress is not origin else None
     pin = _text(envelope, VIA) if meta is not None and VIA in meta and state.mesh is not None else ""  # not at a leaf
@@ -129,6 +130,15 @@ def _is_asked(state: NodeState, origin: Link, call: Call, size: int) -> bool:
             meter.gives_back(size)
         return True
     return origin is call.ingress or not (origin.kind is LinkKind.CHILD or origin.is_ours)
+
+
+def _is_late(state: NodeState, origin: Link, envelope: Envelope, names: CallKey, size: int, now: float) -> bool:
+    """Tell whether an envelope is an answer that comes after its call was given up; then nothing more becomes of it."""
+    if is_message(envelope) or not is_late(state, origin, names, size, now):
+        return False
+    if (envelope.rtype or 0) & ACK and isinstance(envelope.frame, Data):
+        acknowledge(state, origin, envelope)  # a Naylence agent waits for it before it sends its next item
+    return True
 
 
 def _is_barred(state: NodeState, origin: Link, target: Link, envelope: Envelope) -> bool:

@@ -23,7 +23,12 @@ UNTOLD = 8192
 def expect_late(state: NodeState, key: CallKey, call: Call) -> None:
     """Remember a call that is about to end early, where answers of its provider are counted."""
     provider = state.sessions.get(call.egress)
-    if provider is None or provider.meter is None or len(key[0]) + len(key[1]) > MAX_NAMES:
+    if (
+        provider is None
+        or provider.meter is None
+        or not provider.meter.is_bound
+        or len(key[0]) + len(key[1]) > MAX_NAMES
+    ):
         return
     caller = state.sessions.get(call.ingress)
     payer = caller.meter.answers if caller is not None and caller.meter is not None else None

@@ -113,6 +113,11 @@ class Rate:
         return self._messages_owed > _or_any(limits.messages_per_s) or self._bytes_owed > _or_any(limits.bytes_per_s)
 
     @property
+    def is_bound(self) -> bool:
+        """Tell whether there is any bound at all."""
+        return bool(self.limits.messages_per_s or self.limits.bytes_per_s)
+
+    @property
     def left(self) -> tuple[float, float]:
         """Return what this second has left: envelopes and bytes."""
         return self._messages_left, self._bytes_left

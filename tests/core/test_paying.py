@@ -295,3 +295,22 @@ def test_a_pack_of_answers_in_one_message_is_not_paid_either() -> None:
     with fabric.innocent():
         for _ in range(3):
             fabric.rig.feed(fabric.agent, pack)
+
+
+def test_an_item_that_comes_too_late_is_acknowledged_all_the_same() -> None:
+    """A Naylence agent stands still until the items it sent are acknowledged (spec 6.4, 8.4)."""
+    fabric = Fabric()
+    fabric.ask("c1")
+    fabric.cancel("c1")
+    fabric.rig.said(fabric.agent)
+    fabric.items("c1", 1, rtype=1, replyTo="__rpc__y@/s1/a")
+    [said] = fabric.rig.said(fabric.agent)
+    assert (said["frame"]["type"], said["frame"]["ok"], said["to"]) == ("DeliveryAck", True, "__rpc__y@/s1/a")  # type: ignore[index]
+    assert fabric.heard() == []
+
+
+def test_calls_whose_answers_nobody_counts_are_not_remembered() -> None:
+    fabric = Fabric(messages_per_s=0, bytes_per_s=0)
+    fabric.ask("c1")
+    fabric.cancel("c1")
+    assert not fabric.rig.core.state.late
