@@ -34,7 +34,7 @@ def adjust(state: NodeState, limits: Limits, max_hops: int, max_held_bytes: int,
     for session in state.sessions.values():
         if session.meter is not None:
             is_sentinel = session.is_open and (session.link.meshes or session.link.kind is LinkKind.PEER)
-            session.meter.limits = limits.of_sentinels if is_sentinel else limits
+            session.meter.adjust(limits.of_sentinels if is_sentinel else limits)
 
 
 def retire(state: NodeState, link: Link, now: float) -> None:

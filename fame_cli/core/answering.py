@@ -13,12 +13,13 @@ from fame_cli.core.deliver import deliver
 from fame_cli.core.effects import FlowOpen, Send
 from fame_cli.core.ending import abandon_call, end_call, tell_caller
 from fame_cli.core.envelope import ITEMS, LAST, SYN, TRACE, Envelope, data_frame, decode, encode
-from fame_cli.core.flow import Held
+from fame_cli.core.flow import Flow, Held
+from fame_cli.core.flownames import flow_of_stream
 from fame_cli.core.frames import Meta
 from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL
 from fame_cli.core.session import Session
-from fame_cli.core.state import NodeState, credit_back
+from fame_cli.core.state import NodeState, credit_back, rest
 from fame_cli.core.trace import extended
 
 __all__ = ["answer", "release", "writable"]
@@ -86,13 +87,16 @@ def writable(state: NodeState, key: CallKey) -> bool:
     """Tell a producer whether to go on; when not, a `FlowOpen` follows as soon as it may."""
     call = state.calls.get(key)
     session = state.sessions.get(call.ingress) if call is not None and call.streaming else None
-    if session is None or session.flow.writable(key[1]):
+    if session is None:
         return True
-    state.producers[session.link, key[1]] = key
+    flow = flow_of_stream(session.link, key)
+    if session.flow.writable(flow):
+        return True
+    state.producers[session.link, flow] = key
     return False
 
 
-def release(state: NodeState, session: Session, flow_id: str, held: list[Held]) -> None:
+def release(state: NodeState, session: Session, flow: Flow, held: list[Held]) -> None:
     """Send what credit has set free, give its own credit back and wake the producer that waits for this flow."""
     waiting = deque(held)
     while waiting:
@@ -100,12 +104,14 @@ def release(state: NodeState, session: Session, flow_id: str, held: list[Held]) 
         data = item.data if item.call is None else _as_due(state, item, item.call)
         if data is not None:
             state.effects.append(Send(session.link, data))
+            if item.unpaid and session.meter is not None and not session.meter.answers.takes(1, len(data), state.now):
+                rest(state, session)
         else:
-            waiting.extend(session.flow.take_back(flow_id, item))
-        credit_back(state, item.source, flow_id, item.size)
-    key = state.producers.get((session.link, flow_id))
-    if key is not None and session.flow.writable(flow_id):
-        del state.producers[session.link, flow_id]
+            waiting.extend(session.flow.take_back(flow, item))
+        credit_back(state, item.source, item.flow, item.size)
+    key = state.producers.get((session.link, flow))
+    if key is not None and session.flow.writable(flow):
+        del state.producers[session.link, flow]
         state.effects.append(FlowOpen(key))
 
 

@@ -15,6 +15,7 @@ import msgspec
 from fame_cli.core.envelope import encode_json
 from fame_cli.core.frames import EMPTY
 from fame_cli.core.grant import Holder
+from fame_cli.core.limits import Rate
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.errors import RemoteProtocolError
 
@@ -22,6 +23,7 @@ __all__ = [
     "Call",
     "CallKey",
     "CallTable",
+    "Late",
     "RpcRequest",
     "RpcResponse",
     "ends_stream",
@@ -77,6 +79,20 @@ class Call(msgspec.Struct):
     packs: bool = False
     sealed: bool = False
     address: str = ""
+
+
+class Late(msgspec.Struct):
+    """Remember a call that ended before its answers, some of which may be on their way.
+
+    Args:
+        egress: link they come by.
+        left: how many may come.
+        payer: counts them, on behalf of who asked; None when it has gone.
+    """
+
+    egress: Link
+    left: int
+    payer: Rate | None
 
 
 class CallTable:

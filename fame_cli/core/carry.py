@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from fame_cli.core.address import parse
-from fame_cli.core.calls import Call, ends_stream
+from fame_cli.core.calls import Call, CallKey, ends_stream
 from fame_cli.core.deliver import deliver, is_paced
 from fame_cli.core.draining import turns_away
 from fame_cli.core.effects import Send
@@ -34,18 +34,24 @@ from fame_cli.core.envelope import (
     is_message,
     with_ttl,
 )
-from fame_cli.core.flow import Held
+from fame_cli.core.flow import Flow, Held
+from fame_cli.core.flownames import flow_of
 from fame_cli.core.frames import Data, DeliveryAck
+from fame_cli.core.inbox import acknowledge
 from fame_cli.core.keysharing import tell_key
+from fame_cli.core.late import is_late
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.reach import settle
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.session import Session
 from fame_cli.core.stacking import stacked, unstacked
-from fame_cli.core.state import NodeState
+from fame_cli.core.state import NodeState, rest
 from fame_cli.core.trace import traced
 
 __all__ = ["carry"]
+
+ANSWERED = REPLY | STREAM
+"""`rtype` of what is to be answered."""
 
 
 def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bool:
@@ -70,11 +76,17 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         below = unstacked(envelope, origin.reply_prefix)
         if below is not envelope and not _is_meant_here(state, origin, envelope, below):
             envelope, data = below, encode(below)
-    asks = bool((envelope.rtype or 0) & (REPLY | STREAM) and envelope.corr_id and envelope.reply_to)
-    call = None if asks else state.calls.get((envelope.to or "", envelope.corr_id or ""))
-    if call is not None and origin is not call.egress and _is_intruder(origin, call):
-        state.note("answer_refused", "warning", link=origin.number, node=origin.remote_id)
-        return False
+    asks = bool((envelope.rtype or 0) & ANSWERED and envelope.corr_id and envelope.reply_to)
+    call: Call | None = None
+    names: CallKey = ("", "")
+    if not asks:
+        names = (envelope.to or "", envelope.corr_id or "")
+        call = state.calls.get(names)
+        if call is not None and not _is_asked(state, origin, call, len(data)):
+            state.note("answer_refused", "warning", link=origin.number, node=origin.remote_id)
+            return False
+        if call is None and state.late and _is_late(state, origin, envelope, names, len(data), now):
+            return False
     back = call.ingress if call is not None and call.ingress is not origin else None
     pin = _text(envelope, VIA) if meta is not None and VIA in meta and state.mesh is not None else ""  # not at a leaf
     key = "" if table.balance == "nearest" else _key(state, envelope)
@@ -101,18 +113,32 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         return False
     if asks:
         return _pass_request(state, origin, state.sessions[link], envelope, data, now)
-    return _pass_answer(state, origin, state.sessions[link], envelope, data, call, now)
+    return _pass_answer(state, origin, state.sessions[link], envelope, data, call, names, now)
 
 
-def _is_intruder(origin: Link, call: Call) -> bool:
-    """Tell whether an answer that isn't of whom we asked comes from somebody who may not answer.
+def _is_asked(state: NodeState, origin: Link, call: Call, size: int) -> bool:
+    """Tell whether an answer comes from somebody who was asked; then it isn't its sender who pays for it.
 
     Plain sentinels may have several links to ours and answer over any of them (spec 9); all others answer where they
     were asked. The caller itself may take its call's names for an answer to nobody, which `route` then refuses.
     """
-    if origin is LOCAL or origin is call.ingress:
+    if origin is LOCAL:
+        return True
+    if origin is call.egress:
+        meter = state.sessions[origin].meter
+        if meter is not None:
+            meter.gives_back(size)
+        return True
+    return origin is call.ingress or not (origin.kind is LinkKind.CHILD or origin.is_ours)
+
+
+def _is_late(state: NodeState, origin: Link, envelope: Envelope, names: CallKey, size: int, now: float) -> bool:
+    """Tell whether an envelope is an answer that comes after its call was given up; then nothing more becomes of it."""
+    if is_message(envelope) or not is_late(state, origin, names, size, now):
         return False
-    return origin.kind is LinkKind.CHILD or origin.is_ours
+    if (envelope.rtype or 0) & ACK and isinstance(envelope.frame, Data):
+        acknowledge(state, origin, envelope)  # a Naylence agent waits for it before it sends its next item
+    return True
 
 
 def _is_barred(state: NodeState, origin: Link, target: Link, envelope: Envelope) -> bool:
@@ -164,7 +190,14 @@ def _pass_request(state: NodeState, origin: Link, out: Session, envelope: Envelo
 
 
 def _pass_answer(
-    state: NodeState, origin: Link, out: Session, envelope: Envelope, data: bytes, call: Call | None, now: float
+    state: NodeState,
+    origin: Link,
+    out: Session,
+    envelope: Envelope,
+    data: bytes,
+    call: Call | None,
+    names: CallKey,
+    now: float,
 ) -> bool:
     """Pass on what isn't a request: an answer, an acknowledgement, a message nobody answers."""
     if call is None and not out.link.is_ours and is_at(out.link, envelope.to):
@@ -174,11 +207,12 @@ def _pass_answer(
         _give_up(state, origin, envelope, call, "HOP_LIMIT", _spent(state, envelope))
         return False
     paced = call is not None and call.streaming and is_paced(origin, envelope, call)
-    sent = _send_on(state, origin, out, envelope, data, now, paced=paced)
+    unpaid = call is not None and out.meter is not None and not out.meter.answers.takes(1, len(data), now)
+    sent = _send_on(state, origin, out, envelope, data, now, paced=paced, unpaid=unpaid)
     if sent is False:
         _give_up(state, origin, envelope, call, "QUEUE_FULL", f"{out.link.remote_id} doesn't keep up")
     elif call is not None:
-        _answer_passed(state, envelope, call, now)
+        _answer_passed(state, envelope, call, names, now)
     return sent is None and paced
 
 
@@ -196,17 +230,19 @@ def _send_on(
     *,
     asks: bool = False,
     paced: bool = False,
+    unpaid: bool = False,
 ) -> bool | None:
     """Send an envelope when its flow has credit, else hold it: one hop less to go, and dressed for the neighbour.
 
     Args:
         asks: True for a request, which isn't sent any more once its call is over.
         paced: True where it keeps its credit while it waits.
+        unpaid: True where it has to wait for the next second.
 
     Returns:
         True: sent. None: waiting. False: refused, the link holds all it may.
     """
-    size, came = len(data), envelope
+    size, came, took = len(data), envelope, flow_of(origin, envelope) if paced else None
     if state.gate.signs:
         tell_key(state, out, state.gate.kid(envelope))
     if out.link.reply_prefix:
@@ -215,15 +251,19 @@ def _send_on(
             envelope, data = above, encode(above)
     if origin is not LOCAL:
         data = _worn(state, origin, envelope, data, now)
-    flow_id = envelope.flow_id
-    if out.flow.take(flow_id, len(data)) if flow_id is not None else not out.flow.stalled:
+    flow: Flow | None = envelope.flow_id
+    if flow == envelope.corr_id:
+        flow = flow_of(out.link, envelope)
+    if not unpaid and (out.flow.take(flow, len(data)) if flow is not None else not out.flow.stalled):
         state.effects.append(Send(out.link, data))
         return True
-    if flow_id is None:
+    if flow is None:
         return False  # whoever names no flow can't be told to wait, and must not fill the link for all others
+    if unpaid:
+        rest(state, out)
     call = (came.reply_to or "", came.corr_id or "") if asks else None
-    held = Held(data, origin if paced else None, size, call, now)
-    return None if out.flow.hold(flow_id, held) else False
+    held = Held(data, origin if paced else None, size, call, now, took or "", unpaid)
+    return None if out.flow.hold(flow, held) else False
 
 
 def _worn(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: float) -> bytes:
@@ -255,9 +295,8 @@ def _is_last(envelope: Envelope) -> bool:
     return envelope.meta is not None and LAST in envelope.meta
 
 
-def _answer_passed(state: NodeState, envelope: Envelope, call: Call, now: float) -> None:
+def _answer_passed(state: NodeState, envelope: Envelope, call: Call, key: CallKey, now: float) -> None:
     """Keep the table of calls true: an answer ends its call, an item of a stream keeps it young."""
-    key = (envelope.to or "", envelope.corr_id or "")
     frame = envelope.frame
     if isinstance(frame, Data):
         if call.streaming and not _is_last(envelope) and not ends_stream(frame.payload):

@@ -12,6 +12,7 @@ from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Req
 from fame_cli.core.ending import deny, end_call, send_routed
 from fame_cli.core.entering import enter
 from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope, is_message
+from fame_cli.core.flownames import WINDOW
 from fame_cli.core.frames import EMPTY, Data, DeliveryAck, SecureAccept, SecureOpen
 from fame_cli.core.gate import Refusal
 from fame_cli.core.link import LOCAL, Link
@@ -31,7 +32,7 @@ def is_paced(origin: Link, envelope: Envelope, call: Call | None) -> bool:
     Only what answers a stream that was asked for is: anybody may give his flow any name. Not towards a plain Naylence
     neighbour: it waits for credit in its read loop, and all its other calls with it.
     """
-    if call is None or not call.streaming or "window" not in origin.extensions:
+    if call is None or not call.streaming or WINDOW not in origin.extensions:
         return False
     return envelope.flow_id is not None and envelope.flow_id == envelope.corr_id
 

@@ -9,8 +9,10 @@ from fame_cli.core.address import parse
 from fame_cli.core.calls import Call, CallKey
 from fame_cli.core.effects import CallEnded, DispatchCancelled, Outcome
 from fame_cli.core.envelope import RESET, Envelope, Header
+from fame_cli.core.flownames import flow_of_stream
 from fame_cli.core.frames import CallCancel, DeliveryAck, SecureAccept
 from fame_cli.core.gate import Refusal
+from fame_cli.core.late import expect_late
 from fame_cli.core.link import LOCAL, Link, next_link
 from fame_cli.core.routing import Drop, route
 from fame_cli.core.session import Session
@@ -37,7 +39,9 @@ def abandon_call(state: NodeState, key: CallKey) -> Call | None:
     call = state.calls.get(key)
     session = state.sessions.get(call.ingress) if call is not None and call.streaming else None
     if session is not None:
-        session.flow.abandon(key[1])
+        session.flow.abandon(flow_of_stream(session.link, key))
+    if call is not None and call.egress is not LOCAL:
+        expect_late(state, key, call)
     return end_call(state, key)
 
 
@@ -48,11 +52,11 @@ def end_call(state: NodeState, key: CallKey) -> Call | None:
     """
     call = state.calls.end(key)
     if call is not None and call.streaming:
-        state.producers.pop((call.ingress, key[1]), None)
+        state.producers.pop((call.ingress, flow_of_stream(call.ingress, key)), None)
         for link in (call.ingress, call.egress):
             session = state.sessions.get(link)
             if session is not None:
-                session.flow.forget(key[1])
+                session.flow.forget(flow_of_stream(link, key))
     return call
 
 

@@ -3,7 +3,7 @@
 A flow is named by `flowId`. Sending costs one credit of the flow (between our own nodes a large envelope costs more,
 so that a window bounds bytes too), a CreditUpdate gives some back. What can't be sent
 waits here, flow by flow, so that one slow flow never holds up the others of its link and nobody ever waits inside a
-read loop. A stream of ours has a flow of its own, named like its `corrId`; its credit is given back when its reader
+read loop. A stream of ours has a flow of its own (``flownames.py``); its credit is given back when its reader
 has taken the item, so the reader's pace reaches the producer hop by hop. Every other flow gets it at receipt.
 
 Pure. Nothing here knows what an envelope is.
@@ -11,11 +11,16 @@ Pure. Nothing here knows what an envelope is.
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from math import inf
+
+import msgspec
 
 from fame_cli.core.link import Link
 
-__all__ = ["MAX_HELD_BYTES", "OUR_WINDOW", "SPEC_WINDOW", "Budget", "FlowControl", "Held"]
+__all__ = ["MAX_HELD_BYTES", "OUR_WINDOW", "SPEC_WINDOW", "Budget", "Flow", "FlowControl", "Held"]
+
+Flow = str | tuple[str, str]
+"""What a flow goes by on one link: its `flowId`, or the names of the call whose answers alone it carries."""
 
 SPEC_WINDOW = 32
 """Envelopes a flow may have under way towards a node that negotiated nothing (spec 7)."""
@@ -43,10 +48,11 @@ LINK_SHARE = 4
 256 MiB that is 64 MiB: 64 streams with nobody reading."""
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """One encoded envelope that waits for credit, and the link whose credit it still holds (None: nobody's).
 
-    `size` is what it took on that link, in bytes. A request has the names of its `call`, and the time it waits `since`.
+    `flow` and `size` are what it took on that link, in bytes. A request has the names of its `call`, and the time it
+    waits `since`. An answer is `unpaid` when it counts against its asker's rate as it goes out.
     """
 
     data: bytes
@@ -54,6 +60,8 @@ class Held(NamedTuple):
     size: int = 0
     call: tuple[str, str] | None = None
     since: float = 0.0
+    flow: Flow = ""
+    unpaid: bool = False
 
 
 @dataclass(slots=True)
@@ -80,6 +88,7 @@ class FlowControl:
         receive_window: credits we let a flow of the other side have under way.
         unit_bytes: bytes that cost one credit more; `NO_UNIT` when every envelope costs one (spec 7).
         stalled: True while the transport takes no more bytes; then everything waits.
+        resting: True while the other side has got all it may this second; then what waits goes on waiting.
         held_bytes: bytes that wait now.
         budget: what this link shares with all others of its node.
     """
@@ -88,12 +97,13 @@ class FlowControl:
     receive_window: int = SPEC_WINDOW
     unit_bytes: int = NO_UNIT
     stalled: bool = False
+    resting: bool = False
     held_bytes: int = 0
     budget: Budget = field(default_factory=Budget)
-    _credits: dict[str, int] = field(default_factory=dict)
-    _taken: dict[str, int] = field(default_factory=dict)
-    _held: dict[str, deque[Held]] = field(default_factory=dict)
-    _over: set[str] = field(default_factory=set)
+    _credits: dict[Flow, int] = field(default_factory=dict)
+    _taken: dict[Flow, int] = field(default_factory=dict)
+    _held: dict[Flow, deque[Held]] = field(default_factory=dict)
+    _over: set[Flow] = field(default_factory=set)
 
     def resize(self, send_window: int, receive_window: int, unit_bytes: int = NO_UNIT) -> None:
         """Start again with other windows; the handshake that agreed on them counts no more."""
@@ -103,7 +113,7 @@ class FlowControl:
         self._credits.clear()
         self._taken.clear()
 
-    def take(self, flow_id: str, size: int = 0) -> bool:
+    def take(self, flow_id: Flow, size: int = 0) -> bool:
         """Spend the credit of an envelope of `size` bytes; False when the flow has none or something already waits.
 
         One credit is enough to begin with: an envelope that costs more than there is leaves the flow in debt, so that
@@ -119,20 +129,20 @@ class FlowControl:
         self._credits[flow_id] = credits - 1 - size // self.unit_bytes
         return True
 
-    def writable(self, flow_id: str) -> bool:
+    def writable(self, flow_id: Flow) -> bool:
         """Tell whether `take` would succeed."""
         return self._credits.get(flow_id, self.send_window) > 0 and not self.stalled and flow_id not in self._held
 
-    def uses(self, flow_id: str) -> bool:
+    def uses(self, flow_id: Flow) -> bool:
         """Tell whether anything has come or gone in a flow that isn't forgotten."""
         return flow_id in self._credits or flow_id in self._taken or flow_id in self._held
 
-    def spend(self, flow_id: str) -> None:
+    def spend(self, flow_id: Flow) -> None:
         """Spend a credit that may not be there: control frames count but never wait."""
         credits = self._credits.get(flow_id, self.send_window)
         self._credits[flow_id] = credits - 1 if credits > 0 else credits
 
-    def hold(self, flow_id: str, held: Held) -> bool:
+    def hold(self, flow_id: Flow, held: Held) -> bool:
         """Let an envelope wait for credit; False when the link, or the node, already holds all it may."""
         budget, more = self.budget, len(held.data)
         if self.held_bytes + more > budget.most_bytes // LINK_SHARE or budget.held_bytes + more > budget.most_bytes:
@@ -146,7 +156,7 @@ class FlowControl:
         self.held_bytes += more_bytes
         self.budget.held_bytes += more_bytes
 
-    def grant(self, flow_id: str, credits: int) -> list[Held]:
+    def grant(self, flow_id: Flow, credits: int) -> list[Held]:
         """Add credits the other side gave and return what may be sent now, in order.
 
         The balance never exceeds the window (spec 7), so over-granting does no harm; negative grants count as none,
@@ -156,17 +166,17 @@ class FlowControl:
             self._credits[flow_id] = min(self._credits[flow_id] + max(credits, 0), self.send_window)
         return self._release(flow_id)
 
-    def take_back(self, flow_id: str, held: Held) -> list[Held]:
+    def take_back(self, flow_id: Flow, held: Held) -> list[Held]:
         """Give the credit back of an envelope that was set free but isn't sent; returns what may be sent instead."""
         return self.grant(flow_id, 1 + len(held.data) // self.unit_bytes)
 
-    def resume(self, most_bytes: int = RESUMED_BYTES) -> list[tuple[str, Held]]:
+    def resume(self, most_bytes: int = RESUMED_BYTES) -> list[tuple[Flow, Held]]:
         """End a stall as far as `most_bytes` go and return (flow, envelope) of what may be sent now.
 
         `stalled` stays True while there is more: all that has gathered at once would only fill the transport again.
         """
         self.stalled = False
-        resumed: list[tuple[str, Held]] = []
+        resumed: list[tuple[Flow, Held]] = []
         for flow_id in list(self._held):
             if most_bytes <= 0:
                 self.stalled = True
@@ -176,10 +186,25 @@ class FlowControl:
             resumed += [(flow_id, held) for held in released]
         return resumed
 
-    def _release(self, flow_id: str) -> list[Held]:
+    def ready(self) -> list[Flow]:
+        """List the flows of which `free` would return something."""
+        if self.stalled or self.resting:
+            return []
+        return [flow_id for flow_id in self._held if self._credits.get(flow_id, self.send_window) > 0]
+
+    def free(self, flow_id: Flow, most: int) -> list[Held]:
+        """Return what may be sent now of a flow, in order, and put the flow behind the others."""
+        released = self._release(flow_id, most)
+        if flow_id in self._held:
+            self._held[flow_id] = self._held.pop(flow_id)
+        return released
+
+    def _release(self, flow_id: Flow, most: float = inf) -> list[Held]:
         waiting = self._held.get(flow_id)
         released: list[Held] = []
-        while waiting and self._credits.get(flow_id, self.send_window) > 0 and not self.stalled:
+        if self.stalled or self.resting:
+            return released
+        while waiting and self._credits.get(flow_id, self.send_window) > 0 and len(released) < most:
             released.append(waiting.popleft())
             cost = 1 + len(released[-1].data) // self.unit_bytes
             self._credits[flow_id] = self._credits.get(flow_id, self.send_window) - cost
@@ -190,7 +215,7 @@ class FlowControl:
         self._count(-sum(len(held.data) for held in released))
         return released
 
-    def received(self, flow_id: str, size: int = 0) -> int:
+    def received(self, flow_id: Flow, size: int = 0) -> int:
         """Count one envelope of `size` bytes as taken; return the credits to grant now, 0 while a grant can wait.
 
         Grants are made at a quarter of the window, early enough that a sender in step never stands still. A node that
@@ -209,7 +234,7 @@ class FlowControl:
         self._taken[flow_id] = taken
         return 0
 
-    def abandon(self, flow_id: str) -> None:
+    def abandon(self, flow_id: Flow) -> None:
         """Drop what waits in a flow that nobody will read any more."""
         self._count(-sum(len(held.data) for held in self._held.pop(flow_id, ())))
         self._over.discard(flow_id)
@@ -220,7 +245,7 @@ class FlowControl:
         self._over.clear()
         self._count(-self.held_bytes)
 
-    def forget(self, flow_id: str) -> None:
+    def forget(self, flow_id: Flow) -> None:
         """Drop the counters of a flow that has ended, once what waits has gone out."""
         if flow_id in self._held:
             self._over.add(flow_id)

@@ -6,10 +6,11 @@ defaults stop nobody who means well: one link of a client under load carries 40,
 """
 
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from fame_cli.core.grant import Holder
 
-__all__ = ["LINKS_PER_HOST", "Census", "Limits", "Meter"]
+__all__ = ["LINKS_PER_HOST", "Census", "Limits", "Meter", "Rate"]
 
 LINKS_PER_HOST = 256
 """What `Limits.links_per_host` is where credentials are asked for and no proxy stands before the port."""
@@ -21,8 +22,8 @@ class Limits:
 
     Args:
         attach_s: seconds a connection may take to attach, > 0.
-        messages_per_s: envelopes a second.
-        bytes_per_s: bytes a second.
+        messages_per_s: envelopes a second, of those it sends and again of those it is answered.
+        bytes_per_s: bytes a second, likewise.
         calls_in_flight: calls a neighbour may have open at a time.
         routes: addresses and capabilities a neighbour may have bound here.
         unknown_keys: keys nobody has told us of that its envelopes may wait for.
@@ -53,35 +54,101 @@ ERRORS_S = 10.0
 """Seconds over which a neighbour's errors are counted."""
 
 
+def _or_any(bound: int) -> float:
+    return bound or inf
+
+
+def _paid(bound: int, owed: float, idle_s: float) -> tuple[float, float]:
+    """Return what a second has left once it has paid what is owed, and what is still owed."""
+    if not bound:
+        return inf, 0
+    owed = max(0, owed - bound * idle_s) if owed else 0
+    return bound - min(bound, owed), max(0, owed - bound)
+
+
 @dataclass(slots=True)
-class Meter:
-    """Count what one neighbour sends, second by second; times are the core's.
+class Rate:
+    """Count envelopes and bytes, second by second; times are the core's.
 
     Args:
         limits: the bounds.
-        links: how many links share it, see `Census`.
     """
 
     limits: Limits
-    links: int = 0
-    _second: int = 0
-    _messages: int = 0
-    _bytes: int = 0
-    _errors: int = 0
-    _errors_since: float = float("-inf")
+    _ends: float = float("-inf")
+    _messages_left: float = 0
+    _bytes_left: float = 0
+    _messages_owed: float = 0
+    _bytes_owed: float = 0
 
     def takes(self, envelopes: int, size: int, now: float) -> bool:
         """Count the envelopes of one message; False when this second was used up before it.
 
         A message counts as a whole, so that a bound lower than what a neighbour joins in one lets it through.
         """
-        if int(now) != self._second:
-            self._second, self._messages, self._bytes = int(now), 0, 0
-        limits = self.limits
-        spent = 0 < limits.messages_per_s <= self._messages or 0 < limits.bytes_per_s <= self._bytes
-        self._messages += envelopes
-        self._bytes += size
+        if now >= self._ends:
+            self._begin(now)
+        spent = self._messages_left <= 0 or self._bytes_left <= 0
+        self._messages_left -= envelopes
+        self._bytes_left -= size
         return not spent
+
+    def gives_back(self, size: int) -> None:
+        """Uncount one envelope that has been counted."""
+        self._messages_left += 1
+        self._bytes_left += size
+
+    def owe(self, size: int, now: float) -> None:
+        """Count one envelope in any case: what this second hasn't left, the next ones pay first."""
+        if not self.takes(1, size, now):
+            self.gives_back(size)
+            self._messages_owed += 1
+            self._bytes_owed += size
+
+    def is_deep_in_debt(self, now: float) -> bool:
+        """Tell whether more is owed than a second pays."""
+        if now >= self._ends:
+            self._begin(now)
+        limits = self.limits
+        return self._messages_owed > _or_any(limits.messages_per_s) or self._bytes_owed > _or_any(limits.bytes_per_s)
+
+    @property
+    def is_bound(self) -> bool:
+        """Tell whether there is any bound at all."""
+        return bool(self.limits.messages_per_s or self.limits.bytes_per_s)
+
+    @property
+    def left(self) -> tuple[float, float]:
+        """Return what this second has left: envelopes and bytes."""
+        return self._messages_left, self._bytes_left
+
+    def _begin(self, now: float) -> None:
+        limits, idle_s = self.limits, int(now) - self._ends  # whole seconds in which nothing was counted
+        self._ends = int(now) + 1
+        self._messages_left, self._messages_owed = _paid(limits.messages_per_s, self._messages_owed, idle_s)
+        self._bytes_left, self._bytes_owed = _paid(limits.bytes_per_s, self._bytes_owed, idle_s)
+
+
+@dataclass(slots=True)
+class Meter(Rate):
+    """Count what one neighbour sends, and apart from it what it is answered: who asks for answers pays for them.
+
+    Args:
+        links: how many links share it, see `Census`.
+        answers: counts what passed to it because it asked.
+    """
+
+    links: int = 0
+    answers: Rate = field(init=False)
+    _errors: int = 0
+    _errors_since: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self.answers = Rate(self.limits)
+
+    def adjust(self, limits: Limits) -> None:
+        """Take other bounds, from the next second on."""
+        self.limits = self.answers.limits = limits
 
     def bears(self, now: float) -> bool:
         """Count one denied envelope; False when the neighbour has used its budget up."""

@@ -7,9 +7,7 @@ what comes in goes to ``receiving.py``, what the user wants to ``asking.py``, ``
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from itertools import groupby
 from math import inf
-from operator import itemgetter
 
 from fame_cli.core import answering, attach, ending, inbox, outbox
 from fame_cli.core.address import physical
@@ -30,6 +28,7 @@ from fame_cli.core.limits import Census, Limits
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.mailing import Mailing
 from fame_cli.core.mesh import flush
+from fame_cli.core.pacing import resume, wake
 from fame_cli.core.parking import Parking
 from fame_cli.core.publish import begin, farewell, publish
 from fame_cli.core.reach import settle
@@ -158,17 +157,14 @@ class NodeCore(Mailing):
         """Take that the transport accepts bytes again; call it again while `is_stalled` and the transport agrees."""
         session = self._state.sessions.get(link)
         if session is not None:
-            for flow_id, group in groupby(session.flow.resume(), key=itemgetter(0)):
-                answering.release(self._state, session, flow_id, [held for _, held in group])
-            for waiting, flow_id in list(self._state.producers):
-                if waiting is link:
-                    answering.release(self._state, session, flow_id, [])
+            resume(self._state, session)
         return self._effects()
 
     def tick(self, now: float) -> list[Effect]:
         """Take that time has passed; call it at `next_deadline` or later."""
         self._state.now = now
         ending.end_overdue(self._state, now)
+        wake(self._state, now)
         flush(self._state, now)
         inbox.tick(self._state, now)
         outbox.tick(self._state, now)
@@ -188,6 +184,8 @@ class NodeCore(Mailing):
             deadline = self._sweep_at
         if state.mesh is not None and state.mesh.flush_at is not None and state.mesh.flush_at < deadline:
             deadline = state.mesh.flush_at
+        if state.resting and state.wake_at < deadline:
+            deadline = state.wake_at
         if state.outbox.lane_of or state.inbox.again:
             deadline = min(deadline, outbox.deadline(state), state.inbox.due)
         return deadline if deadline < inf else None
@@ -262,7 +260,7 @@ class NodeCore(Mailing):
         if call is not None:
             call.unread -= 1
             self._state.calls.touch(item.key, call, now)
-            credit_back(self._state, item.source, item.key[1], item.size)
+            credit_back(self._state, item.source, item.key, item.size)
         return self._effects()
 
     # What the user wants: answers

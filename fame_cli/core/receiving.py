@@ -9,7 +9,9 @@ from fame_cli.core.batch import one_line
 from fame_cli.core.carry import carry
 from fame_cli.core.deadline import EXPIRED, with_less_time
 from fame_cli.core.ending import deny
-from fame_cli.core.envelope import CARRIED, Envelope, decode, peek
+from fame_cli.core.envelope import CARRIED, Envelope, Header, decode, peek
+from fame_cli.core.flow import Flow
+from fame_cli.core.flownames import flow_of, flow_of_credit, flow_of_stream
 from fame_cli.core.frames import (
     CallCancel,
     CreditUpdate,
@@ -71,24 +73,23 @@ def _sort(
         keeps = carry(state, session.link, envelope, data, now)
     else:
         keeps = _act(state, session, envelope, now)
-    flow_id = envelope.flow_id
-    if not keeps and flow_id is not None and session.is_open:  # as `_count` does, without a call for each message
-        credits = session.flow.received(flow_id, len(data))
-        if credits:
-            send_credit(state, session, flow_id, credits, None)
+    if not keeps:
+        _count(state, session, envelope, len(data))
 
 
 def _act(state: NodeState, session: Session, envelope: Envelope, now: float) -> bool:
     """Hand what is between two neighbours to whoever is in charge; True when it costs no credit."""
     frame = envelope.frame
     if isinstance(frame, CreditUpdate):
-        answering.release(state, session, frame.flow_id, session.flow.grant(frame.flow_id, frame.credits))
+        flow = flow_of_credit(session.link, envelope, frame)
+        answering.release(state, session, flow, session.flow.grant(flow, frame.credits))
         return True
     if not session.is_open:
         _handshake(state, session, envelope, now)
     elif isinstance(frame, CallCancel):
-        session.flow.abandon(envelope.corr_id or "")
-        ending.cancel(state, (envelope.reply_to or "", envelope.corr_id or ""), session.link, "cancelled")
+        key = (envelope.reply_to or "", envelope.corr_id or "")
+        session.flow.abandon(flow_of_stream(session.link, key))
+        ending.cancel(state, key, session.link, "cancelled")
     elif isinstance(frame, KeyAnnounce) and state.gate.signs:
         for parked in on_key_announce(state, session, envelope):
             _again(state, parked, now)
@@ -102,11 +103,23 @@ def _act(state: NodeState, session: Session, envelope: Envelope, now: float) -> 
 
 
 def refuse_rate(state: NodeState, session: Session, data: bytes, now: float) -> None:
-    """Refuse what comes faster than a neighbour may send; whoever doesn't mind that is cut off."""
-    header = peek(data)
-    if header is not None and session.is_open:
+    """Refuse what comes faster than a neighbour may send, but answers; whoever doesn't mind that is cut off."""
+    header, meter = peek(data), session.meter
+    if header is not None and meter is not None and not header.reply_to and _is_awaited(state, session, header):
+        left = meter.left
+        take(state, session, data, now)
+        if meter.left != left:
+            return  # whoever asked for it pays
+    elif header is not None and session.is_open:
         ending.refuse(state, session.link, header, "RATE_LIMITED", "more a second than this node takes from there")
     _charge(state, session, now)
+
+
+def _is_awaited(state: NodeState, session: Session, header: Header) -> bool:
+    """Tell whether an envelope has the names of a call that went to its sender."""
+    names = (header.to or "", header.corr_id or "")
+    call = state.calls.get(names) or state.late.get(names)
+    return call is not None and call.egress is session.link
 
 
 def _charge(state: NodeState, session: Session, now: float) -> None:
@@ -133,12 +146,14 @@ def _again(state: NodeState, parked: Parked, now: float) -> None:
 
 def _count(state: NodeState, session: Session, envelope: Envelope, size: int) -> None:
     """Give a flow's credit back once enough of it has come (spec 7)."""
-    flow_id = envelope.flow_id
-    if flow_id is None or not session.is_open:
+    flow: Flow | None = envelope.flow_id
+    if flow == envelope.corr_id:
+        flow = flow_of(session.link, envelope)
+    if flow is None or not session.is_open:
         return
-    credits = session.flow.received(flow_id, size)
+    credits = session.flow.received(flow, size)
     if credits:
-        send_credit(state, session, flow_id, credits, None)
+        send_credit(state, session, flow, credits, None)
 
 
 def _handshake(state: NodeState, session: Session, envelope: Envelope, now: float) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fame_cli.core.boxes import Inbox, Outbox
-from fame_cli.core.calls import CallKey, CallTable
+from fame_cli.core.calls import CallKey, CallTable, Late
 from fame_cli.core.effects import Effect, Note, Send
 from fame_cli.core.envelope import FLOW_ACK, SYN, Envelope, encode
-from fame_cli.core.flow import Budget
+from fame_cli.core.flow import Budget, Flow
 from fame_cli.core.frames import CreditUpdate, DeliveryAck, Frame, Meta, NodeHeartbeat
 from fame_cli.core.gate import Gate
 from fame_cli.core.ids import sid_of
@@ -24,7 +24,7 @@ from fame_cli.core.session import Session
 from fame_cli.core.settings import Settings
 from fame_cli.core.table import Name, RouteTable
 
-__all__ = ["NodeState", "credit_back", "nack_frame", "send", "send_credit"]
+__all__ = ["NodeState", "credit_back", "nack_frame", "rest", "send", "send_credit"]
 
 
 @dataclass(slots=True)
@@ -40,7 +40,10 @@ class NodeState:
         looks: second → sessions that are to be looked at in it, see `look_at`.
         listeners: those of `sessions` that are told of names frame by frame, now or later; hardly any, never children.
         sequence: envelopes originated in that flow so far.
-        producers: (link, flow id) → call whose local producer waits for credit there.
+        resting: neighbours that have got all the answers of this second, and what they asked for waits.
+        wake_at: when that second is over; means nothing while nobody rests.
+        late: calls that have ended before their answers, see ``late.py``.
+        producers: (link, flow) → call whose local producer waits for credit there.
         sid: digest of the physical path, None while there is none.
         mesh: what a sentinel knows of the others; None for a node that doesn't route.
         gate: says who may do what, and signs what is ours.
@@ -67,7 +70,10 @@ class NodeState:
     budget: Budget = field(default_factory=Budget)
     looks: dict[int, dict[Link, Session]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
-    producers: dict[tuple[Link, str], CallKey] = field(default_factory=dict)
+    producers: dict[tuple[Link, Flow], CallKey] = field(default_factory=dict)
+    resting: dict[Link, Session] = field(default_factory=dict)
+    wake_at: float = 0.0
+    late: dict[CallKey, Late] = field(default_factory=dict)
     sid: str | None = None
     sequence: int = 0
     mesh: Mesh | None = None
@@ -161,13 +167,16 @@ def send(
     return envelope_id
 
 
-def send_credit(state: NodeState, session: Session, flow_id: str, credits: int, trace_id: str | None) -> None:
+def send_credit(state: NodeState, session: Session, flow: Flow, credits: int, trace_id: str | None) -> None:
     """Grant credits of one flow: the only frame that costs none itself (spec 7)."""
+    reply_to, flow_id = (None, flow) if isinstance(flow, str) else flow
     frame = CreditUpdate(flow_id=flow_id, credits=credits)
     envelope = Envelope(
         version="1.0",
         id=state.new_id(),
         trace_id=trace_id or state.new_id(),
+        reply_to=reply_to,
+        corr_id=None if reply_to is None else flow_id,
         flow_id=flow_id,
         seq_id=0,
         flow_flags=FLOW_ACK,
@@ -177,13 +186,22 @@ def send_credit(state: NodeState, session: Session, flow_id: str, credits: int, 
     state.effects.append(Send(session.link, encode(envelope)))
 
 
-def credit_back(state: NodeState, source: Link | None, flow_id: str, size: int = 0) -> None:
+def credit_back(state: NodeState, source: Link | None, flow: Flow, size: int = 0) -> None:
     """Give a flow's credit back to the link an envelope came in by, once the envelope has left us."""
     session = state.sessions.get(source) if source is not None else None
     if session is not None:
-        credits = session.flow.received(flow_id, size)
+        credits = session.flow.received(flow, size)
         if credits:
-            send_credit(state, session, flow_id, credits, None)
+            send_credit(state, session, flow, credits, None)
+
+
+def rest(state: NodeState, session: Session) -> None:
+    """Let what waits at a link wait for the next second, see ``pacing.py``."""
+    session.flow.resting = True
+    if session.link not in state.resting:
+        state.note("answers_delayed", "debug", link=session.link.number, node=session.link.remote_id)
+    state.resting[session.link] = session
+    state.wake_at = int(state.now) + 1
 
 
 def nack_frame(code: str, reason: str, ref_id: str | None) -> DeliveryAck:

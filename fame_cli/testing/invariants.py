@@ -40,6 +40,8 @@ class _Seen(msgspec.Struct, rename="camel"):
 
     frame: _Frame
     id: str = ""
+    to: str = ""
+    reply_to: str = ""
     corr_id: str = ""
     flow_id: str = ""
     ttl: int | None = None
@@ -53,7 +55,7 @@ class Invariants:
 
     def __init__(self, world: SimWorld) -> None:
         self._hops: dict[str, int] = {}
-        self._under_way: dict[tuple[Link, str], int] = {}
+        self._under_way: dict[tuple[Link, str, str], int] = {}
         self._sessions: dict[int, int] = {}
         self._versions: dict[tuple[int, int], dict[str, tuple[tuple[int, str], Version]]] = {}
         world.watches.append(self)
@@ -68,11 +70,12 @@ class Invariants:
                 raise Violation(f"{node.name} sent {seen.id} on its hop {hops} with ttl {seen.ttl}")
         if seen.frame.type == "CreditUpdate":
             wire = node.wires.get(link)
-            if wire is not None and (wire.link, seen.frame.flow_id) in self._under_way:
-                self._under_way[wire.link, seen.frame.flow_id] -= seen.frame.credits
+            if wire is not None and (wire.link, seen.reply_to, seen.frame.flow_id) in self._under_way:
+                self._under_way[wire.link, seen.reply_to, seen.frame.flow_id] -= seen.frame.credits
         elif seen.frame.type == "Data" and seen.flow_id == seen.corr_id and "window" in link.extensions:
             cost = 1 + len(data) // OUR_UNIT_BYTES
-            spent = self._under_way[link, seen.flow_id] = self._under_way.get((link, seen.flow_id), 0) + cost
+            stream = link, seen.to, seen.flow_id
+            spent = self._under_way[stream] = self._under_way.get(stream, 0) + cost
             if spent > OUR_WINDOW + cost:
                 raise Violation(f"{node.name} has {spent} credits of stream {seen.flow_id} under way on {link!r}")
 

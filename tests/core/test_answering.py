@@ -124,8 +124,8 @@ def test_a_producer_waits_for_credit_and_is_woken_by_it() -> None:
         sent += 1
     assert sent == 256
     grant: Json = {"type": "CreditUpdate", "flowId": "c1", "credits": 64}
-    assert rig.feed(client, make_envelope(grant, flowId="c1")) == [FlowOpen(key)]
-    assert rig.feed(client, make_envelope(grant, flowId="c1")) == []
+    assert rig.feed(client, make_envelope(grant, flowId="c1", replyTo=CLIENT, corrId="c1")) == [FlowOpen(key)]
+    assert rig.feed(client, make_envelope(grant, flowId="c1", replyTo=CLIENT, corrId="c1")) == []
     assert rig.core.writable(key)
 
 
@@ -138,7 +138,7 @@ def test_credit_of_another_link_wakes_nobody() -> None:
     while rig.core.writable(key):
         rig.do(rig.core.reply_item(key, b"1", 0.0))
     grant: Json = {"type": "CreditUpdate", "flowId": "c1", "credits": 64}
-    assert rig.feed(other, make_envelope(grant, flowId="c1")) == []
+    assert rig.feed(other, make_envelope(grant, flowId="c1", replyTo=CLIENT, corrId="c1")) == []
     rig.do(rig.core.link_stalled(other))
     assert rig.do(rig.core.link_drained(other)) == []
 
@@ -163,7 +163,7 @@ def test_what_waited_for_credit_goes_out_in_order_when_it_comes() -> None:
         rig.do(rig.core.reply_item((CLIENT, "c1"), b"%d" % number, 0.0))
     rig.said(client)
     grant: Json = {"type": "CreditUpdate", "flowId": "c1", "credits": 2}
-    rig.feed(client, make_envelope(grant, flowId="c1"))
+    rig.feed(client, make_envelope(grant, flowId="c1", replyTo=CLIENT, corrId="c1"))
     payloads = [frame["payload"] for frame in frames(rig.said(client), "Data")]
     assert payloads == [{"jsonrpc": "2.0", "id": "c1", "result": number} for number in (2, 3)]
 

@@ -324,10 +324,13 @@ class Wire:
         message = await self.socket.recv()
         text = message if isinstance(message, str) else message.decode()  # a refusal of the original is a text frame
         envelopes: list[Json] = [json.loads(line) for line in text.split("\n")]
-        for flow_id in [each["flowId"] for each in envelopes if "flowId" in each]:
+        for each in (each for each in envelopes if "flowId" in each):
+            flow_id = each["flowId"]
             self.flows[flow_id] = self.flows.get(flow_id, 0) + 1
             if self.flows[flow_id] % CREDITS == 0:
-                await self.send(self.envelope({"type": "CreditUpdate", "flowId": flow_id, "credits": CREDITS}))
+                names = {"replyTo": each.get("to"), "corrId": flow_id} if flow_id == each.get("corrId") else {}
+                grant = {"type": "CreditUpdate", "flowId": flow_id, "credits": CREDITS}
+                await self.send(self.envelope(grant, **names))
         self.heard += envelopes
         return envelopes
 
