@@ -119,10 +119,18 @@ class NoRoute(FameError):
 
 
 class DeadlineExceeded(FameError):
-    """Report that no answer came in time."""
+    """Report that no answer came in time.
+
+    Args:
+        last: why the last try failed, where there were several.
+    """
 
     exit_code = 6
     wire_code = "DEADLINE_EXCEEDED"
+
+    def __init__(self, message: str, *, hint: str = "", last: FameError | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.last = last
 
 
 class ConnectError(FameError):

@@ -2,42 +2,36 @@
 
 ``name=value`` is text, coerced by the operation's JSON schema when there is one, else taken as JSON if it parses as
 such; ``name:=json`` is JSON; ``name=@file`` and ``name:=@file`` take text and JSON from a file (``-``: from stdin);
-``--json`` gives the whole object. Everything wrong with them is a `UsageError` of one line that says which word and
-what to write instead. Nothing here talks to a fabric: who describes an operation is the caller's business.
+``--json`` gives the whole object. A message that is for no operation is one word, or an object of such arguments.
+Everything wrong with them is a `UsageError` of one line that says which word and what to write instead. Nothing here
+talks to a fabric: who describes an operation is the caller's business.
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
+from fame_cli.cli.coercion import Schema, coerce, guess, kind_of, refuse_constant, shown
 from fame_cli.cli.likeness import alike
 from fame_cli.core import address
 from fame_cli.errors import RemoteProtocolError, UsageError
 
-__all__ = ["Argument", "CallWords", "build_params", "parse_argument", "parse_words", "shown"]
+__all__ = [
+    "Argument",
+    "CallWords",
+    "build_arguments",
+    "build_params",
+    "parse_argument",
+    "parse_message",
+    "parse_words",
+    "shown",
+]
 
-Schema = Mapping[str, Any]
-
-_SHOWN_CHARACTERS = 60
-_DEEPEST = 32
-_TRUE = frozenset({"true", "yes", "on", "1"})
-_FALSE = frozenset({"false", "no", "off", "0"})
-_TRY_ORDER = ("null", "boolean", "integer", "number", "object", "array", "string")
-"""Narrowest first, so that ``integer|string`` makes 7 a number and "seven" a text."""
-
-_ARTICLES = {
-    "null": "null",
-    "boolean": "true or false",
-    "integer": "an integer",
-    "number": "a number",
-    "object": "an object",
-    "array": "an array",
-    "string": "a text",
-}
+_ARGUMENT = re.compile(r"[^\W\d][\w.-]*:?=")
+"""How an argument begins; any other word with a ``=`` in it is a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +71,51 @@ def parse_words(words: Sequence[str], json_text: str | None, *, verb: str, stdin
         UsageError: a word is wrong; the message names it.
     """
     target, operation, rest = _split(words, verb)
+    return CallWords(target, operation, *_read_arguments(rest, json_text, _StdinReader(stdin), verb))
+
+
+def parse_message(address: str, words: Sequence[str], json_text: str | None, *, stdin: TextIO) -> object:
+    """Read the payload of a message that is for no operation: one word of JSON or text, or the members of an object.
+
+    Args:
+        address: whom it is for, to be checked.
+        words: ``-`` is stdin, ``@FILE`` a file, ``name=value`` and the like an object's members, whatever else a value.
+        json_text: the value of ``--json``.
+        stdin: read at most once, and only if a word asks for it.
+
+    Returns:
+        A JSON value.
+
+    Raises:
+        UsageError: a word is wrong, or there is nothing to send.
+    """
+    _check_address(address)
     reader = _StdinReader(stdin)
+    if len(words) == 1 and json_text is None and not _ARGUMENT.match(words[0]):
+        word = words[0]
+        literal = "for a text that starts with @ write '\"@…\"'"
+        if word.startswith("@"):
+            return guess(_read_file(word, word[1:], reader.read, literal))
+        return guess(reader.read() if word == "-" else word)
+    if not words and json_text is None:
+        raise UsageError("there is nothing to send", hint="give JSON, a text, name=value, @FILE, or - for stdin")
+    text = next((word for word in words if not _ARGUMENT.match(word)), None)
+    if text is not None:
+        raise UsageError(f"{shown(text)} is one word of several", hint="quote a text that has blanks: 'like this'")
+    return build_arguments(CallWords(address, "", *_read_arguments(words, json_text, reader, "send")), None)
+
+
+def _read_arguments(
+    words: Sequence[str], json_text: str | None, reader: "_StdinReader", verb: str
+) -> tuple[tuple[Argument, ...], Mapping[str, Any] | None]:
     arguments: dict[str, Argument] = {}
     document = None if json_text is None else _read_document(json_text, reader)
-    for word in rest:
+    for word in words:
         argument = parse_argument(word, reader.read, verb=verb)
         if argument.name in arguments or argument.name in (document or {}):
             raise UsageError(f"argument {shown(argument.name)} is given twice", hint="keep one of them")
         arguments[argument.name] = argument
-    return CallWords(target, operation, tuple(arguments.values()), document)
+    return tuple(arguments.values()), document
 
 
 def _split(words: Sequence[str], verb: str) -> tuple[str | None, str, Sequence[str]]:
@@ -93,15 +123,19 @@ def _split(words: Sequence[str], verb: str) -> tuple[str | None, str, Sequence[s
     if "@" not in first or "=" in first:
         _check_operation(words, verb)
         return None, first, words[1:]
-    try:
-        address.parse(first)
-    except RemoteProtocolError as error:
-        raise UsageError(
-            f"{shown(first)} is not an address", hint="write NAME@DOMAIN, e.g. math1@fame.fabric"
-        ) from error
+    _check_address(first)
     if len(words) < 2 or "=" in words[1]:
         raise UsageError(f"no operation after {first}", hint=f"write: fame {verb} {first} OPERATION [name=value …]")
     return first, words[1], words[2:]
+
+
+def _check_address(word: str) -> None:
+    try:
+        address.parse(word)
+    except RemoteProtocolError as error:
+        raise UsageError(
+            f"{shown(word)} is not an address", hint="write NAME@DOMAIN, e.g. math1@fame.fabric"
+        ) from error
 
 
 def _check_operation(words: Sequence[str], verb: str) -> None:
@@ -143,44 +177,41 @@ def parse_argument(word: str, read_stdin: Callable[[], str], *, verb: str = "cal
     name = left.removesuffix(":")
     if not equals or not name:
         raise UsageError(f"{shown(word)} is not an argument", hint="write name=value, name:=JSON or name=@FILE")
-    text = _read_file(name, right[1:], read_stdin) if right.startswith("@") else right
+    literal = f"for a text that starts with @ write {name}:='\"@…\"'"
+    text = _read_file(f"{name}={right}", right[1:], read_stdin, literal) if right.startswith("@") else right
     if not is_json:
         return Argument(name, text=text)
     return Argument(name, value=_parse_json(text, where=f"{name}:="))
 
 
-def _read_file(name: str, path: str, read_stdin: Callable[[], str]) -> str:
+def _read_file(word: str, path: str, read_stdin: Callable[[], str], literal: str) -> str:
+    """Read a file, or stdin for ``-``; `word` asks for it, and `literal` says how to write one like it as a text."""
     if path == "-":
         return read_stdin()
-    literal = f"for a text that starts with @ write {name}:='\"@…\"'"
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{name}=@{path}: {(error.strerror or str(error)).lower()}", hint=literal) from error
+        raise UsageError(f"{word}: {(error.strerror or str(error)).lower()}", hint=literal) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name}=@{path}: not UTF-8 text", hint="JSON carries text only; encode it first") from error
+        raise UsageError(f"{word}: not UTF-8 text", hint="JSON carries text only; encode it first") from error
     except ValueError as error:  # a name that holds a null
-        raise UsageError(f"{name}=@{shown(path)}: {error}", hint=literal) from error
+        raise UsageError(f"{shown(word)}: {error}", hint=literal) from error
 
 
 def _read_document(text: str, reader: _StdinReader) -> Mapping[str, Any]:
     document = _parse_json(reader.read() if text == "-" else text, where="--json")
     if not isinstance(document, dict):
-        raise UsageError(f"--json: {_kind_of(document)} instead of an object", hint="write --json '{\"name\": value}'")
+        raise UsageError(f"--json: {kind_of(document)} instead of an object", hint="write --json '{\"name\": value}'")
     return document
 
 
 def _parse_json(text: str, *, where: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         hint = "quote a text: '\"like this\"'" if where.endswith(":=") else ""
         raise UsageError(f"{where} {shown(text)} is not JSON: {reason}", hint=hint) from error
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"JSON has no {name}")
 
 
 def build_params(words: CallWords, schema: Schema | None) -> dict[str, Any]:
@@ -196,10 +227,15 @@ def build_params(words: CallWords, schema: Schema | None) -> dict[str, Any]:
     Raises:
         UsageError: a value doesn't fit its type, or the operation has no such parameter.
     """
-    typed = {argument.name: _value_of(argument, schema, words.operation) for argument in words.arguments}
-    if words.document is not None and not typed:
+    if words.document is not None and not words.arguments:
         return dict(words.document)
-    return {"args": [], "kwargs": {**(words.document or {}), **typed}}
+    return {"args": [], "kwargs": build_arguments(words, schema)}
+
+
+def build_arguments(words: CallWords, schema: Schema | None) -> dict[str, Any]:
+    """Return what was typed and what ``--json`` gave as one object; arguments and errors as `build_params`."""
+    typed = {argument.name: _value_of(argument, schema, words.operation) for argument in words.arguments}
+    return {**(words.document or {}), **typed}
 
 
 def _value_of(argument: Argument, schema: Schema | None, operation: str) -> object:
@@ -208,8 +244,8 @@ def _value_of(argument: Argument, schema: Schema | None, operation: str) -> obje
     if argument.text is None:
         return argument.value
     if schema is None:
-        return _guess(argument.text)
-    return _coerce(argument.name, argument.text, _property(argument.name, schema), schema)
+        return guess(argument.text)
+    return coerce(argument.name, argument.text, _property(argument.name, schema), schema)
 
 
 def _property(name: str, schema: Schema) -> object:
@@ -225,141 +261,3 @@ def _check_name(name: str, schema: Schema, operation: str) -> None:
     takes = ", ".join(properties) or "no arguments"
     hint = f"did you mean {nearest[0]}? it takes {takes}" if nearest else f"it takes {takes}"
     raise UsageError(f"{operation} has no argument {shown(name)}", hint=hint)
-
-
-def _guess(text: str) -> object:
-    """Take a value nobody described as JSON if it parses, else as text."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _coerce(name: str, text: str, schema: object, root: Schema) -> object:
-    types = _types(schema, root, set())
-    if not types:
-        return _guess(text)
-    for kind in _TRY_ORDER:
-        if kind not in types or (kind == "boolean" and not _is_plainly_boolean(text, types)):
-            continue
-        try:
-            return _CONVERTERS[kind](text)
-        except (ValueError, RecursionError):
-            continue
-    expected = " or ".join(_ARTICLES[kind] for kind in _TRY_ORDER if kind in types)
-    hint = f"write {name}:='JSON'" if types & {"object", "array"} else ""
-    raise UsageError(f"{name}: {shown(text)} is not {expected}", hint=hint)
-
-
-def _is_plainly_boolean(text: str, types: frozenset[str]) -> bool:
-    """Leave ``1`` and ``yes`` to the other types of a union; alone, they mean true."""
-    return text in ("true", "false") or not types & {"integer", "number", "string"}
-
-
-def _types(schema: object, root: Schema, seen: set[str], *, depth: int = 0) -> frozenset[str] | None:
-    """Return the JSON types a schema allows; None when it allows any, or is beyond what this reads.
-
-    Args:
-        schema: a schema as an agent described it, so perhaps nonsense.
-        root: where references point into.
-        seen: references followed so far, added to; each is followed once, or a schema could keep us busy for ever.
-        depth: how deep `schema` lies.
-    """
-    if not isinstance(schema, Mapping) or depth > _DEEPEST:
-        return None
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        if reference in seen:
-            return frozenset()
-        seen.add(reference)
-        return _types(_resolve(reference, root), root, seen, depth=depth + 1)
-    declared = schema.get("type")
-    if isinstance(declared, str | list):
-        named = [declared] if isinstance(declared, str) else declared
-        return frozenset(kind for kind in _TRY_ORDER if kind in named) or None
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if isinstance(values, list) and values:
-        return frozenset(_kind_of(value) for value in values)
-    branches = schema.get("anyOf") or schema.get("oneOf")
-    if not isinstance(branches, list):
-        return None
-    found = [_types(branch, root, seen, depth=depth + 1) for branch in branches]
-    return None if None in found else frozenset().union(*(kinds for kinds in found if kinds is not None))
-
-
-def _resolve(reference: str, root: Schema) -> object:
-    node: object = root
-    for part in reference.removeprefix("#").split("/")[1:]:
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return node
-
-
-def _to_null(text: str) -> None:
-    if text != "null":
-        raise ValueError(text)
-
-
-def _to_boolean(text: str) -> bool:
-    lowered = text.strip().lower()
-    if lowered not in _TRUE | _FALSE:
-        raise ValueError(text)
-    return lowered in _TRUE
-
-
-def _to_integer(text: str) -> int:
-    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
-        raise ValueError(text)
-    return int(text)
-
-
-def _to_number(text: str) -> int | float:
-    if re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
-        return int(text)
-    number = float(text)
-    if not math.isfinite(number) or "_" in text:
-        raise ValueError(text)
-    return number
-
-
-def _to_object(text: str) -> dict[str, Any]:
-    value = json.loads(text, parse_constant=_refuse_constant)
-    if not isinstance(value, dict):
-        raise ValueError(text)
-    return value
-
-
-def _to_array(text: str) -> list[Any]:
-    value = json.loads(text, parse_constant=_refuse_constant)
-    if not isinstance(value, list):
-        raise ValueError(text)
-    return value
-
-
-_CONVERTERS: dict[str, Callable[[str], Any]] = {
-    "null": _to_null,
-    "boolean": _to_boolean,
-    "integer": _to_integer,
-    "number": _to_number,
-    "object": _to_object,
-    "array": _to_array,
-    "string": str,
-}
-
-
-def _kind_of(value: object) -> str:
-    """Return the JSON Schema type of a JSON value."""
-    kinds: list[tuple[type | tuple[type, ...], str]] = [
-        (bool, "boolean"),
-        (int, "integer"),
-        (float, "number"),
-        (str, "string"),
-        (list, "array"),
-        (dict, "object"),
-    ]
-    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
-
-
-def shown(text: str) -> str:
-    """Quote a word for a message, shortened to one line."""
-    flat = json.dumps(text, ensure_ascii=False)
-    return flat if len(flat) <= _SHOWN_CHARACTERS else f'{flat[: _SHOWN_CHARACTERS - 2]}…"'

@@ -1,6 +1,7 @@
 """What the command line needs of a client: `fame_cli.node.client.Client` has it, and so has the stub of the tests."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 __all__ = ["CallingClient", "Stream"]
@@ -55,6 +56,23 @@ class CallingClient(Protocol):
         session: str | None = None,
     ) -> Stream:
         """Call a streaming operation."""
+        ...
+
+    @property
+    def storage(self) -> Path | None:
+        """Return the file that keeps durable messages, None for memory."""
+        ...
+
+    async def send(self, target: str, payload: Any, *, operation: str = "", durable: bool | None = None) -> str:
+        """Send a message; the id of a durable one, once it is kept, else ""."""
+        ...
+
+    async def delivered(self, message_id: str, *, timeout_s: float | None = None) -> None:
+        """Wait until somebody else answers for a durable message."""
+        ...
+
+    async def calm(self, quiet_s: float = ...) -> int:
+        """Wait as long as durable messages go, and return how many are left."""
         ...
 
     async def ask(self, method: str, *, at: str | None = None, arguments: Mapping[str, Any] | None = None) -> object:

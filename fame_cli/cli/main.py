@@ -54,6 +54,7 @@ COMMANDS = {
     "agent": CommandEntry("fame_cli.cli.agent:agent", "Run an agent.", "Nodes"),
     "call": CommandEntry("fame_cli.cli.call:call", "Call an operation of an agent.", "Client", True),
     "stream": CommandEntry("fame_cli.cli.stream:stream", "Call a streaming operation of an agent.", "Client", True),
+    "send": CommandEntry("fame_cli.cli.send:send", "Send a message that nobody answers.", "Client"),
     "task": CommandEntry("fame_cli.cli.task:app", "Start, watch and cancel long work of agents.", "Client"),
     "ls": CommandEntry("fame_cli.cli.ls:ls", "List what can be called, and where it is.", "Look around"),
     "doctor": CommandEntry("fame_cli.cli.doctor:doctor", "Say what is wrong with a set-up.", "Look around"),

@@ -8,7 +8,8 @@ invocation, so the same code runs against a fabric and against a stub.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from fame_cli.cli import output
@@ -18,6 +19,7 @@ from fame_cli.cli.given import Given
 from fame_cli.cli.invocation import Invocation
 from fame_cli.cli.likeness import alike
 from fame_cli.config.plain import plain_client
+from fame_cli.core.custody import Delivery
 from fame_cli.errors import AdmissionRefused, ConnectError, FameError, NoRoute, RemoteError, UsageError
 from fame_cli.security.settings import SecuritySettings
 
@@ -38,7 +40,9 @@ __all__ = [
     "attached_many",
     "check_callee",
     "choose_callee",
+    "client_settings",
     "listed",
+    "schema_of",
     "with_place",
 ]
 
@@ -68,6 +72,8 @@ class ClientSettings:
     silence_s: float = 10.0
     security: SecuritySettings | None = None
     retry: Retry = "never"
+    delivery: Delivery = field(default_factory=Delivery)
+    storage: Path | None = None
 
 
 Connect = Callable[[ClientSettings], AbstractAsyncContextManager[CallingClient]]
@@ -75,7 +81,11 @@ Connect = Callable[[ClientSettings], AbstractAsyncContextManager[CallingClient]]
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """Hold the options that decide how to attach, None where the flag wasn't given, and whether calls are traced."""
+    """Hold the options that decide how to attach, None where the flag wasn't given, and whether calls are traced.
+
+    Of those that don't speak for themselves: `node` is one of a fabric file; `sends` tells that a message is to be
+    sent, and `durable` whether it is kept until somebody else answers for it. Only who keeps something opens a store.
+    """
 
     url: str | None = None
     config: str | None = None
@@ -83,6 +93,9 @@ class Flags:
     verbose: int = 0
     trace: bool = False
     retry: bool = False
+    node: str | None = None
+    sends: bool = False
+    durable: bool | None = None
 
     @classmethod
     def of(cls, given: Given) -> Self:
@@ -114,7 +127,7 @@ async def attached(invocation: Invocation, flags: Flags) -> AsyncIterator[Callin
         ConfigError: file, variable or flag is wrong.
         ConnectError: no sentinel there, with what to do about it.
     """
-    settings, level = _settings(invocation, flags)
+    settings, level = client_settings(invocation, flags)
     log = _envelope_log(level) if level else None
     settings = replace(settings, observer=log, trace=flags.trace or log is not None)
     try:
@@ -139,7 +152,7 @@ async def attached_many(
         count: how many, >= 1; where the config gives an id, those after the first add a number to it.
         observer: sees the envelopes of all of them.
     """
-    settings = replace(_settings(invocation, flags)[0], observer=observer)
+    settings = replace(client_settings(invocation, flags)[0], observer=observer)
     connect, node_id = invocation.connect or _connect, settings.node_id
     ids = [f"{node_id}-{number}" if node_id and number > 1 else node_id for number in range(1, count + 1)]
     clients: list[CallingClient] = []
@@ -161,8 +174,12 @@ def _envelope_log(level: int) -> "EnvelopeLog":
     return EnvelopeLog(output.diagnostic, level)
 
 
-def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int]:
-    """Return the client's settings (flag, environment, file, default) and how verbose to be."""
+def client_settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int]:
+    """Return the client's settings (flag, environment, file, default) and how verbose to be.
+
+    Raises:
+        ConfigError: file, variable or flag is wrong.
+    """
     env = invocation.environment()
     if flags.config is None and (plain := plain_client(env, flags.url, flags.timeout_s)) is not None:
         retry: Retry = "idempotent" if flags.retry else "never"
@@ -173,6 +190,7 @@ def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int
         None if flags.config is None else find(flags.config),
         kind="client",
         env=env,
+        node=flags.node,
         overrides={
             "upstream.direct_url": flags.url,
             "timeout_s": flags.timeout_s,
@@ -182,7 +200,10 @@ def _settings(invocation: Invocation, flags: Flags) -> tuple[ClientSettings, int
     level = 2 if loaded.log.show_envelopes else flags.verbose
     url, wire, security = loaded.upstream.direct_url, loaded.wire, loaded.security_settings()
     told = url, loaded.id, loaded.timeout_s, None, False, wire.transport, wire.batch, wire.silence_s, security
-    return ClientSettings(*told, retry=loaded.retry), level
+    delivery = loaded.delivery.told()
+    keeps = flags.sends and (delivery.at_least_once if flags.durable is None else flags.durable)
+    storage = loaded.storage_file() if keeps else None
+    return ClientSettings(*told, retry=loaded.retry, delivery=delivery, storage=storage), level
 
 
 def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingClient]:
@@ -199,6 +220,8 @@ def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingCli
         silence_s=settings.silence_s,
         security=settings.security,
         retry=settings.retry,
+        delivery=settings.delivery,
+        storage=settings.storage,
     )
     return client
 
@@ -254,7 +277,7 @@ async def ask(client: CallingClient, callee: Callee, words: CallWords) -> AsyncI
         NoRoute: nobody serves the address, or offers all of the capabilities.
     """
     try:
-        yield build_params(words, await _schema(client, callee, words))
+        yield build_params(words, await schema_of(client, callee, words))
     except RemoteError as error:
         if error.code == METHOD_NOT_FOUND:
             raise await _unknown_operation(client, callee, words.operation, error) from error
@@ -264,8 +287,12 @@ async def ask(client: CallingClient, callee: Callee, words: CallWords) -> AsyncI
         raise advised(error, hint) from error
 
 
-async def _schema(client: CallingClient, callee: Callee, words: CallWords) -> Mapping[str, Any] | None:
-    """Ask the agent for the schema, but only where some argument needs it; None if nobody can tell."""
+async def schema_of(client: CallingClient, callee: Callee, words: CallWords) -> Mapping[str, Any] | None:
+    """Ask the agent for the schema, but only where some argument needs it; None if nobody can tell.
+
+    Raises:
+        NoRoute: nobody serves the address, or offers the capabilities.
+    """
     if not words.needs_schema:
         return None
     address = callee.address or await _provider(client, callee.capabilities)

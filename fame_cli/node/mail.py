@@ -34,17 +34,19 @@ class Mail:
         path: the file they are in; None keeps them in memory.
 
     Attributes:
+        path: as told.
         actions: effect → what performs it.
     """
 
     def __init__(self, node: "Node", path: Path | None) -> None:
         self._node = node
-        self._path = path
+        self.path = path
         self._stack = AsyncExitStack()
         self._store: Store | None = None
         self._kept_of: dict[str, asyncio.Future[FameError | None]] = {}
         self._over_of: dict[str, asyncio.Future[FameError | None]] = {}
         self._dead: dict[str, FameError] = {}
+        self._gone = asyncio.Event()
         self.actions: dict[type, Callable[[Any], None]] = {
             Keep: self._keep,
             Move: self._move,
@@ -67,7 +69,7 @@ class Mail:
     @property
     def is_lasting(self) -> bool:
         """Tell whether what is kept outlives the process."""
-        return self._path is not None
+        return self.path is not None
 
     async def open(self) -> None:
         """Open the store.
@@ -75,7 +77,7 @@ class Mail:
         Raises:
             ConfigError: its file can't be used, see `Store.open`.
         """
-        self._store = await self._stack.enter_async_context(Store.open(self._path, self._trouble))
+        self._store = await self._stack.enter_async_context(Store.open(self.path, self._trouble))
 
     async def close(self) -> None:
         """Write what waits, and say what is given up with this process."""
@@ -127,9 +129,11 @@ class Mail:
         if error is not None:
             raise error
 
-    def reason(self, message_id: str) -> str:
-        """Return why the last try to deliver a message of ours failed; "" where none has."""
-        return next((each.reason for each in self._node.core.state.outbox if each.id == message_id), "")
+    def failure(self, message_id: str) -> FameError | None:
+        """Return why the last try to deliver a message of ours failed; None where none has."""
+        told = next((each.reason for each in self._node.core.state.outbox if each.id == message_id), "")
+        reason, _, code = told.removesuffix(")").rpartition(" (")
+        return error_for_nack(code, reason) if reason else None
 
     async def settled(self, timeout_s: float) -> None:
         """Wait until somebody else answers for what would be lost with this process, but no longer than so."""
@@ -137,6 +141,15 @@ class Mail:
             async with asyncio.timeout(timeout_s):
                 while self._over_of and not self.is_lasting:
                     await asyncio.wait(self._over_of.values())
+
+    async def calm(self, quiet_s: float) -> int:
+        """Wait as long as messages go, one within so many seconds after another; return how many are left."""
+        with contextlib.suppress(TimeoutError):
+            while len(self._node.core.state.outbox):
+                self._gone.clear()
+                async with asyncio.timeout(quiet_s):
+                    await self._gone.wait()
+        return len(self._node.core.state.outbox)
 
     # What becomes of messages that have come
 
@@ -180,6 +193,7 @@ class Mail:
     def _delivered(self, effect: Delivered) -> None:
         error = error_for_nack(effect.code, effect.reason) if effect.code else None
         over = self._over_of.pop(effect.id, None)
+        self._gone.set()
         if error is not None and over is not None:
             self._dead[effect.id] = error
             if len(self._dead) > MAX_DEAD:
@@ -188,9 +202,9 @@ class Mail:
 
     def _trouble(self, error: FameError | None) -> None:
         if error is None:
-            log_event("storage_recovered", path=str(self._path))
+            log_event("storage_recovered", path=str(self.path))
         else:
-            log_event("storage_failed", "error", path=str(self._path), reason=str(error))
+            log_event("storage_failed", "error", path=str(self.path), reason=str(error))
 
 
 def _settle(future: "asyncio.Future[T] | None", result: T) -> None:

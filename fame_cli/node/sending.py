@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fame_cli.core.calls import request_payload
@@ -10,13 +11,21 @@ from fame_cli.core.envelope import encode_json
 from fame_cli.errors import DeadlineExceeded, LocalProtocolError, UsageError, error_for_nack
 from fame_cli.node.runner import Node
 
-__all__ = ["Sending"]
+__all__ = ["Sending", "message_payload"]
+
+QUIET_S = 0.5
+"""Seconds without a message that has gone, after which a client waits for no more of them."""
 
 
 class Sending:
     """Give a client its verbs for messages."""
 
     timeout_s: float
+
+    @property
+    def storage(self) -> Path | None:
+        """The file that keeps durable messages; None for memory."""
+        return self._attached().mail.path
 
     async def send(self, target: str, payload: Any, *, operation: str = "", durable: bool | None = None) -> str:
         """Send a message: any JSON value, for the agent's `on_message`.
@@ -38,9 +47,7 @@ class Sending:
             LocalProtocolError: not JSON.
         """
         node = self._attached()
-        data = encode_json(payload)
-        if operation:
-            data = request_payload(node.core.state.new_id(), operation, encode_json(_params(payload)))
+        data = message_payload(payload, operation, node.core.state.new_id())
         if durable if durable is not None else node.core.settings.delivery.at_least_once:
             if node.core.state.gate.seals:
                 hint = "send it once, or call an operation and retry"
@@ -60,7 +67,7 @@ class Sending:
             timeout_s: seconds to wait; None for the client's own. The message is sent all the same afterwards.
 
         Raises:
-            DeadlineExceeded: not yet; it says why the last try failed.
+            DeadlineExceeded: not yet; its `last` is why the last try failed.
             FameError: it was given up, for a reason that time doesn't mend.
         """
         node = self._attached()
@@ -71,8 +78,21 @@ class Sending:
             async with asyncio.timeout(limit_s):
                 await node.mail.delivered(message_id)
         except TimeoutError as error:
-            why = node.mail.reason(message_id) or "no acknowledgement yet"
-            raise DeadlineExceeded(f"not delivered within {limit_s:g} s: {why}", hint="raise --timeout") from error
+            last = node.mail.failure(message_id)
+            why = last.message if last is not None else "no acknowledgement yet"
+            text = f"not delivered within {limit_s:g} s: {why}"
+            raise DeadlineExceeded(text, hint="raise --timeout", last=last) from error
+
+    async def calm(self, quiet_s: float = QUIET_S) -> int:
+        """Wait as long as durable messages go, those of earlier clients with this file, too.
+
+        Args:
+            quiet_s: seconds without one that has gone, after which the rest isn't waited for, > 0.
+
+        Returns:
+            How many are left.
+        """
+        return await self._attached().mail.calm(quiet_s)
 
     def _attached(self) -> Node:
         raise NotImplementedError
@@ -81,6 +101,22 @@ class Sending:
         self, target: str | None, operation: str, capabilities: list[str] | None
     ) -> tuple[str | None, str]:
         raise NotImplementedError
+
+
+def message_payload(payload: Any, operation: str, id: str) -> bytes:
+    """Return the JSON of a message.
+
+    Args:
+        payload: any JSON value; the arguments where there is an operation, a list or an object.
+        operation: that is to run, "" for none.
+        id: of the request that makes it run.
+
+    Raises:
+        LocalProtocolError: not JSON, or no arguments.
+    """
+    if operation:
+        return request_payload(id, operation, encode_json(_params(payload)))
+    return encode_json(payload)
 
 
 def _params(payload: Any) -> dict[str, Any]:

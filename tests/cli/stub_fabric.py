@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fame_cli.cli.main import app
@@ -129,6 +130,9 @@ class StubClient:
     asked: list[str] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
     settings: ClientSettings | None = None
+    sent: list[tuple[str, object, str, bool | None]] = field(default_factory=list)
+    undelivered: FameError | None = None
+    left: int = 0
     closed_streams: int = 0
     detached: bool = False
 
@@ -245,6 +249,28 @@ class StubClient:
                 {"name": name, "schema": schema, "streaming": name in STREAMS} for name, schema in SCHEMAS.items()
             ]
         }
+
+    @property
+    def storage(self) -> Path | None:
+        """Return the file of the settings."""
+        return self.settings.storage if self.settings else None
+
+    async def send(self, target: str, payload: Any, *, operation: str = "", durable: bool | None = None) -> str:
+        """Take a message, once or for good as the settings say."""
+        self.sent.append((target, payload, operation, durable))
+        if self.failure:
+            raise self.failure
+        keeps = self.settings is not None and self.settings.delivery.at_least_once
+        return "m1" if durable or (durable is None and keeps) else ""
+
+    async def delivered(self, message_id: str, *, timeout_s: float | None = None) -> None:
+        """Say what has become of a message."""
+        if self.undelivered:
+            raise self.undelivered
+
+    async def calm(self, quiet_s: float = 0.5) -> int:
+        """Return how many messages are left."""
+        return self.left
 
     async def ask(self, method: str, *, at: str | None = None, arguments: Mapping[str, Any] | None = None) -> object:
         """Answer as a sentinel; what is asked for page by page is noted once."""

@@ -108,7 +108,7 @@ def test_a_missing_file_says_how_to_write_a_text_that_starts_with_at() -> None:
 
 
 def test_a_file_name_that_cannot_be_one_is_refused() -> None:
-    assert message("op", "v=@\0").startswith('v=@"\\u0000": embedded null byte')
+    assert message("op", "v=@\0").startswith('"v=@\\u0000": embedded null byte')
 
 
 def test_a_binary_file_is_refused(tmp_path: Path) -> None:
