@@ -120,6 +120,7 @@ class Inbox:
         ready: runs whose first arrival may be handled.
         running: ids of messages whose handlers run.
         again: id of a message whose handler has failed → when it is tried again.
+        returning: id → dead letter that is on its way back here.
         taken: lane → number of the last message that was taken in; the longest unused first.
         due: when the next of `again` is, or earlier.
         size: bytes of all arrivals.
@@ -131,6 +132,7 @@ class Inbox:
     ready: deque[Run] = field(default_factory=deque)
     running: set[str] = field(default_factory=set)
     again: dict[str, float] = field(default_factory=dict)
+    returning: dict[str, Message] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     due: float = inf
     size: int = 0

@@ -9,12 +9,12 @@ from fame_cli.core import inbox
 from fame_cli.core.calls import Call, CallKey, read_request, read_response
 from fame_cli.core.deadline import time_left_s
 from fame_cli.core.effects import CallEnded, Dispatch, ItemArrived, Outcome, Request
-from fame_cli.core.ending import deny, end_call, send_routed
+from fame_cli.core.ending import deny, end_call, refuse, send_routed
 from fame_cli.core.entering import enter
 from fame_cli.core.envelope import ACK, ITEMS, PACK, STREAM, TRACE, Envelope, is_message
 from fame_cli.core.flownames import WINDOW
 from fame_cli.core.frames import EMPTY, Data, DeliveryAck, SecureAccept, SecureOpen
-from fame_cli.core.gate import Refusal
+from fame_cli.core.gate import ADMIN_ONLY, Refusal
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.state import NodeState
 from fame_cli.core.trace import extended, trace_of
@@ -129,6 +129,12 @@ def _dispatch(state: NodeState, origin: Link, envelope: Envelope, frame: Data, a
         message = Request(None, address, "", frame.payload, sender=envelope.sid or "", signer=signer)
         state.effects.append(Dispatch(message))
         return None
+    if request.method in ADMIN_ONLY and address.startswith("__sys__@"):
+        refusal = state.gate.may_mend(origin, envelope) if origin is not LOCAL else None
+        if refusal is not None:
+            state.note("envelope_barred", "warning", link=origin.number, to=address, code=refusal.code)
+            refuse(state, origin, envelope, refusal.code, refusal.reason)
+            return None
     key = None
     trace = None
     call: Call | None = None

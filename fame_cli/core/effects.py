@@ -145,7 +145,7 @@ class Keep(msgspec.Struct, frozen=True, gc=False):
 
 
 class Move(msgspec.Struct, frozen=True, gc=False):
-    """Keep a message, and no longer the one of the same id in another box; say so as of one to `Keep`."""
+    """Keep a message, and no longer the one of the same id in another box; say so by `NodeCore.moved` or `unmoved`."""
 
     message: Message
     source: str

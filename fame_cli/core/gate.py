@@ -15,10 +15,13 @@ from fame_cli.core.grant import Grant
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
 
-__all__ = ["Action", "Gate", "KnownKey", "Refusal", "Unknown", "Verdict"]
+__all__ = ["ADMIN_ONLY", "Action", "Gate", "KnownKey", "Refusal", "Unknown", "Verdict"]
 
 Action = str
-"""What a neighbour wants: ``bind``, ``advertise``, ``announce``, ``key``, ``introspect``."""
+"""What a neighbour wants: ``bind``, ``advertise``, ``announce``, ``key``, ``introspect``, ``mail``."""
+
+ADMIN_ONLY = frozenset({"mail.show", "mail.retry", "mail.drop"})
+"""What is asked of a node itself (``__sys__``) that shows messages of others, or changes what becomes of them."""
 
 
 class Refusal(NamedTuple):
@@ -121,6 +124,10 @@ class Gate:
 
     def passes(self, link: Link, target: Link, envelope: Envelope) -> Refusal | None:
         """Let an envelope go where it has been routed to; the links are LOCAL where it begins or ends here."""
+        return None
+
+    def may_mend(self, link: Link, envelope: Envelope) -> Refusal | None:
+        """Let a verified and opened request have what is `ADMIN_ONLY`."""
         return None
 
     def sign(self, envelope: Envelope) -> Envelope:

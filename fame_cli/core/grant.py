@@ -20,7 +20,7 @@ Holder = tuple[str, str]
 
 ROLES = (AGENT, CLIENT, PEER, ADMIN)
 """What a node may be: an agent binds addresses, a client calls, a peer is a sentinel and announces what others bound.
-An admin calls, too, and is for the rules of a policy to tell apart, e.g. in who may ask a sentinel what it knows."""
+An admin calls, too, looks after messages that nodes keep, and is for the rules of a policy to tell apart."""
 
 
 @dataclass(slots=True, frozen=True)

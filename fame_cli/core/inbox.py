@@ -16,17 +16,31 @@ from fame_cli.core.address import parse
 from fame_cli.core.boxes import Place, Run
 from fame_cli.core.calls import read_request
 from fame_cli.core.custody import Mailbox
-from fame_cli.core.effects import Bury, Dispatch, Forget, Keep, Request
+from fame_cli.core.effects import Bury, Dispatch, Forget, Keep, Move, Request
 from fame_cli.core.ending import refuse, send_routed
 from fame_cli.core.envelope import LANE, PREV, SENDER, SEQ, Envelope
 from fame_cli.core.frames import Data, DeliveryAck
+from fame_cli.core.gate import Refusal
 from fame_cli.core.ids import sid_of
 from fame_cli.core.lanes import adopt
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.message import DEAD, IN, Message
 from fame_cli.core.state import NodeState
 
-__all__ = ["acknowledge", "drop", "handled", "kept", "moved", "recover", "take", "tick", "unhandled", "unkept"]
+__all__ = [
+    "acknowledge",
+    "drop",
+    "handled",
+    "kept",
+    "moved",
+    "recover",
+    "retry",
+    "take",
+    "tick",
+    "unhandled",
+    "unkept",
+    "unmoved",
+]
 
 RUNNING = 64
 """Messages that are handled at a time."""
@@ -205,6 +219,20 @@ def recover(
     _begin(state, now)
 
 
+def retry(state: NodeState, dead: Message) -> Refusal | None:
+    """Begin to put a dead letter whose handler has failed back, behind what has come since from its sender."""
+    box = state.inbox
+    if dead.id in box.arrivals or dead.id in box.returning:
+        return Refusal("ID_TAKEN", f"a message called {dead.id} waits to be handled")
+    full = _full(state, dead.address, len(dead.payload))
+    if full:
+        return Refusal("QUEUE_FULL", full)
+    message = msgspec.structs.replace(dead, box=IN, origin="", attempts=0, reason="")
+    box.returning[message.id] = message
+    state.effects.append(Move(message, DEAD))
+    return None
+
+
 def handled(state: NodeState, message_id: str, now: float) -> None:
     """Take that a message's handler has returned."""
     if _is_running(state, message_id):
@@ -242,10 +270,22 @@ def unhandled(
 
 
 def moved(state: NodeState, message_id: str, now: float) -> None:
-    """Take that a message in a mailbox is in the outbox now."""
-    if _is_running(state, message_id):
+    """Take that a message in a mailbox is in the outbox now, or that a dead letter is back in the inbox."""
+    message = state.inbox.returning.pop(message_id, None)
+    if message is not None:
+        state.inbox.arrivals[message_id] = message
+        state.inbox.size += len(message.payload)
+        _queue(state, message)
+        _begin(state, now)
+    elif _is_running(state, message_id):
         _end(state, message_id)
         _begin(state, now)
+
+
+def unmoved(state: NodeState, message_id: str, reason: str, now: float) -> None:
+    """Take that one stayed where it was: that in a mailbox is moved again later."""
+    if state.inbox.returning.pop(message_id, None) is None:
+        unhandled(state, message_id, reason, now, counts=False)
 
 
 def tick(state: NodeState, now: float) -> None:

@@ -65,7 +65,7 @@ class Mailing:
     def unmoved(self, message_id: str, reason: str, now: float) -> list[Effect]:
         """Take that a message of a `Move` stayed where it was."""
         outbox.unkept(self._state, message_id, reason)
-        inbox.unhandled(self._state, message_id, reason, now, counts=False)
+        inbox.unmoved(self._state, message_id, reason, now)
         return self._effects()
 
     def recover(
@@ -98,6 +98,12 @@ class Mailing:
         """
         inbox.unhandled(self._state, message_id, reason, now, tries=tries, counts=counts)
         return self._effects()
+
+    def retry(self, dead: Message, now: float) -> tuple[Refusal | None, list[Effect]]:
+        """Put a dead letter back in the box it was in, as a new one; a refusal says why it stays dead."""
+        sent = dead.origin != IN
+        refusal = outbox.retry(self._state, dead, now) if sent else inbox.retry(self._state, dead)
+        return refusal, self._effects()
 
     def drop(self, box: str, message_id: str, now: float) -> tuple[bool, list[Effect]]:
         """Give a message of the outbox or the inbox up without a trace; False when there is none that may go."""

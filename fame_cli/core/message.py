@@ -3,12 +3,17 @@
 Times are seconds of the epoch, because a message may outlive the process that holds it.
 """
 
+from typing import Any
+
 import msgspec
 
-__all__ = ["DEAD", "IN", "OUT", "TASK", "Message"]
+__all__ = ["DEAD", "IN", "MAILBOX", "OUT", "TASK", "Message", "place_of", "row_of", "value_of"]
 
 OUT, IN, DEAD = "out", "in", "dead"
 """Boxes: waits to be acknowledged; was acknowledged and waits to be handled; was given up."""
+
+MAILBOX = "mailbox"
+"""How people know what a sentinel keeps for somebody else, whichever box it is in."""
 
 TASK = "task"
 """A box beside those: the tasks of an agent (``store/tasks.py``), which nobody delivers."""
@@ -46,3 +51,23 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     origin: str = ""
     mailbox: bool = False
+
+
+def place_of(message: Message) -> str:
+    """Return how people know the box of a message."""
+    return MAILBOX if message.mailbox and message.box != DEAD else message.box
+
+
+def row_of(message: Message, size: int) -> dict[str, Any]:
+    """Return what is known of a message without its payload, which has so many bytes, as JSON values."""
+    row: dict[str, Any] = {name: value for name, value in msgspec.structs.asdict(message).items() if name != "payload"}
+    return row | {"bytes": size}
+
+
+def value_of(payload: bytes) -> object:
+    """Return what a payload says; what isn't JSON as a text."""
+    try:
+        value: object = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, RecursionError):
+        return payload.decode("utf-8", "backslashreplace")
+    return value

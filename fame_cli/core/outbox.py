@@ -14,7 +14,7 @@ import msgspec
 from fame_cli.core.address import parse
 from fame_cli.core.boxes import Lane
 from fame_cli.core.carry import carry
-from fame_cli.core.effects import Bury, Delivered, Forget, Keep
+from fame_cli.core.effects import Bury, Delivered, Forget, Keep, Move
 from fame_cli.core.envelope import ACK, LANE, PREV, SENDER, SEQ, SYN, Envelope, data_frame, encode
 from fame_cli.core.frames import Meta
 from fame_cli.core.gate import Refusal
@@ -25,7 +25,7 @@ from fame_cli.core.routing import Drop, route
 from fame_cli.core.state import NodeState
 from fame_cli.errors import MENDING
 
-__all__ = ["deadline", "drop", "kept", "put", "recover", "settle", "tick", "unkept"]
+__all__ = ["deadline", "drop", "kept", "put", "recover", "retry", "settle", "tick", "unkept"]
 
 WINDOW = 64
 """Messages of one lane under way at a time."""
@@ -50,18 +50,31 @@ def put(state: NodeState, address: str, payload: bytes, now: float) -> Message |
         RemoteProtocolError: not an address.
     """
     parse(address)
-    box, delivery = state.outbox, state.settings.delivery
-    if state.gate.seals:
-        return Refusal("CRYPTO_LEVEL", "what is sealed has to be sealed anew for each try, and isn't kept")
-    if len(payload) + ROOM > state.settings.max_message_bytes:
-        limit = state.settings.max_message_bytes - ROOM
-        return Refusal("MESSAGE_TOO_LARGE", f"{len(payload)} bytes; the limit is {limit}")
-    if len(box) >= delivery.max_messages or box.size + len(payload) > delivery.max_bytes:
-        return Refusal("QUEUE_FULL", f"{len(box)} messages wait to be delivered")
+    refusal = _barred(state, len(payload))
+    if refusal is not None:
+        return refusal
     message = Message(id=state.new_id(), box=OUT, address=address, payload=payload)
-    message = numbered(state, message, delivery.max_age_s, now)
+    message = numbered(state, message, state.settings.delivery.max_age_s, now)
     state.effects.append(Keep(message))
     return message
+
+
+def retry(state: NodeState, dead: Message, now: float) -> Refusal | None:
+    """Begin again to answer for a dead letter that was sent, behind what waits for its address.
+
+    It gets a new place in the lane, because its receiver has gone past the old one.
+    """
+    box = state.outbox
+    if dead.id in box.lane_of or dead.id in box.unkept:
+        return Refusal("ID_TAKEN", f"a message called {dead.id} waits to be delivered")
+    refusal = _barred(state, len(dead.payload))
+    if refusal is not None:
+        return refusal
+    mailbox = state.settings.mailboxes.get(dead.address) if dead.mailbox else None
+    max_age_s = mailbox.max_age_s if mailbox is not None else state.settings.delivery.max_age_s
+    message = msgspec.structs.replace(dead, box=OUT, origin="", attempts=0, reason="")
+    state.effects.append(Move(numbered(state, message, max_age_s, now), DEAD))
+    return None
 
 
 def kept(state: NodeState, message_id: str, now: float) -> None:
@@ -180,6 +193,18 @@ def drop(state: NodeState, message_id: str, now: float) -> bool:
 
 
 # Inside
+
+
+def _barred(state: NodeState, size: int) -> Refusal | None:
+    """Say why this node can't answer for one more message of so many bytes; None when it can."""
+    box, settings = state.outbox, state.settings
+    if state.gate.seals:
+        return Refusal("CRYPTO_LEVEL", "what is sealed has to be sealed anew for each try, and isn't kept")
+    if size + ROOM > settings.max_message_bytes:
+        return Refusal("MESSAGE_TOO_LARGE", f"{size} bytes; the limit is {settings.max_message_bytes - ROOM}")
+    if len(box) >= settings.delivery.max_messages or box.size + size > settings.delivery.max_bytes:
+        return Refusal("QUEUE_FULL", f"{len(box)} messages wait to be delivered")
+    return None
 
 
 def _follow(state: NodeState, lane: Lane, now: float) -> None:

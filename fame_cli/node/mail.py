@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fame_cli.core.effects import Bury, Delivered, Forget, Keep, Move
+from fame_cli.core.effects import Bury, Delivered, Effect, Forget, Keep, Move
 from fame_cli.core.gate import Refusal
-from fame_cli.core.message import OUT
+from fame_cli.core.message import DEAD, IN, OUT, Message
 from fame_cli.errors import FameError, LocalProtocolError, error_for_nack
+from fame_cli.node.deadletters import DeadLetters, Letter
 from fame_cli.node.log import log_event
 from fame_cli.store.store import Store
 
@@ -47,6 +48,9 @@ class Mail:
         self._over_of: dict[str, asyncio.Future[FameError | None]] = {}
         self._dead: dict[str, FameError] = {}
         self._gone = asyncio.Event()
+        delivery = node.core.settings.delivery
+        self._letters = DeadLetters(delivery.max_messages, delivery.max_bytes)
+        self._returning: dict[str, Letter] = {}
         self.actions: dict[type, Callable[[Any], None]] = {
             Keep: self._keep,
             Move: self._move,
@@ -95,6 +99,9 @@ class Mail:
         if not self.is_lasting:
             return
         kept = await self.store.load()
+        for message in kept.messages:
+            if message.box == DEAD:
+                self._lay(message)
         self._node.perform(self._node.core.recover(kept.messages, kept.lanes, kept.seen, time.monotonic()))
 
     # What the user wants
@@ -165,6 +172,71 @@ class Mail:
         """Take that a message couldn't be given to its handler now."""
         self._node.perform(self._node.core.unhandled(message_id, reason, time.monotonic(), counts=False))
 
+    # Looking after them
+
+    def letters(self) -> Iterator[Letter]:
+        """Iterate over all messages this node keeps; nothing else may happen meanwhile."""
+        yield from ((each, len(each.payload)) for each in self._node.core.messages())
+        yield from self._letters
+
+    async def find(self, box: str, id: str) -> Message | None:
+        """Return a message with its payload, None where there is none."""
+        if box == DEAD:
+            return next(iter(await self._dead_ones({id})), None)
+        return next((each for each in self._node.core.messages() if (each.box, each.id) == (box, id)), None)
+
+    async def retry(self, ids: Iterable[str]) -> tuple[list[str], str]:
+        """Put dead letters back where they were given up; returns once that is on the disk.
+
+        Returns:
+            The ids of those that wait again, and why the others don't, as far as there is a reason.
+        """
+        retried: list[str] = []
+        reason = ""
+        for message in await self._dead_ones(set(ids)):
+            if message.id not in self._letters:
+                continue  # somebody else was quicker
+            refusal, effects = self._node.core.retry(message, time.monotonic())
+            if refusal is not None:
+                reason = refusal.reason
+                continue
+            letter = self._letters.take(message.id)
+            if letter is not None:
+                self._returning[message.id] = letter
+            retried.append(message.id)
+            self._node.perform(effects)
+        await self.store.flush()
+        back = [id for id in retried if id not in self._letters]
+        return back, reason or ("" if len(back) == len(retried) else "the store can't be written")
+
+    async def drop(self, box: str, ids: Iterable[str]) -> list[str]:
+        """Remove messages for good, and return the ids of those that are gone, from the disk, too."""
+        dropped: list[str] = []
+        effects: list[Effect]
+        for id in ids:
+            if box == DEAD:
+                gone, effects = self._letters.take(id) is not None, [Forget(DEAD, id)]
+            elif box in (IN, OUT):
+                gone, effects = self._node.core.drop(box, id, time.monotonic())
+            else:
+                gone, effects = False, []
+            if gone:
+                dropped.append(id)
+                self._node.perform(effects)
+        await self.store.flush()
+        return dropped
+
+    async def _dead_ones(self, ids: Set[str]) -> list[Message]:
+        if not any(id in self._letters for id in ids):
+            return []
+        return [each for each in (await self.store.load()).messages if each.box == DEAD and each.id in ids]
+
+    def _lay(self, message: Message) -> None:
+        """Take note of a dead letter; the oldest go where there are too many."""
+        for each in self._letters.add(message):
+            log_event("dead_letter_dropped", "warning", address=each.address, message=each.id)
+            self.store.remove(DEAD, each.id)
+
     # Effects
 
     def _keep(self, effect: Keep) -> None:
@@ -182,6 +254,9 @@ class Mail:
 
     def _moved(self, message_id: str, error: FameError | None) -> None:
         core, now = self._node.core, time.monotonic()
+        letter = self._returning.pop(message_id, None)
+        if letter is not None and error is not None:
+            self._letters.put_back(letter)
         self._node.perform(core.moved(message_id, now) if error is None else core.unmoved(message_id, str(error), now))
 
     def _forget(self, effect: Forget) -> None:
@@ -189,6 +264,7 @@ class Mail:
 
     def _bury(self, effect: Bury) -> None:
         self.store.move(effect.message, effect.message.origin)
+        self._lay(effect.message)
 
     def _delivered(self, effect: Delivered) -> None:
         error = error_for_nack(effect.code, effect.reason) if effect.code else None

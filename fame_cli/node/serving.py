@@ -19,6 +19,7 @@ from fame_cli.node.host import AgentHost
 from fame_cli.node.log import log_event
 from fame_cli.node.loop import first_of, run_program, until_signalled
 from fame_cli.node.options import Options
+from fame_cli.node.postmaster import Postmaster
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
@@ -73,6 +74,7 @@ async def serve_agent(
             box = TaskBox(node.mail.store, address) if node.mail.is_lasting and agent.tasks else None
             host = AgentHost(node, agent, max_concurrent, task_store=box)
             await host.load_tasks()
+            node.serve("__sys__", AgentHost(node, Postmaster(node)))
             _claim(node, address, host, offers)
             await node.mail.recover()
             await _attach(node, address, url, fail_fast=fail_fast)

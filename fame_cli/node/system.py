@@ -1,4 +1,4 @@
-"""What a sentinel answers about itself: ordinary operations at ``__sys__@/<sentinel>``.
+"""What a sentinel answers about the fabric, beside what every node answers: operations at ``__sys__@/<sentinel>``.
 
 Introspection is RPC like everything else, so it crosses hops, is traced and is guarded the same way. What there is to
 tell is put together in ``core/report.py``; the shapes are in docs/wire-extensions.md. A list that doesn't fit into one
@@ -11,21 +11,17 @@ import time
 import msgspec
 
 from fame_cli.core import report
-from fame_cli.core.envelope import encode_json
 from fame_cli.core.link import LinkKind, Origin
 from fame_cli.core.report import OPERATION, Row
-from fame_cli.node.agent import Agent, operation
-from fame_cli.node.runner import Node
+from fame_cli.node.agent import operation
+from fame_cli.node.paging import page_of
+from fame_cli.node.postmaster import Postmaster
 
 __all__ = ["SystemAgent"]
 
 
-class SystemAgent(Agent):
-    """Tell what this sentinel knows of the fabric."""
-
-    def __init__(self, node: Node) -> None:
-        super().__init__()
-        self._node = node
+class SystemAgent(Postmaster):
+    """Tell what this sentinel knows of the fabric, and look after the messages it keeps."""
 
     @operation(name="fabric.lookup")
     def lookup(self, capability: str) -> list[Row]:
@@ -93,23 +89,4 @@ class SystemAgent(Agent):
         }
 
     def _page(self, rows: list[Row], offset: int) -> list[Row]:
-        """Return as many rows from `offset` on as take no more than half an envelope; one that takes more is cut."""
-        most = room = self._node.core.settings.max_message_bytes // 2
-        page: list[Row] = []
-        for row in rows[max(offset, 0) :]:
-            size = len(encode_json(row))
-            if page and size > room:
-                break
-            page.append(row if size <= most else _cut(row, size / most))
-            room -= size
-        return page
-
-
-def _cut(row: Row, times: float) -> Row:
-    """Shorten the lists of a row that is so many times too long; ``…`` says so."""
-    return {key: _first(value, times) if isinstance(value, list) else value for key, value in row.items()}
-
-
-def _first(values: list[object], times: float) -> list[object]:
-    kept = int(len(values) / times / 2)
-    return [*values[:kept], "…"] if len(values) > kept else values
+        return page_of(rows[max(offset, 0) :], self._node.core.settings.max_message_bytes)

@@ -6,16 +6,20 @@ Asked by the core, without I/O; the time comes from a clock, in seconds since th
 from collections.abc import Callable
 
 from fame_cli.core.address import parse
+from fame_cli.core.calls import read_request
 from fame_cli.core.envelope import CARRIED, Envelope
 from fame_cli.core.frames import Data, NodeAttach
-from fame_cli.core.gate import Action, Gate, Refusal, Verdict
+from fame_cli.core.gate import ADMIN_ONLY, Action, Gate, Refusal, Verdict
 from fame_cli.core.grant import ADMIN, CLIENT, PEER, Grant
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import LOCAL, Link, LinkKind
 from fame_cli.core.settings import Settings
 from fame_cli.security.judging import Judge, way_of
 
-__all__ = ["GrantGate", "below", "is_answer"]
+__all__ = ["NO_ADMIN", "GrantGate", "below", "is_answer"]
+
+NO_ADMIN = Refusal("UNAUTHORIZED", "that is for the role admin")
+"""Said to who asks for what is `ADMIN_ONLY`."""
 
 
 def below(path: str, above: str) -> bool:
@@ -112,6 +116,12 @@ class GrantGate(Gate):
             return None
         return self._judge(way_of(target, envelope), link, envelope.to or "", envelope, self._signed_by(envelope))
 
+    def may_mend(self, link: Link, envelope: Envelope) -> Refusal | None:
+        """Ask the policy; that an admin asks has been seen to where the request came in (`verify`)."""
+        if self._judge is None:
+            return None
+        return self._judge("mail", link, envelope.to or "", envelope, self._signed_by(envelope))
+
     def _signed_by(self, envelope: Envelope) -> Grant | None:
         """Return the grant of whoever has signed an envelope, None if that isn't known."""
         return None
@@ -128,7 +138,12 @@ class GrantGate(Gate):
             self._judge.own_path = path
 
     def verify(self, link: Link, envelope: Envelope) -> Verdict:
-        """Check that a child speaks for itself: its own reply address, its own `sid`, and only what it may ask."""
+        """Check that a child speaks for itself: its own reply address, its own `sid`, and only what it may ask.
+
+        Sentinels of ours are believed to have done so for what they pass on.
+        """
+        if (link.is_leaf or not link.is_ours) and not _is_admin(link.grant) and _asks_admins(envelope):
+            return NO_ADMIN
         if not link.is_leaf or not isinstance(envelope.frame, CARRIED):
             return None
         if envelope.reply_to:
@@ -154,6 +169,18 @@ class GrantGate(Gate):
 def is_answer(envelope: Envelope) -> bool:
     """Tell an answer from what asks for one: by the address it goes to, because `rtype` isn't signed."""
     return (envelope.to or "").startswith("__rpc__")
+
+
+def _is_admin(grant: Grant | None) -> bool:
+    return grant is not None and grant.may_be(ADMIN)
+
+
+def _asks_admins(envelope: Envelope) -> bool:
+    """Tell whether an envelope asks a node for what is `ADMIN_ONLY`."""
+    if not (envelope.to or "").startswith("__sys__@") or not isinstance(envelope.frame, Data):
+        return False
+    request = read_request(envelope.frame.payload)
+    return request is not None and request.method in ADMIN_ONLY
 
 
 def _holder(grant: Grant) -> tuple[str, str, str]:

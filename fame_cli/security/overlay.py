@@ -13,11 +13,11 @@ from fame_cli.core.address import parse
 from fame_cli.core.envelope import CARRIED, Envelope
 from fame_cli.core.frames import KeyAnnounce, MeshUpdate, NodeAttach
 from fame_cli.core.gate import KnownKey, Refusal, Unknown, Verdict
-from fame_cli.core.grant import PEER, Grant
+from fame_cli.core.grant import ADMIN, PEER, Grant
 from fame_cli.core.ids import id_time, sid_of
 from fame_cli.core.link import Link, LinkKind
 from fame_cli.core.settings import Settings
-from fame_cli.security.gated import GrantGate, below, is_answer
+from fame_cli.security.gated import NO_ADMIN, GrantGate, below, is_answer
 from fame_cli.security.judging import Judge
 from fame_cli.security.jwk import NodeKeys, thumbprint
 from fame_cli.security.keyring import Key, Keyring
@@ -176,6 +176,16 @@ class KeyGate(GrantGate):
         """Return what is proved of the signer of a verified envelope."""
         key = self._key_of(envelope)
         return key.grant if key is not None else None
+
+    def may_mend(self, link: Link, envelope: Envelope) -> Refusal | None:
+        """Ask besides for a key that is proved to be an admin's, or for a neighbour with an admin's credential."""
+        key = self._key_of(envelope)
+        grant = key.grant if key is not None else None
+        if grant is None and key is not None and link.is_leaf and key.path == link.remote_path:
+            grant = link.grant
+        if grant is None or not grant.may_be(ADMIN):
+            return NO_ADMIN
+        return super().may_mend(link, envelope)
 
     def _key_of(self, envelope: Envelope) -> Key | None:
         return self._ring.find(self.kid(envelope), envelope.sid or "")

@@ -40,7 +40,7 @@ __all__ = [
 ROUTED = ("forward_upstream", "forward_downstream", "forward_peer", "deliver_local")
 """What happens to an envelope."""
 
-ACTIONS = ("connect", *ROUTED, "attach_peer", "bind", "advertise", "announce", "key", "introspect")
+ACTIONS = ("connect", *ROUTED, "attach_peer", "bind", "advertise", "announce", "key", "introspect", "mail")
 """What a policy is asked about; those after `ROUTED` are ours."""
 
 FRAMES = {

@@ -51,7 +51,7 @@ def test_check_warns_of_what_nobody_may_do(fame: Fame) -> None:
     result = fame("policy", "check", "p.yaml")
     assert result.stdout == "p.yaml: ok, 1 rule (1 allow, 0 deny), default deny\n"
     assert "nobody may forward_upstream, forward_downstream" in result.stderr
-    assert result.stderr.endswith("announce, key, introspect; add rules that allow what is needed\n")
+    assert result.stderr.endswith("announce, key, introspect, mail; add rules that allow what is needed\n")
 
 
 def test_a_policy_may_come_through_a_pipe_that_the_user_names(fame: Fame) -> None:
