@@ -19,6 +19,8 @@ __all__ = [
     "GraphLink",
     "GraphPlain",
     "GraphSentinel",
+    "Letter",
+    "Mended",
     "Name",
     "Neighbour",
     "Operation",
@@ -129,6 +131,35 @@ class Described(msgspec.Struct, frozen=True):
     capabilities: list[str] = []
 
 
+class Letter(msgspec.Struct, frozen=True):
+    """Hold a message that a node keeps, without its payload of so many `bytes`; see `fame_cli.core.message.Message`.
+
+    How long it has been kept is told by the node's own clock (`age_s`).
+    """
+
+    id: str
+    box: str
+    address: str = ""
+    lane: str = ""
+    seq: int = 0
+    sender: str = ""
+    stored_at: float = 0.0
+    expires_at: float = 0.0
+    attempts: int = 0
+    reason: str = ""
+    origin: str = ""
+    mailbox: bool = False
+    bytes: int = 0
+    age_s: float = 0.0
+
+
+class Mended(msgspec.Struct, frozen=True):
+    """Hold the ids of the messages that were retried or dropped, and why others weren't."""
+
+    ids: list[str]
+    reason: str = ""
+
+
 T = TypeVar("T")
 
 
@@ -139,18 +170,20 @@ async def asked(
     *,
     at: str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    whom: str = "sentinel",
 ) -> T:
     """Ask a sentinel and return its answer as `kind`.
 
     Args:
         at: physical path of the sentinel; None for the one the client is attached to.
+        whom: what is said of who is asked.
 
     Raises:
         RemoteError: it doesn't know the question, or couldn't answer.
         NoRoute: it can't be reached.
         RemoteProtocolError: the answer is something else.
     """
-    whom = "the sentinel" if at is None else f"the sentinel at {at}"
+    whom = f"the {whom}" if at is None else f"the {whom} at {at}"
     try:
         return read(await client.ask(method, at=at, arguments=arguments), kind, f"{whom} answered {method}")
     except RemoteError as error:

@@ -1,21 +1,34 @@
-"""``fame mail``: the messages a node answers for, and the dead ones among them; `mailbag` does the work.
+"""``fame mail``: the messages a node answers for, and the dead ones among them.
 
-The node itself must not be running, because its store is its own while it does.
+A node that runs has its store to itself and is asked over the fabric (`postbox`); the store of one that doesn't is
+opened (`mailbag`).
 """
 
-import time
+import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from fame_cli.cli import mailbag, output, tables
+from fame_cli.cli import output, postbox, tables
+from fame_cli.cli.answers import Letter
 from fame_cli.cli.home import moment
-from fame_cli.cli.options import ConfigOption, DebugOption, FormatOption, NodeOption, invocation_of
+from fame_cli.cli.invocation import Invocation
+from fame_cli.cli.letters import box_of, document
+from fame_cli.cli.options import (
+    ConfigOption,
+    DebugOption,
+    FormatOption,
+    NodeOption,
+    TimeoutOption,
+    UrlOption,
+    invocation_of,
+)
 from fame_cli.cli.output import OutputFormat
-from fame_cli.core.message import Message
-from fame_cli.errors import UsageError
+from fame_cli.cli.postbox import Where
+from fame_cli.cli.session import Flags
+from fame_cli.errors import FameError, UsageError
 
 __all__ = ["app"]
 
@@ -41,7 +54,19 @@ class Box(StrEnum):
 StorageOption = Annotated[
     str | None,
     typer.Option(
-        "--storage", metavar="FILE", show_default=False, help="A node's store; else $FAME_STORAGE_PATH, --config."
+        "--storage",
+        metavar="FILE",
+        show_default=False,
+        help="Store of a node that isn't running; else that of --config, $FAME_STORAGE_PATH.",
+    ),
+]
+AtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="NODE",
+        show_default=False,
+        help="A running node to ask: id of a sentinel, address of an agent, or a path; else the sentinel attached to.",
     ),
 ]
 BoxOption = Annotated[
@@ -78,41 +103,51 @@ def list_messages(
     ] = None,
     form: FormatOption = OutputFormat.text,
     storage: StorageOption = None,
+    at: AtOption = None,
+    timeout: TimeoutOption = None,
+    url: UrlOption = None,
     config: ConfigOption = None,
     node: NodeOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """List messages, those that have been kept longest first.
+    """List messages of a node, those that have been kept longest first.
 
-    fame mail ls --storage math1.db
-    fame mail ls --config math1.yaml --box dead --address 'math*@fame.fabric'
+    Without --storage, --config of a node that has one, or FAME_STORAGE_PATH
+    the sentinel attached to is asked, or the running node of --at.
+
+    fame mail ls --at math1@fame.fabric --box dead
+    fame mail ls --storage math1.db --address 'math*@fame.fabric'
     """
-    path = mailbag.store_of(storage, config, node, invocation_of(ctx).environment())
-    with mailbag.opened(path) as bag:
-        found = bag.find(box=box, address=address)
     most = limit if limit is not None else MOST if form is OutputFormat.text else 0
+    where = Where(storage, at, Flags(url, config, timeout, node=node))
+    asyncio.run(_list(invocation_of(ctx), where, box, address, most, form))
+
+
+async def _list(
+    invocation: Invocation, where: Where, box: Box | None, address: str | None, most: int, form: OutputFormat
+) -> None:
+    async with postbox.opened(invocation, where) as letters:
+        found = await letters.find(box=box, address=address, most=most + 1 if most else 0)
     listed = found[:most] if most else found
-    now = time.time()
-    rows = [_row(each, now) for each in listed]
-    tables.show(TITLES, rows, [mailbag.document(each, payload=False) for each in listed], form)
+    tables.show(TITLES, [_row(each) for each in listed], [document(each) for each in listed], form)
     if len(listed) < len(found):
-        output.note(f"{len(listed)} of {len(found)} messages; all of them: --limit 0")
+        count = f"{len(listed)} of {len(found)}" if letters.counts else f"the first {len(listed)}"
+        output.note(f"{count} messages; all of them: --limit 0")
     elif not found:
-        output.note(f"no messages in {path}" if box is None and address is None else f"no such messages in {path}")
+        fitting = "" if box is None and address is None else "such "
+        output.note(f"no {fitting}messages in {letters.place}")
 
 
-def _row(message: Message, now: float) -> Sequence[object]:
-    age = tables.duration(now - message.stored_at)
-    place = mailbag.box_of(message)
+def _row(letter: Letter) -> Sequence[object]:
     return (
-        message.id,
-        place,
-        message.address,
-        message.sender,
-        age,
-        message.attempts,
-        len(message.payload),
-        message.reason,
+        letter.id,
+        box_of(letter),
+        letter.address,
+        letter.sender,
+        tables.duration(letter.age_s),
+        letter.attempts,
+        letter.bytes,
+        letter.reason,
     )
 
 
@@ -123,21 +158,32 @@ def show(
     box: BoxOption = None,
     form: FormatOption = OutputFormat.text,
     storage: StorageOption = None,
+    at: AtOption = None,
+    timeout: TimeoutOption = None,
+    url: UrlOption = None,
     config: ConfigOption = None,
     node: NodeOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Show one message: its payload, and what is known of it."""
-    with mailbag.opened(mailbag.store_of(storage, config, node, invocation_of(ctx).environment())) as bag:
-        message = bag.one(id, box=box)
-    document = mailbag.document(message, payload=True)
+    """Show one message: its payload, and what is known of it.
+
+    fame mail show 5kQ --storage math1.db
+    """
+    where = Where(storage, at, Flags(url, config, timeout, node=node))
+    asyncio.run(_show(invocation_of(ctx), where, id, box, form))
+
+
+async def _show(invocation: Invocation, where: Where, id: str, box: Box | None, form: OutputFormat) -> None:
+    async with postbox.opened(invocation, where) as letters:
+        letter = await letters.one(id, box=box)
+        payload = await letters.payload(letter)
+    told = document(letter)
     if form is not OutputFormat.text:
-        output.result(document, form)
+        output.result({**told, "payload": payload}, form)
         return
-    payload = document.pop("payload")
     for name in ("stored_at", "expires_at"):
-        document[name] = moment(document[name]) if document[name] else ""
-    for line in tables.lines_of(["FIELD", "VALUE"], [[name, value] for name, value in document.items()]):
+        told[name] = moment(told[name]) if told[name] else ""
+    for line in tables.lines_of(["FIELD", "VALUE"], [[name, value] for name, value in told.items()]):
         output.data(line)
     output.data("")
     for line in output.render(payload, OutputFormat.json).split("\n"):
@@ -152,21 +198,28 @@ def retry(
     all_of_them: Annotated[bool, typer.Option("--all", help="All dead letters, or those of --address.")] = False,
     address: AddressOption = None,
     storage: StorageOption = None,
+    at: AtOption = None,
+    timeout: TimeoutOption = None,
+    url: UrlOption = None,
     config: ConfigOption = None,
     node: NodeOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Put dead letters back where they were given up: they are tried as new ones for a week.
+    """Put dead letters back where they were given up: they are tried as new ones.
 
-    fame mail retry 5kQ --storage math1.db
+    fame mail retry 5kQ --at math1@fame.fabric
     fame mail retry --all --address 'math*@fame.fabric' --config math1.yaml
     """
     _check(ids, all_of_them, None, address)
-    path = mailbag.store_of(storage, config, node, invocation_of(ctx).environment())
-    with mailbag.opened(path) as bag:
-        chosen = bag.chosen(ids or [], box=Box.dead, address=address)
-        bag.retry(chosen, time.time())
-    _tell(chosen, "waits again, and is tried when the node runs", "wait again, and are tried when the node runs")
+    where = Where(storage, at, Flags(url, config, timeout, node=node))
+    asyncio.run(_retry(invocation_of(ctx), where, ids or [], address))
+
+
+async def _retry(invocation: Invocation, where: Where, ids: Sequence[str], address: str | None) -> None:
+    async with postbox.opened(invocation, where) as letters:
+        chosen = await letters.chosen(ids, box=Box.dead, address=address)
+        done = await letters.retry(chosen)
+    _tell(chosen, done, letters.reason, *letters.retried)
 
 
 @app.command()
@@ -179,6 +232,9 @@ def drop(
     box: BoxOption = None,
     address: AddressOption = None,
     storage: StorageOption = None,
+    at: AtOption = None,
+    timeout: TimeoutOption = None,
+    url: UrlOption = None,
     config: ConfigOption = None,
     node: NodeOption = None,
     debug: DebugOption = False,
@@ -186,14 +242,19 @@ def drop(
     """Remove messages for good.
 
     fame mail drop 5kQ 7bX --storage math1.db
-    fame mail drop --all --config math1.yaml
+    fame mail drop --all --at s1
     """
     _check(ids, all_of_them, box, address)
-    path = mailbag.store_of(storage, config, node, invocation_of(ctx).environment())
-    with mailbag.opened(path) as bag:
-        chosen = bag.chosen(ids or [], box=Box.dead if all_of_them and box is None else box, address=address)
-        bag.drop(chosen)
-    _tell(chosen, "is gone", "are gone")
+    chosen_box = Box.dead if all_of_them and box is None else box
+    where = Where(storage, at, Flags(url, config, timeout, node=node))
+    asyncio.run(_drop(invocation_of(ctx), where, ids or [], chosen_box, address))
+
+
+async def _drop(invocation: Invocation, where: Where, ids: Sequence[str], box: Box | None, address: str | None) -> None:
+    async with postbox.opened(invocation, where) as letters:
+        chosen = await letters.chosen(ids, box=box, address=address)
+        done = await letters.drop(chosen)
+    _tell(chosen, done, letters.reason, "is gone", "are gone")
 
 
 def _check(ids: Sequence[str] | None, all_of_them: bool, box: Box | None, address: str | None) -> None:
@@ -210,10 +271,19 @@ def _check(ids: Sequence[str] | None, all_of_them: bool, box: Box | None, addres
         raise UsageError("which messages?", hint=hint)
 
 
-def _tell(messages: Sequence[Message], one: str, several: str) -> None:
-    if not messages:
+def _tell(chosen: Sequence[Letter], done: Sequence[Letter], reason: str, one: str, several: str) -> None:
+    """Say what has become of messages.
+
+    Raises:
+        FameError: some are as they were.
+    """
+    if len(done) == 1:
+        output.note(f"{done[0].id} {one}")
+    elif done:
+        output.note(f"{len(done)} messages {several}")
+    elif not chosen:
         output.note("no such messages: nothing has changed")
-    elif len(messages) == 1:
-        output.note(f"{messages[0].id} {one}")
-    else:
-        output.note(f"{len(messages)} messages {several}")
+    left = len(chosen) - len(done)
+    if left:
+        why = reason or "they are on their way, or gone already"
+        raise FameError(f"{left} of {len(chosen)} messages unchanged: {why}")

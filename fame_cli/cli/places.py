@@ -4,7 +4,7 @@ Sentinels are asked where they are known by their ids but reached by their paths
 (``fabric.graph``).
 """
 
-from fame_cli.cli.answers import asked_graph
+from fame_cli.cli.answers import Neighbour, Route, asked_all, asked_graph
 from fame_cli.cli.arguments import shown
 from fame_cli.cli.clients import CallingClient
 from fame_cli.cli.likeness import alike
@@ -12,7 +12,7 @@ from fame_cli.cli.session import listed
 from fame_cli.core import address
 from fame_cli.errors import NoRoute, RemoteProtocolError, UsageError
 
-__all__ = ["address_of", "check_place", "path_of"]
+__all__ = ["address_of", "check_place", "node_path_of", "path_of"]
 
 SYSTEM = "__sys__"
 """The participant that speaks for a sentinel."""
@@ -52,6 +52,39 @@ async def path_of(client: CallingClient, sentinel: str | None) -> str | None:
         NoRoute: no sentinel has the id.
     """
     return None if sentinel is None else await _path(client, sentinel, "")
+
+
+async def node_path_of(client: CallingClient, place: str | None) -> str | None:
+    """Return the physical path of a node, None for the attached sentinel.
+
+    Args:
+        place: the path itself, the id of a sentinel, or the address of an agent.
+
+    Raises:
+        NoRoute: nobody is there.
+    """
+    if place is None or place.startswith("/"):
+        return place
+    if "@" not in place:
+        return await _path(client, place, "(an agent is named by its address or its path)")
+    check_place(place)
+    ways = await _ways_to(client, place, None)
+    if not ways:
+        raise NoRoute(f"nobody serves {place}", hint="what waits for it may be in a mailbox: fame mail ls --address …")
+    nearest = min(ways, key=lambda way: way.hops)
+    at = await path_of(client, nearest.origin) if nearest.hops else None
+    there = await _ways_to(client, place, at) if nearest.hops else ways
+    node_id = next((way.next_hop for way in there if not way.hops), "")
+    for link in await asked_all(client, "fabric.links", Neighbour, at=at):
+        if link.node == node_id and link.kind == "child":
+            return link.path
+    raise NoRoute(f"{place} has just left", hint="try again")
+
+
+async def _ways_to(client: CallingClient, place: str, at: str | None) -> list[Route]:
+    """List the ways of a sentinel to who has bound an address; a mailbox for it isn't one."""
+    ways = await asked_all(client, "fabric.routes", Route, at=at)
+    return [way for way in ways if way.destination == place and way.kind == "address"]
 
 
 async def _path(client: CallingClient, sentinel: str, advice: str) -> str:

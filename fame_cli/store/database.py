@@ -19,7 +19,10 @@ from fame_cli.core.message import IN, Message
 from fame_cli.errors import ConfigError, FameError, StoreFull
 from fame_cli.store.medium import LANE_S, MAX_LANES, MAX_SEEN, SEEN_S, Change, Kept, Put, Remove, seen_by
 
-__all__ = ["VERSION", "Database", "told"]
+__all__ = ["HELD", "VERSION", "Database", "told"]
+
+HELD = "another process uses it"
+"""What is wrong with a file that a running node has."""
 
 VERSION = 1
 """Of the tables; a file with a greater one was made by a later `fame`."""
@@ -213,7 +216,7 @@ def _unusable(error: sqlite3.Error, path: Path, code: int = 0) -> ConfigError:
     """Turn what SQLite says when a file is opened or read into one line of ours; `code` where the error has none."""
     code = code or (error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.DatabaseError) else 0)
     if code == sqlite3.SQLITE_BUSY:
-        return ConfigError("another process uses it", source=str(path), hint="stop that one, or name another file")
+        return ConfigError(HELD, source=str(path), hint="stop that one, or name another file")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         hint = "put a copy back, or move it away to begin with an empty one"
         return ConfigError(f"damaged: {_why(error)}", source=str(path), hint=hint)

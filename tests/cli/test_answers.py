@@ -7,7 +7,7 @@ import pytest
 from host_rig import Work
 from node_rig import MATH, bounded, fabric, until
 
-from fame_cli.cli.answers import Described, Graph, Name, Neighbour, Route, read
+from fame_cli.cli.answers import Described, Graph, Letter, Name, Neighbour, Route, read
 from fame_cli.errors import RemoteProtocolError
 from fame_cli.node.client import Client
 
@@ -17,6 +17,7 @@ ASKED: dict[str, Any] = {
     "fabric.links": list[Neighbour],
     "fabric.names": list[Name],
     "fabric.routes": list[Route],
+    "mail.ls": list[Letter],
 }
 
 
@@ -24,6 +25,8 @@ def test_a_real_sentinel_answers_in_these_shapes() -> None:
     async def main() -> dict[str, object]:
         async with fabric((MATH, Work())) as sentinel, Client(sentinel.url) as client:
             await until(lambda: len(sentinel.node.core.table.providers(["op:add"])) == 1)
+            sentinel.node.perform(sentinel.node.core.send("away@fame.fabric", b"1", 0.0)[1])
+            await until(lambda: bool(sentinel.node.core.messages()))
             return {method: await client.ask(method) for method in ASKED}
 
     for method, answer in bounded(main()).items():

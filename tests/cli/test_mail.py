@@ -2,14 +2,16 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fame_runner import Fame
 
 from fame_cli.core.custody import WEEK_S
 from fame_cli.core.message import DEAD, IN, OUT, TASK, Message
-from fame_cli.errors import ConfigError, FameError, UsageError
+from fame_cli.errors import ConfigError, FameError, NoRoute, UsageError
 from fame_cli.store.database import Database
 from fame_cli.store.medium import Put
 
@@ -164,6 +166,7 @@ def test_messages_are_removed_by_id_or_all_that_fit(fame: Fame, store: Path) -> 
             ["ls", "--storage", "x", "--config", "y"],
             "--storage and --config both say which store; leave one of them out",
         ),
+        (["ls", "--storage", "x", "--at", "s1"], "--storage and --at both say whose messages; leave one of them out"),
         (["ls", "--box", "zz"], "try: fame mail --help"),
     ],
 )
@@ -176,10 +179,7 @@ def test_a_command_line_that_does_not_say_enough_is_refused(
     assert kept(store) == LETTERS
 
 
-def test_a_store_must_be_named_and_be_there(fame: Fame, tmp_path: Path) -> None:
-    result = fame("mail", "ls")
-    assert result.exit_code == UsageError.exit_code
-    assert result.stderr == "fame: no store; name it: --storage FILE, or --config of a node that has one\n"
+def test_a_store_that_is_named_must_be_there(fame: Fame, tmp_path: Path) -> None:
     result = fame("mail", "ls", "--storage", "none.db")
     assert result.exit_code == ConfigError.exit_code
     assert result.stderr == "fame: none.db: no such file; the node makes it when it first starts\n"
@@ -206,8 +206,22 @@ def test_a_store_that_a_node_holds_is_left_alone(fame: Fame, store: Path) -> Non
     result = fame("mail", "drop", "--all")
     node.close()
     assert result.exit_code == ConfigError.exit_code
-    assert result.stderr == f"fame: {store}: another process uses it; stop that one, or name another file\n"
+    assert result.stderr == (
+        f"fame: {store}: another process uses it; if that is its node, ask it over the fabric: "
+        "fame mail ls --at, with its address or id\n"
+    )
     assert kept(store) == LETTERS
+
+
+def test_the_config_of_a_node_that_runs_names_the_way_to_ask_it(fame: Fame, store: Path, tmp_path: Path) -> None:
+    agent = "kind: agent\nid: a1\nagent: {address: a@b, operations: {x: {template: y}}}\n"
+    for name, text in {"a": agent, "s": "kind: sentinel\nid: s1\n"}.items():
+        (tmp_path / f"{name}.yaml").write_text(f"{text}storage: {{path: fame.db}}\n")
+    node = Database(store)
+    told = [fame("mail", "ls", "--config", f"{name}.yaml").stderr for name in "as"]
+    node.close()
+    assert told[0].endswith("ask it over the fabric: fame mail ls --at a@b\n")
+    assert told[1].endswith("ask it over the fabric: fame mail ls --at s1\n")
 
 
 def test_what_is_no_store_is_told(fame: Fame, tmp_path: Path) -> None:
@@ -228,3 +242,118 @@ def test_tasks_in_the_same_file_are_no_messages(fame: Fame, store: Path) -> None
     assert fame("mail", "drop", "--all").exit_code == 0
     assert fame("mail", "drop", task.id).exit_code == 1
     assert task in kept(store)
+
+
+# A node that runs
+
+
+ROWS = [
+    {"id": "aa1", "box": OUT, "address": "math1@fame.fabric", "bytes": 7, "age_s": 65.0, "mailbox": True},
+    {"id": "aa2", "box": DEAD, "address": "math1@fame.fabric", "origin": IN, "attempts": 5, "reason": "ValueError"},
+    {"id": "ab3", "box": DEAD, "address": "math2@fame.fabric", "origin": OUT, "reason": "too old"},
+]
+
+
+@pytest.fixture
+def desk(fame: Fame) -> list[tuple[str, object]]:
+    """Have the stub be a node that keeps `ROWS`; gives what it is asked, and at which path."""
+    asked: list[tuple[str, object]] = []
+    stub = fame.client.ask
+
+    async def ask(method: str, *, at: str | None = None, arguments: Mapping[str, Any] | None = None) -> object:
+        told = dict(arguments or {})
+        if not method.startswith("mail."):
+            return await stub(method, at=at, arguments=arguments)
+        if method == "mail.ls":
+            offset, begins, box = told.pop("offset"), told["id"], told["box"]
+            place = {each["id"]: "mailbox" if each.get("mailbox") else each["box"] for each in ROWS}
+            fits = [each for each in ROWS if each["id"].startswith(begins) and box in ("", place[each["id"]])]
+            if not offset:
+                asked.append((at or "", told))
+            return fits[offset : offset + 1]
+        asked.append((at or "", {"method": method, **told}))
+        if method == "mail.show":
+            return {**ROWS[0], "payload": {"n": 1}}
+        return {"ids": [each for each in told["ids"] if each != "ab3"], "reason": ""}
+
+    fame.client.ask = ask  # type: ignore[method-assign]  # a stub of the stub
+    return asked
+
+
+def test_without_a_store_the_sentinel_attached_to_is_asked(fame: Fame, desk: list[tuple[str, object]]) -> None:
+    result = fame("mail", "ls")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[:3] for line in lines[1:]] == [
+        ["aa1", "mailbox", "math1@fame.fabric"],
+        ["aa2", "dead", "math1@fame.fabric"],
+        ["ab3", "dead", "math2@fame.fabric"],
+    ]
+    assert lines[1][4] == "1m05s"
+    assert desk == [("", {"box": "", "address": "", "id": ""})]
+    assert [each["id"] for each in json.loads(fame("mail", "ls", "-o", "json", "--box", "dead").stdout)] == [
+        "aa2",
+        "ab3",
+    ]
+    assert fame("mail", "ls", "-n", "2").stderr == "fame: the first 2 messages; all of them: --limit 0\n"
+
+
+def test_both_ways_print_the_same_members(fame: Fame, desk: list[tuple[str, object]], tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.db")
+    database.apply([Put(LETTERS[0])])
+    database.close()
+    running, stopped = (
+        json.loads(fame("mail", "ls", "-o", "json", *words).stdout) for words in ([], ["--storage", "x.db"])
+    )
+    assert running[0].keys() == stopped[0].keys()
+
+
+def test_a_running_node_is_asked_at_a_path_by_id_or_by_address(fame: Fame, desk: list[tuple[str, object]]) -> None:
+    fame.client.answers["fabric.links"] = [{"node": "math-agent1", "kind": "child", "path": "/s1/math-agent1-x1"}]
+    for place, path in {"/s/x": "/s/x", "s2": "/s2", "math1@fame.fabric": "/s1/math-agent1-x1"}.items():
+        assert fame("mail", "ls", "--at", place).exit_code == 0
+        assert desk[-1][0] == path
+    assert fame("mail", "ls", "--at", "nobody@fame.fabric").exit_code == NoRoute.exit_code
+    assert fame("mail", "ls", "--at", "s7").exit_code == NoRoute.exit_code
+
+
+def test_a_config_of_a_client_without_a_store_says_how_to_attach(
+    fame: Fame, desk: list[tuple[str, object]], tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text("kind: client\nid: c7\n")
+    assert fame("mail", "ls", "--config", "c.yaml").exit_code == 0
+    assert fame.client.settings is not None
+    assert fame.client.settings.node_id == "c7"
+    fame.env["FAME_STORAGE_PATH"] = "none.db"
+    assert fame("mail", "ls", "--at", "/s1").exit_code == 0  # who says whom to ask means no file
+    assert fame.client.settings.storage is None
+
+
+def test_a_message_of_a_running_node_is_shown_by_the_beginning_of_its_id(
+    fame: Fame, desk: list[tuple[str, object]]
+) -> None:
+    result = fame("mail", "show", "aa1", "-o", "json")
+    assert json.loads(result.stdout)["payload"] == {"n": 1}
+    assert desk == [
+        ("", {"box": "", "address": "", "id": "aa1"}),
+        ("", {"method": "mail.show", "id": "aa1", "box": OUT}),
+    ]
+    assert fame("mail", "show", "a").stderr.startswith('fame: "a" means several messages: "aa1", "aa2", "ab3"')
+    assert fame("mail", "show", "zz").exit_code == FameError.exit_code
+
+
+def test_dead_letters_of_a_running_node_are_retried_and_messages_dropped(
+    fame: Fame, desk: list[tuple[str, object]]
+) -> None:
+    assert fame("mail", "retry", "aa2", "--at", "/s1/a").stderr == "fame: aa2 waits again\n"
+    assert desk[-1] == ("/s1/a", {"method": "mail.retry", "ids": ["aa2"]})
+    assert fame("mail", "drop", "aa1", "aa2").stderr == "fame: 2 messages are gone\n"
+    assert desk[-2:] == [
+        ("", {"method": "mail.drop", "ids": ["aa1"], "box": OUT}),
+        ("", {"method": "mail.drop", "ids": ["aa2"], "box": DEAD}),
+    ]
+    result = fame("mail", "retry", "--all")
+    assert result.exit_code == FameError.exit_code
+    assert result.stderr == (
+        "fame: aa2 waits again\nfame: 1 of 2 messages unchanged: they are on their way, or gone already\n"
+    )
