@@ -169,7 +169,7 @@ def show(
 
     fame mail show 5kQ --storage math1.db
     """
-    where = Where(storage, at, Flags(url, config, timeout, node=node))
+    where = Where(storage, at, Flags(url, config, timeout, node=node, admin=True))
     asyncio.run(_show(invocation_of(ctx), where, id, box, form))
 
 
@@ -211,7 +211,7 @@ def retry(
     fame mail retry --all --address 'math*@fame.fabric' --config math1.yaml
     """
     _check(ids, all_of_them, None, address)
-    where = Where(storage, at, Flags(url, config, timeout, node=node))
+    where = Where(storage, at, Flags(url, config, timeout, node=node, admin=True))
     asyncio.run(_retry(invocation_of(ctx), where, ids or [], address))
 
 
@@ -246,7 +246,7 @@ def drop(
     """
     _check(ids, all_of_them, box, address)
     chosen_box = Box.dead if all_of_them and box is None else box
-    where = Where(storage, at, Flags(url, config, timeout, node=node))
+    where = Where(storage, at, Flags(url, config, timeout, node=node, admin=True))
     asyncio.run(_drop(invocation_of(ctx), where, ids or [], chosen_box, address))
 
 

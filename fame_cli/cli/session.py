@@ -74,6 +74,7 @@ class ClientSettings:
     retry: Retry = "never"
     delivery: Delivery = field(default_factory=Delivery)
     storage: Path | None = None
+    admin: bool = False
 
 
 Connect = Callable[[ClientSettings], AbstractAsyncContextManager[CallingClient]]
@@ -85,6 +86,7 @@ class Flags:
 
     Of those that don't speak for themselves: `node` is one of a fabric file; `sends` tells that a message is to be
     sent, and `durable` whether it is kept until somebody else answers for it. Only who keeps something opens a store.
+    `admin` tells that something is to be asked that is for admins.
     """
 
     url: str | None = None
@@ -96,6 +98,7 @@ class Flags:
     node: str | None = None
     sends: bool = False
     durable: bool | None = None
+    admin: bool = False
 
     @classmethod
     def of(cls, given: Given) -> Self:
@@ -183,7 +186,8 @@ def client_settings(invocation: Invocation, flags: Flags) -> tuple[ClientSetting
     env = invocation.environment()
     if flags.config is None and (plain := plain_client(env, flags.url, flags.timeout_s)) is not None:
         retry: Retry = "idempotent" if flags.retry else "never"
-        return ClientSettings(plain.url, None, plain.timeout_s, None, retry=retry), flags.verbose
+        plainly = ClientSettings(plain.url, None, plain.timeout_s, None, retry=retry, admin=flags.admin)
+        return plainly, flags.verbose
     from fame_cli.config.load import find, load  # measured: 93 ms, for pydantic and its models
 
     loaded = load(
@@ -203,7 +207,7 @@ def client_settings(invocation: Invocation, flags: Flags) -> tuple[ClientSetting
     delivery = loaded.delivery.told()
     keeps = flags.sends and (delivery.at_least_once if flags.durable is None else flags.durable)
     storage = loaded.storage_file() if keeps else None
-    return ClientSettings(*told, retry=loaded.retry, delivery=delivery, storage=storage), level
+    return ClientSettings(*told, retry=loaded.retry, delivery=delivery, storage=storage, admin=flags.admin), level
 
 
 def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingClient]:
@@ -222,6 +226,7 @@ def _connect(settings: ClientSettings) -> AbstractAsyncContextManager[CallingCli
         retry=settings.retry,
         delivery=settings.delivery,
         storage=settings.storage,
+        admin=settings.admin,
     )
     return client
 

@@ -12,6 +12,7 @@ calls that were in flight fail at once. With ``retry="idempotent"`` both are tri
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,16 +21,16 @@ import msgspec
 from fame_cli.core.custody import Delivery
 from fame_cli.core.effects import Outcome
 from fame_cli.core.envelope import MAX_MESSAGE_BYTES, encode_json
-from fame_cli.core.grant import CLIENT, Grant
+from fame_cli.core.grant import ADMIN, CLIENT, Grant
 from fame_cli.core.link import LinkKind
 from fame_cli.core.settings import SILENCE_S
 from fame_cli.errors import ConnectError, LocalProtocolError, NoRoute, StreamEnded, UsageError
 from fame_cli.node.clock import random_id
-from fame_cli.node.dialing import Held, attach, keep_attached
+from fame_cli.node.dialing import attach, keep_attached
 from fame_cli.node.options import Options
 from fame_cli.node.recipients import Recipients
 from fame_cli.node.replies import Answer, Items, drain, error_of, is_loss
-from fame_cli.node.retrying import MENDS, Again, Retry
+from fame_cli.node.retrying import MENDS, Again, Retry, until_reached
 from fame_cli.node.roles import Observer
 from fame_cli.node.runner import Node
 from fame_cli.node.secured import secured
@@ -69,6 +70,7 @@ class Client(TaskCalls, Sending):
         delivery: whether `send` is durable unless told otherwise, and for how long; at most once when None.
         storage: the file that keeps durable messages, also for the next client with it; None keeps them in memory, and
             leaving waits for them.
+        admin: where it issues itself a credential, be an admin by it, too.
 
     Attributes:
         last_trace: the way the last answer took, when `trace` is on (docs/wire-extensions.md).
@@ -95,6 +97,7 @@ class Client(TaskCalls, Sending):
         retry: Retry = "never",
         delivery: Delivery | None = None,
         storage: Path | None = None,
+        admin: bool = False,
     ) -> None:
         self.url = url
         self.timeout_s = timeout_s
@@ -117,15 +120,18 @@ class Client(TaskCalls, Sending):
         self._recipients: Recipients | None = None
         self._plain_slots = asyncio.Semaphore(PLAIN_CALLS)
         self._retries = retry == "idempotent"
+        self._roles = frozenset({CLIENT, ADMIN} if admin else {CLIENT})
 
     async def __aenter__(self) -> Self:
-        wanted = Grant(self._node_id, self._node_id, roles=frozenset({CLIENT}))
+        wanted = Grant(self._node_id, self._node_id, roles=self._roles)
         security = await secured(self._options.security, wanted, named=self._named)
         node = Node(self._node_id, options=self._options, observer=self._observer, security=security)
         await node.__aenter__()
         try:
             async with asyncio.timeout(self.timeout_s):
-                held = await self._attach(node)
+                reach = partial(attach, node, self.url, LinkKind.PARENT)
+                held = await (until_reached(reach, self.timeout_s) if self._retries else reach())
+            await node.mail.recover()
         except TimeoutError as error:
             await node.__aexit__(None, None, None)
             raise ConnectError(
@@ -136,20 +142,9 @@ class Client(TaskCalls, Sending):
             raise
         node.spawn(keep_attached(node, self.url, LinkKind.PARENT, held=held))
         self._node = node
-        await node.mail.recover()
         if node.core.state.gate.seals:
             self._recipients = Recipients(node, lambda method, at, told: self.ask(method, at=at, arguments=told))
         return self
-
-    async def _attach(self, node: Node) -> Held:
-        again = Again(self.timeout_s)
-        while True:
-            try:
-                return await attach(node, self.url, LinkKind.PARENT)
-            except ConnectError as error:
-                if not self._retries:
-                    raise
-                await again.pause(error)
 
     async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         node = self._attached()

@@ -6,12 +6,15 @@ nor a time that is over: whoever is asked twice may have done twice what was ask
 
 import asyncio
 import random
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
 
-from fame_cli.errors import FameError, LinkLost, NoRoute
+from fame_cli.errors import ConnectError, FameError, LinkLost, NoRoute
 from fame_cli.net.backoff import delays
 
-__all__ = ["MENDS", "Again", "Retry"]
+__all__ = ["MENDS", "Again", "Retry", "until_reached"]
+
+T = TypeVar("T")
 
 Retry = Literal["never", "idempotent"]
 """What a client does when a call is lost: tell its caller, or ask again because calls may run twice."""
@@ -61,3 +64,17 @@ class Again:
                 await link.wait()
         except TimeoutError:
             raise error from None
+
+
+async def until_reached(reach: Callable[[], Awaitable[T]], timeout_s: float) -> T:
+    """Call again and again until something is reached.
+
+    Raises:
+        ConnectError: it isn't within so many seconds.
+    """
+    again = Again(timeout_s)
+    while True:
+        try:
+            return await reach()
+        except ConnectError as error:
+            await again.pause(error)

@@ -18,7 +18,7 @@ from fame_cli.security.judging import Judge, way_of
 
 __all__ = ["NO_ADMIN", "GrantGate", "below", "is_answer"]
 
-NO_ADMIN = Refusal("UNAUTHORIZED", "that is for the role admin")
+NO_ADMIN = Refusal("UNAUTHORIZED", "that is for admins; show a token that says so: fame token issue --role admin …")
 """Said to who asks for what is `ADMIN_ONLY`."""
 
 
@@ -142,7 +142,8 @@ class GrantGate(Gate):
 
         Sentinels of ours are believed to have done so for what they pass on.
         """
-        if (link.is_leaf or not link.is_ours) and not _is_admin(link.grant) and _asks_admins(envelope):
+        to = envelope.to
+        if to is not None and to.startswith("__sys__@") and _asks_admins(envelope) and not _vouches(link):
             return NO_ADMIN
         if not link.is_leaf or not isinstance(envelope.frame, CARRIED):
             return None
@@ -171,15 +172,16 @@ def is_answer(envelope: Envelope) -> bool:
     return (envelope.to or "").startswith("__rpc__")
 
 
-def _is_admin(grant: Grant | None) -> bool:
-    return grant is not None and grant.may_be(ADMIN)
+def _vouches(link: Link) -> bool:
+    """Tell whether what a neighbour asks is an admin's: it is one, or has made sure itself."""
+    if link.is_ours and not link.is_leaf:
+        return True
+    return link.grant is not None and link.grant.may_be(ADMIN)
 
 
 def _asks_admins(envelope: Envelope) -> bool:
-    """Tell whether an envelope asks a node for what is `ADMIN_ONLY`."""
-    if not (envelope.to or "").startswith("__sys__@") or not isinstance(envelope.frame, Data):
-        return False
-    request = read_request(envelope.frame.payload)
+    """Tell whether an envelope to a node itself asks for what is `ADMIN_ONLY`."""
+    request = read_request(envelope.frame.payload) if isinstance(envelope.frame, Data) else None
     return request is not None and request.method in ADMIN_ONLY
 
 

@@ -113,6 +113,24 @@ def test_calls_and_streams_pass_in_every_profile(profile: str, hops: int, home: 
 
 
 @pytest.mark.parametrize("profile", SECURED)
+def test_who_has_the_authoritys_key_is_an_admin_where_it_says_so(profile: str, home: Home) -> None:
+    async def main() -> None:
+        security = SecuritySettings(profile=profile, home=home.root)
+        async with fabric(security) as sentinels:
+            near = sentinels[0].url
+            async with Client(near, security=security) as client, Client(near, security=security, admin=True) as admin:
+                assert await reached(client) == 7
+                for at in ("/s0", "/s1", "/s1/math"):
+                    which = {"ids": ["m"], "box": "dead"}
+                    assert await client.ask("mail.ls", at=at) == []
+                    assert await admin.ask("mail.drop", at=at, arguments=which) == {"ids": [], "reason": ""}
+                    with pytest.raises(PolicyDenied, match="that is for admins"):
+                        await client.ask("mail.drop", at=at, arguments=which)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("profile", SECURED)
 def test_the_first_call_after_the_authority_got_a_new_key_is_answered(profile: str, home: Home) -> None:
     """Where it attaches as well as at the agent, who verifies the caller's key by the same token."""
 
