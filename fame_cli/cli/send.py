@@ -47,7 +47,7 @@ def send(
         typer.Option(
             "--durable/--once",
             show_default=False,
-            help="Send it until somebody else answers for it, or once [delivery.profile].",
+            help="Send it until somebody else answers for it, or once; else as delivery.profile says.",
         ),
     ] = None,
     timeout: TimeoutOption = None,

@@ -121,7 +121,8 @@ async def _send(client: CallingClient, flags: Flags, letter: Letter, payload: An
         output.note(f"{message_id} was acknowledged: somebody else answers for it now")
     left = await client.calm() if client.storage is not None else 0
     if left:
-        output.note(f"{left} earlier messages still wait in {client.storage}")
+        waits = "earlier message still waits" if left == 1 else "earlier messages still wait"
+        output.note(f"{left} {waits} in {client.storage}")
     return message_id, DELIVERED
 
 

@@ -190,12 +190,12 @@ class Store:
 
     def _begin(self) -> None:
         batch = self._take()
-        if self._thread is None:
-            self._finish(batch, _write(self._medium, batch))
-            return
         is_time = time.monotonic() >= self._forget_at
         if is_time:
             self._forget_at = time.monotonic() + FORGET_S
+        if self._thread is None:
+            self._finish(batch, _work(self._medium, batch, is_time))
+            return
         running = self._loop.run_in_executor(self._thread, _work, self._medium, batch, is_time)
         running.add_done_callback(lambda ended: self._worked(batch, ended))
 
@@ -294,7 +294,7 @@ def _open(path: Path) -> Medium:
 
 
 def _work(medium: Medium, batch: list[_Write], forget: bool) -> list[FameError | None]:
-    """Write a batch, in the thread; `forget` after it."""
+    """Write a batch; `forget` after it."""
     results = _write(medium, batch)
     if forget:
         medium.forget(time.time())

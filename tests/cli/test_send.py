@@ -174,3 +174,14 @@ def test_only_who_keeps_something_opens_a_file(tmp_path: Path) -> None:
     assert told(sends=True).storage is None
     assert told(sends=True, durable=True).storage == tmp_path / "c.db"
     assert told(sends=True).delivery.max_attempts == 3
+
+
+def test_a_client_of_a_fabric_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "kind: fabric\nname: f\nnodes:\n"
+        "  - {kind: client, id: c1, timeout_s: 7}\n  - {kind: client, id: c2, storage: {path: c2.db}}\n"
+    )
+    flags = Flags(config=str(path), node="c2", sends=True, durable=True)
+    settings = client_settings(Invocation(env={}), flags)[0]
+    assert (settings.node_id, settings.storage) == ("c2", tmp_path / "c2.db")

@@ -13,6 +13,7 @@ import pytest
 from fame_cli.core.custody import Delivery, Mailbox
 from fame_cli.core.effects import BindAnswered, Dispatch, Effect
 from fame_cli.core.link import LinkKind
+from fame_cli.core.message import DEAD
 from fame_cli.testing import SimNode, SimWorld
 from fame_cli.testing.actors import REBIND_S
 from fame_cli.testing.dialing import keep_linked
@@ -33,6 +34,7 @@ class Handler:
         self.node = node
         self.handled = handled
         self.prompt = False
+        self.gives_up = False
         node.react = self._react
 
     def _react(self, node: SimNode, effect: Effect) -> None:
@@ -52,7 +54,8 @@ class Handler:
         if not self.prompt:
             yield chance.choice([0.0, 0.0, 0.01, chance.uniform(0, 2)])
             if chance.random() < 0.05:
-                node.perform(node.core.unhandled(message_id, "not now", node.world.now, tries=1000))
+                tries = 1 if self.gives_up else 1000
+                node.perform(node.core.unhandled(message_id, "not now", node.world.now, tries=tries))
                 return
         self.handled.setdefault(payload, []).append(node.world.now)
         node.perform(node.core.handled(message_id, node.world.now))
@@ -183,6 +186,13 @@ class Story:
     def _unhandled(self) -> list[bytes]:
         return [payload for payload in self.accepted if payload not in self.handled]
 
+    def retry_dead(self, node: SimNode) -> None:
+        """Try the dead letters of a node again, as many as it takes."""
+        for box, name in list(node.disk.messages) if node.alive and not node.is_stopped else ():
+            if box == DEAD:
+                _, effects = node.core.retry(node.disk.messages[box, name], node.world.now)
+                node.perform(effects)
+
     def check_order(self) -> None:
         """Each sender's messages to one address were handled in the order in which they were sent, the first time."""
         runs: dict[tuple[str, str], list[tuple[float, int]]] = {}
@@ -200,6 +210,26 @@ def test_no_message_is_lost_and_each_senders_stay_in_order(seed: int) -> None:
     story = Story(seed, mailboxes=False)
     story.run()
     story.check_order()
+
+
+class Graveyard(Story):
+    """Have handlers give up, and somebody who tries their dead letters again while everything breaks."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, mailboxes=False)
+        for handler in self.handlers:
+            handler.gives_up = True
+        self.world.at(self.world.now, self._look_after_them)
+
+    def _look_after_them(self) -> None:
+        for agent in self.agents:
+            self.retry_dead(agent)
+        self.world.at(self.world.now + self.random.uniform(0.005, 3.0), self._look_after_them)
+
+
+@pytest.mark.parametrize("seed", SEEDS[::3])
+def test_no_dead_letter_is_lost_when_it_is_tried_again(seed: int) -> None:
+    Graveyard(seed).run()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

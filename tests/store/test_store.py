@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -475,3 +476,16 @@ class Failing:
 
     def close(self) -> None:
         self.medium.close()
+
+
+def test_what_is_old_is_forgotten_now_and_then(path: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FORGET_S", 0.0)
+
+    async def check() -> None:
+        async with Store.open(path) as store:
+            for at in (1.0, time.time()):
+                store.saw(f"seen at {at > 1}", at)
+                await store.flush()
+            assert list((await store.load()).seen) == ["seen at True"]
+
+    asyncio.run(check())
