@@ -53,6 +53,7 @@ ENVELOPE_LINE = re.compile(r" ms [→←] |(Received|Forwarded|Sent) envelope")
 OUR_AGENT = '''
 """The counterpart of the Naylence agent: the same operations on our side."""
 
+import json
 from collections.abc import AsyncIterator
 
 from fame_cli import Agent, operation
@@ -94,6 +95,10 @@ class MathAgent(Agent):
         """Yield 0 .. n - 1."""
         for value in range(n):
             yield value
+
+    async def on_message(self, payload: object) -> None:
+        """Say what has come, as the Naylence agent does."""
+        print("got", json.dumps(payload), flush=True)
 '''
 
 
@@ -216,6 +221,10 @@ class NodeProcess:
         """Wait until it has written a line that holds the text."""
         self.wait_until(lambda: any(text in line for line in list(self.log)), f"{self.name} says {text!r}")
 
+    def got(self) -> list[Any]:
+        """Return the messages its agent says it got, in order."""
+        return [json.loads(line.removeprefix("got ")) for line in list(self.log) if line.startswith("got ")]
+
     def write(self, line: str) -> None:
         """Write one line to its stdin."""
         assert self._popen.stdin is not None
@@ -321,6 +330,10 @@ class NaylenceClient:
         """Call by address; return the outcome: `ok` with `result`, or `error`."""
         return self.do({"do": "call", "to": to, "method": method, "params": params})[0]
 
+    def send(self, to: str, *payloads: Any) -> list[dict[str, Any]]:
+        """Send messages, one after the other; `result` of an outcome is the acknowledgement, None where none is due."""
+        return [self.do({"do": "send", "to": to, "payload": payload})[0] for payload in payloads]
+
     def call_capability(self, capability: str, method: str, **params: Any) -> dict[str, Any]:
         """Call whoever advertises the capability."""
         return self.do({"do": "call", "capabilities": [capability], "method": method, "params": params})[0]
@@ -408,10 +421,16 @@ class Fabric:
         capabilities: Sequence[str] = (),
         delivery: str = "at-most-once",
         script: str = "agent.py",
+        rest_s: float = 0.0,
     ) -> NodeProcess:
-        """Start a Naylence agent that serves `NAME@fame.fabric`; wait for its line with `wait_for_ready_line`."""
+        """Start a Naylence agent that serves `NAME@fame.fabric`; wait for its line with `wait_for_ready_line`.
+
+        Args:
+            rest_s: seconds it takes over each message.
+        """
         node = self._id(name)
         arguments = ["--id", node, "--url", at.url, "--address", f"{name}@fame.fabric", "--delivery", delivery]
+        arguments += ["--rest", str(rest_s)]
         for capability in capabilities:
             arguments += ["--capability", capability]
         return self._start_naylence(node, script, arguments)
@@ -429,8 +448,13 @@ class Fabric:
         peers: Sequence[Sentinel | str] = (),
         upstream: Sentinel | None = None,
         show_envelopes: bool = False,
+        more: Mapping[str, Any] | None = None,
     ) -> Sentinel:
-        """Start `fame sentinel --config FILE`; a peer is a sentinel, or the URL of one that is yet to come."""
+        """Start `fame sentinel --config FILE`; a peer is a sentinel, or the URL of one that is yet to come.
+
+        Args:
+            more: keys of its config.
+        """
         node, port = self._id(name), free_port()
         urls = [peer if isinstance(peer, str) else peer.peer_url for peer in peers]
         config = {
@@ -441,6 +465,7 @@ class Fabric:
             "upstream": {"direct_url": upstream.url} if upstream else None,
             "log": {"show_envelopes": show_envelopes},
             "security": self.security,
+            **(more or {}),
         }
         return Sentinel(node, port, self._start_ours(node, "sentinel", config))
 
@@ -451,12 +476,19 @@ class Fabric:
         return Sentinel(sentinel.id, sentinel.port, self._run_ours(sentinel.id, "sentinel"))
 
     def our_agent(
-        self, name: str, at: Sentinel, *, capabilities: Sequence[str] = (), code: str = OUR_AGENT
+        self,
+        name: str,
+        at: Sentinel,
+        *,
+        capabilities: Sequence[str] = (),
+        code: str = OUR_AGENT,
+        more: Mapping[str, Any] | None = None,
     ) -> NodeProcess:
         """Start `fame agent --config FILE` that serves `NAME@fame.fabric`; it says nothing when it is ready.
 
         Args:
             code: a module with a class `MathAgent`.
+            more: keys of its config.
         """
         module = f"our_agent_{len(self.processes)}"
         (self.folder / f"{module}.py").write_text(textwrap.dedent(code), encoding="utf-8")
@@ -472,6 +504,7 @@ class Fabric:
             "upstream": {"direct_url": at.url},
             "agent": agent,
             "security": self.security,
+            **(more or {}),
         }
         return self._start_ours(node, "agent", config)
 

@@ -6,6 +6,7 @@ imports our own package. It prints `READY <id>` on stdout once its address is bo
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--delivery", default="at-most-once", choices=["at-most-once", "at-least-once"])
     parser.add_argument("--id", default=os.environ.get("INTEROP_ID", f"nl-agent-{os.getpid()}"))
     parser.add_argument("--capability", action="append", default=[])
+    parser.add_argument("--rest", type=float, default=0.0, help="seconds that each message takes")
     return parser.parse_args()
 
 
@@ -92,6 +94,11 @@ class MathAgent(BaseAgent):
                 sent += 1
         finally:
             print(f"count yielded {sent} of {n}", file=sys.stderr, flush=True)
+
+    async def on_message(self, message: object) -> None:
+        """Say on stdout what has come, then take the time it takes."""
+        print("got", json.dumps(message), flush=True)
+        await asyncio.sleep(ARGS.rest)
 
 
 async def main(served: BaseAgent | None = None) -> None:

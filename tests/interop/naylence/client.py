@@ -5,11 +5,13 @@ imports our own package. A STEP is a JSON object:
 
     {"do": "call" | "stream", "to": ADDRESS or "capabilities": [C, …], "method": M, "params": {…}}
     with "take": N, a stream is closed after N items
+    {"do": "send", "to": ADDRESS, "payload": P}
     {"do": "idle", "seconds": S}
     {"do": "task", "to": ADDRESS, "method": M, "id": I, "payload": P}, M as in `perform_task`
 
 It prints `READY <id>` when attached, then one JSON line a step: {"ok": true, "result": …} for a call,
-{"ok": true, "items": […]} for a stream, {"ok": false, "error": TEXT} for a failure; always with `seconds` taken.
+{"ok": true, "items": […]} for a stream, {"ok": true, "result": …} for a message, with its DeliveryAck or, where none is
+due, null; {"ok": false, "error": TEXT} for a failure; always with `seconds` taken.
 Steps run in order, or all at once where they come as one JSON list.
 """
 
@@ -63,6 +65,9 @@ async def perform(step: dict[str, Any]) -> dict[str, Any]:
     if step["do"] == "idle":
         await asyncio.sleep(step["seconds"])
         return {}
+    if step["do"] == "send":
+        told = await FameFabric.current().send_message(step["to"], step["payload"])
+        return {"result": told.model_dump(mode="json", by_alias=True) if told is not None else None}
     if step["do"] == "task":
         return await perform_task(proxy_of(step), step)
     method = getattr(proxy_of(step), step["method"])
