@@ -54,12 +54,11 @@ INSERT INTO lanes VALUES (?, ?, ?)
 """
 _SAW = "INSERT INTO seen (id, at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
 _FORGET = (
-    ("DELETE FROM seen WHERE at < ? - ?", (SEEN_S,)),
-    ("DELETE FROM seen WHERE n <= (SELECT max(n) FROM seen) - ?2 AND ?1", (MAX_SEEN,)),
-    ("DELETE FROM lanes WHERE at < ? - ?", (LANE_S,)),
-    ("DELETE FROM lanes WHERE lane IN (SELECT lane FROM lanes WHERE ?1 ORDER BY at DESC LIMIT -1 OFFSET ?2)",
-     (MAX_LANES,)),
-)  # fmt: skip
+    ("DELETE FROM seen WHERE at < :now - :bound", SEEN_S),
+    ("DELETE FROM seen WHERE n <= (SELECT max(n) FROM seen) - :bound", MAX_SEEN),
+    ("DELETE FROM lanes WHERE at < :now - :bound", LANE_S),
+    ("DELETE FROM lanes WHERE lane IN (SELECT lane FROM lanes ORDER BY at DESC LIMIT -1 OFFSET :bound)", MAX_LANES),
+)
 
 
 class Database:
@@ -189,7 +188,7 @@ class Database:
         """Forget ids and lanes that are too old or too many; a failure leaves them for the next time."""
         with contextlib.suppress(sqlite3.Error):
             for statement, bound in _FORGET:
-                self._sql.execute(statement, (now, *bound))
+                self._sql.execute(statement, {"now": now, "bound": bound})
 
     def close(self) -> None:
         """Let the file go."""

@@ -387,7 +387,7 @@ def test_no_more_ids_and_lanes_are_remembered_than_the_bounds_say(
     monkeypatch.setattr(memory, "MAX_SEEN", 2)
     monkeypatch.setattr(memory, "MAX_LANES", 2)
     first, _, third, last = database._FORGET
-    monkeypatch.setattr(database, "_FORGET", (first, (_[0], (2,)), third, (last[0], (2,))))
+    monkeypatch.setattr(database, "_FORGET", (first, (_[0], 2), third, (last[0], 2)))
     medium = Memory() if name == "memory" else database.Database(tmp_path / "fame.db")
     medium.apply([Saw(each, 10.0) for each in "abc"])
     medium.apply([Put(message(each, IN, lane=each, stored_at=at)) for each, at in (("x", 9.0), ("y", 3.0), ("z", 5.0))])
