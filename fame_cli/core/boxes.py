@@ -14,8 +14,9 @@ from fame_cli.core.message import Message
 
 __all__ = ["Inbox", "Lane", "Outbox", "Place", "Run", "Verdict"]
 
-Verdict = tuple[str, str, str]
-"""What became of a message that was under way: its id, a NACK code ("" when it was acknowledged), a reason."""
+Verdict = tuple[str, str, str, str]
+"""What became of a message that was under way: its id, a NACK code ("" when it was acknowledged), a reason, and the id
+of the envelope that had it: each try has another one."""
 
 Place = tuple[str, int]
 """A message among those of its sender: lane and number; id of its envelope and 1 where the sender numbers nothing."""
@@ -36,6 +37,8 @@ class Lane:
         waiting: to be sent, oldest first.
         since: when the oldest one under way became the oldest.
         failures: tries that failed since one last succeeded.
+        again: id of the envelope in which the oldest one went again, because no acknowledgement came; "" if it hasn't.
+        doubled: how often the time to wait for an acknowledgement is doubled, because the receiver has been slow.
         due: when something is to be done about it: it has waited long enough, or got no answer in time.
         count: its messages, those on their way to the disk included.
         size: bytes of them.
@@ -49,6 +52,8 @@ class Lane:
     waiting: deque[Message] = field(default_factory=deque)
     since: float = 0.0
     failures: int = 0
+    again: str = ""
+    doubled: int = 0
     due: float = inf
     count: int = 0
     size: int = 0
@@ -58,6 +63,7 @@ class Lane:
         """Take what was sent for not sent."""
         self.waiting.extendleft(reversed(self.flying))
         self.flying.clear()
+        self.again = ""
 
 
 @dataclass(slots=True)

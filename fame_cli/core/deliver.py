@@ -92,7 +92,7 @@ def _acknowledged(state: NodeState, origin: Link, envelope: Envelope, ack: Deliv
             state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code=impostor.code)
             return
     code = "" if ack.accepted else ack.code or "REFUSED"
-    state.outbox.verdicts.append((message_id, code, ack.reason or ""))
+    state.outbox.verdicts.append((message_id, code, ack.reason or "", ack.ref_id or ""))
 
 
 def _opened(state: NodeState, origin: Link, envelope: Envelope, call: Call | None) -> Envelope | None:

@@ -75,7 +75,7 @@ def refuse(state: NodeState, origin: Link, envelope: Envelope | Header, code: st
         state.unroutable += 1
         return
     if origin is LOCAL and envelope.corr_id in state.outbox.lane_of:
-        state.outbox.verdicts.append((envelope.corr_id, code, reason))
+        state.outbox.verdicts.append((envelope.corr_id, code, reason, envelope.id))
         return
     key = (envelope.reply_to, envelope.corr_id)
     call = state.calls.get(key)

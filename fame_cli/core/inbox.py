@@ -169,7 +169,7 @@ def _mailbox(state: NodeState, address: str) -> Mailbox | None:
 def acknowledge(state: NodeState, origin: Link, envelope: Envelope) -> None:
     """Tell the sender of an envelope that it has come (spec 6.4)."""
     if origin is LOCAL:
-        state.outbox.verdicts.append((envelope.corr_id or "", "", ""))
+        state.outbox.verdicts.append((envelope.corr_id or "", "", "", envelope.id or ""))
     elif envelope.reply_to:
         send_routed(state, origin, envelope.reply_to, DeliveryAck(ok=True, ref_id=envelope.id), envelope, 0)
 

@@ -2,8 +2,9 @@
 
 Pure functions over `NodeState`. A message is kept first (effects `Keep` and `Move`), travels then in its lane, and
 leaves the box when it is acknowledged, or becomes a dead letter. A lane is what this node has for one address: its
-messages are numbered, up to `WINDOW` of them are under way, and whatever isn't answered is sent again from the oldest
-one on.
+messages are numbered, and up to `WINDOW` of them are under way. When one is refused, or its way has changed, all are
+sent again from the oldest one on. When nothing comes back in time, the oldest one is sent again alone: which of its
+copies is acknowledged then says whether the others are lost, or their receiver is slow.
 """
 
 from collections.abc import Iterable
@@ -33,8 +34,13 @@ WINDOW = 64
 FIRST_S, LONGEST_S = 0.1, 10.0
 """Seconds until a lane that failed is tried again: the first time, and at most."""
 
+DOUBLED, MOST_DOUBLED = 4, 8
+"""How often the time to wait for an acknowledgement is doubled: by tries that fail, and for a receiver that is slow."""
+
 LOOK_S = 0.05
 """Seconds between two looks at a route table that changes all the time."""
+
+NO_ACK = "no acknowledgement in time"
 
 ROOM = 2048
 """Bytes of an envelope that are left for what isn't payload."""
@@ -117,18 +123,23 @@ def settle(state: NodeState, now: float) -> None:
     """Act on what has come for messages under way."""
     verdicts = state.outbox.verdicts
     while verdicts:
-        message_id, code, reason = verdicts.popleft()
+        message_id, code, reason, envelope_id = verdicts.popleft()
         if code:
             _refused(state, message_id, code, reason, now)
         else:
-            _acknowledged(state, message_id, now)
+            _acknowledged(state, message_id, envelope_id, now)
 
 
-def _acknowledged(state: NodeState, message_id: str, now: float) -> None:
+def _acknowledged(state: NodeState, message_id: str, envelope_id: str, now: float) -> None:
     """Take that somebody else answers for a message now."""
     lane = state.outbox.lane_of.get(message_id)
     if lane is None:
         return
+    if lane.again and lane.again == envelope_id:  # receivers keep the order, so what was sent before it is lost
+        lane.doubled = 0
+        lane.go_back()
+    elif lane.again and lane.flying[0].id == message_id:
+        lane.doubled = min(lane.doubled + lane.failures, MOST_DOUBLED)
     lane.failures = 0
     _remove(state, lane, message_id, now)
     state.effects.append(Forget(OUT, message_id))
@@ -175,7 +186,7 @@ def tick(state: NodeState, now: float) -> None:
             before = f"; before: {message.reason}" if message.reason else ""
             _bury(state, lane, message.id, now, "MESSAGE_EXPIRED", f"too old{before}")
         if lane.flying:
-            _fail(state, lane, "NO_ACK", "no acknowledgement in time", now)
+            _missed(state, lane, now)
         else:
             _push(state, lane, now)
     box.due = min((lane.due for lane in box.lanes.values()), default=inf)
@@ -214,7 +225,7 @@ def _follow(state: NodeState, lane: Lane, now: float) -> None:
         return
     lane.link = link
     if link is not None:
-        lane.failures = 0
+        lane.failures = lane.doubled = 0
         lane.go_back()
         _push(state, lane, now)
 
@@ -251,11 +262,14 @@ def _push(state: NodeState, lane: Lane, now: float) -> None:
     _plan(state, lane, lane.since + _patience(state, lane) if lane.flying else inf)
 
 
-def _send(state: NodeState, message: Message, before: int, now: float) -> None:
+def _send(state: NodeState, message: Message, before: int, now: float) -> str:
     """Send one message.
 
     Args:
         before: number of the message that has to have arrived first; 0 when all before it are settled.
+
+    Returns:
+        The id of its envelope. Tries are told apart by it, and what is signed tells its time by it.
     """
     meta: Meta = {LANE: message.lane, SEQ: message.seq, PREV: before}
     if message.mailbox:
@@ -263,8 +277,7 @@ def _send(state: NodeState, message: Message, before: int, now: float) -> None:
     sequence = state.next_sequence()
     envelope = Envelope(
         version="1.0",
-        # what is signed tells its time by its id, so each try needs one of its own
-        id=state.new_id() if state.gate.signs else message.id,
+        id=state.new_id() if state.gate.signs or message.attempts > 1 else message.id,
         sid=state.sid,
         trace_id=state.new_id(),
         to=message.address,
@@ -282,10 +295,27 @@ def _send(state: NodeState, message: Message, before: int, now: float) -> None:
     if state.gate.signs and state.sid is not None:
         envelope = state.gate.sign(envelope)
     carry(state, LOCAL, envelope, encode(envelope), now)
+    return envelope.id or ""
 
 
 def _patience(state: NodeState, lane: Lane) -> float:
-    return float(state.settings.delivery.ack_timeout_s * 2 ** min(lane.failures, 4))
+    return float(state.settings.delivery.ack_timeout_s * 2 ** (min(lane.failures, DOUBLED) + lane.doubled))
+
+
+def _missed(state: NodeState, lane: Lane, now: float) -> None:
+    """Take that no acknowledgement has come in time: send the oldest message again, and nothing else.
+
+    A Naylence agent acknowledges a message when it is done with those before, and takes each copy for another message.
+    """
+    oldest, most = lane.flying[0], state.settings.delivery.max_attempts
+    if (most and oldest.attempts >= most) or _next_link(state, lane) is None:
+        _fail(state, lane, "NO_ACK", NO_ACK, now)
+        return
+    lane.flying[0] = msgspec.structs.replace(oldest, attempts=oldest.attempts + 1, reason=f"{NO_ACK} (NO_ACK)")
+    lane.failures += 1
+    lane.since = now
+    _plan(state, lane, now + _patience(state, lane))
+    lane.again = _send(state, lane.flying[0], 0, now)
 
 
 def _fail(state: NodeState, lane: Lane, code: str, reason: str, now: float) -> None:
@@ -313,6 +343,8 @@ def _remove(state: NodeState, lane: Lane, message_id: str, now: float) -> Messag
                 del queue[place]
                 if place == 0:
                     lane.since = now
+                if place == 0 and queue is lane.flying:
+                    lane.again = ""
                 state.outbox.take(lane, message)
                 return message
     return None

@@ -42,8 +42,9 @@ class Sender(Rig):
         """Return the messages that have been sent since one last looked."""
         return [each for each in self.said(self.up) if "fame.lane" in (each.get("meta") or {})]  # type: ignore[operator]
 
-    def acknowledge(self, message: Message) -> list[Effect]:
-        frame: Json = {"type": "DeliveryAck", "ok": True, "refId": message.id}
+    def acknowledge(self, message: Message, envelope_id: str = "") -> list[Effect]:
+        """Say that a message has come, in its first envelope unless told otherwise."""
+        frame: Json = {"type": "DeliveryAck", "ok": True, "refId": envelope_id or message.id}
         return self.feed(self.up, make_envelope(frame, to="__sys__@/s1/c", corrId=message.id))
 
     def refuse(self, message: Message, code: str) -> list[Effect]:
@@ -112,7 +113,7 @@ def test_at_most_a_window_of_messages_is_under_way() -> None:
     assert places(rig.out()) == [(65, 64)]
 
 
-def test_without_an_acknowledgement_a_lane_goes_back_to_its_oldest_message() -> None:
+def test_without_an_acknowledgement_the_oldest_message_goes_again_alone_and_the_others_when_it_arrives_then() -> None:
     rig = Sender(ack_timeout_s=5.0)
     messages = [rig.send() for _ in range(3)]
     rig.out()
@@ -120,9 +121,40 @@ def test_without_an_acknowledgement_a_lane_goes_back_to_its_oldest_message() -> 
     rig.advance(4.9)
     assert rig.out() == []
     rig.advance(0.3)
-    assert places(rig.out()) == [(1, 0)]  # one, until it is known whether they arrive
-    rig.acknowledge(messages[0])
+    [again] = rig.out()
+    assert places([again]) == [(1, 0)]
+    assert again["corrId"] == messages[0].id
+    rig.acknowledge(messages[0], str(again["id"]))
     assert places(rig.out()) == [(3, 0)]
+
+
+def test_a_receiver_that_is_slow_gets_nothing_twice_but_what_it_was_too_slow_for_before() -> None:
+    """As a Naylence agent is, which acknowledges each message when it is done with the one before."""
+    rig = Sender(ack_timeout_s=1.0)
+    messages = [rig.send() for _ in range(100)]
+    for message in messages:
+        rig.acknowledge(message)
+        rig.advance(2.5)
+    once = [(n, n - 1) for n in range(1, 101)]
+    assert sorted(places(rig.out())) == sorted([*once, (2, 0), (3, 0)])
+    assert rig.core.messages() == []
+
+
+def test_a_lane_that_waits_long_for_a_slow_receiver_does_so_no_longer_once_a_message_was_lost() -> None:
+    rig = Sender(ack_timeout_s=1.0)
+    late, lost, other = (rig.send() for _ in range(3))
+    rig.advance(2.5)
+    rig.acknowledge(late)
+    rig.out()
+    rig.advance(1.9)
+    assert rig.out() == []
+    rig.advance(0.2)
+    [again] = rig.out()
+    rig.acknowledge(lost, str(again["id"]))
+    assert places(rig.out()) == [(3, 0)]
+    rig.advance(1.1)
+    assert places(rig.out()) == [(3, 0)]
+    assert [each.id for each in rig.core.messages()] == [other.id]
 
 
 def test_a_lost_acknowledgement_is_missed_however_many_others_come() -> None:

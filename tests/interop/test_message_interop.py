@@ -8,6 +8,7 @@ import pytest
 from interop_nodes import Fabric, FabricMaker, NodeProcess, Sentinel, result_of
 
 from fame_cli import Client
+from fame_cli.core.custody import Delivery
 
 MANY = 200
 SHAPES: list[Any] = [True, "grüße 🚀", 2**53, [1, [None]], {"a": {"b": [None, {}]}}]
@@ -43,11 +44,11 @@ def new_messages(process: NodeProcess, count: int, before: int = 0) -> list[Any]
     return process.got()[before:]
 
 
-def send_durably(at: Sentinel, to: str, payloads: list[Any], *, timeout_s: float = 20.0) -> None:
+def send_durably(at: Sentinel, to: str, payloads: list[Any], *, delivery: Delivery | None = None) -> None:
     """Send with our client, and wait until somebody else answers for each."""
 
     async def main() -> None:
-        async with Client(at.url, timeout_s=timeout_s) as client:
+        async with Client(at.url, delivery=delivery) as client:
             ids = [await client.send(to, payload, durable=True) for payload in payloads]
             for each in ids:
                 await client.delivered(each)
@@ -99,6 +100,20 @@ def test_a_naylence_agent_of_either_profile_acknowledges_our_messages_and_gets_e
     payloads = [None, *SHAPES, *range(MANY)]
     send_durably(ours.near, f"{name}@fame.fabric", payloads)
     assert new_messages(agent, len(payloads)) == payloads
+
+
+def test_a_naylence_agent_that_is_slower_than_we_wait_gets_few_messages_twice(new_fabric: FabricMaker) -> None:
+    """It acknowledges each when it is done with the one before, and handles whatever is sent again."""
+    fabric = new_fabric()
+    sentinel = fabric.our_sentinel("near").wait()
+    agent = fabric.naylence_agent("slow", sentinel, rest_s=0.4)
+    agent.wait_for_ready_line()
+    send_durably(sentinel, "slow@fame.fabric", list(range(20)), delivery=Delivery(ack_timeout_s=0.3))
+    send_durably(sentinel, "slow@fame.fabric", ["end"])
+    agent.wait_until(lambda: "end" in agent.got(), "the last message is there")
+    once = list(dict.fromkeys(agent.got()))
+    assert once == [*range(20), "end"]
+    assert len(agent.got()) <= len(once) + 3, agent.got()
 
 
 # A Naylence sentinel in the middle
