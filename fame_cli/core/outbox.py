@@ -34,7 +34,7 @@ WINDOW = 64
 FIRST_S, LONGEST_S = 0.1, 10.0
 """Seconds until a lane that failed is tried again: the first time, and at most."""
 
-DOUBLED, MOST_DOUBLED = 4, 8
+DOUBLED, MOST_DOUBLED = 2, 6
 """How often the time to wait for an acknowledgement is doubled: by tries that fail, and for a receiver that is slow."""
 
 LOOK_S = 0.05
@@ -138,8 +138,9 @@ def _acknowledged(state: NodeState, message_id: str, envelope_id: str, now: floa
     if lane.again and lane.again == envelope_id:  # receivers keep the order, so what was sent before it is lost
         lane.doubled = 0
         lane.go_back()
-    elif lane.again and lane.flying[0].id == message_id:
-        lane.doubled = min(lane.doubled + lane.failures, MOST_DOUBLED)
+    elif lane.flying and lane.flying[0].id == message_id:
+        is_quick = not lane.again and now - lane.since < state.settings.delivery.ack_timeout_s
+        lane.doubled = 0 if is_quick else min(lane.doubled + lane.failures, MOST_DOUBLED)
     lane.failures = 0
     _remove(state, lane, message_id, now)
     state.effects.append(Forget(OUT, message_id))

@@ -140,6 +140,18 @@ def test_a_receiver_that_is_slow_gets_nothing_twice_but_what_it_was_too_slow_for
     assert rig.core.messages() == []
 
 
+def test_a_lane_that_waits_long_for_a_slow_receiver_does_so_no_longer_once_that_is_quick() -> None:
+    rig = Sender(ack_timeout_s=1.0)
+    slow = rig.send()
+    rig.advance(3.5)
+    rig.acknowledge(slow)
+    rig.acknowledge(rig.send())
+    rig.out()
+    lost = rig.send()
+    rig.advance(1.1)
+    assert [each["corrId"] for each in rig.out()] == [lost.id, lost.id]
+
+
 def test_a_lane_that_waits_long_for_a_slow_receiver_does_so_no_longer_once_a_message_was_lost() -> None:
     rig = Sender(ack_timeout_s=1.0)
     late, lost, other = (rig.send() for _ in range(3))
