@@ -9,15 +9,18 @@ didn't run (stopped, or without a CPU) doesn't count. `judge` only reads.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GRACE_S", "Notebook", "Verdict", "judge", "read_handled", "read_notes", "write_handled"]
+__all__ = ["GRACE_S", "QUIET", "Notebook", "Verdict", "judge", "read_handled", "read_notes", "write_handled"]
 
 GRACE_S = 2.0
 """Seconds after its deadline in which a call must have ended."""
+
+QUIET = "quiet"
+"""File in the folder of a run from which on nobody sends."""
 
 Note = dict[str, Any]
 
@@ -62,7 +65,8 @@ class Verdict:
     Attributes:
         ended: kind (call, stream, send) → how it ended ("ok" or a code) → how many.
         orphans: calls whose caller was killed before they had ended.
-        hung, gaps, lost, unrecovered, bugs: which; each must be empty.
+        hung, gaps, lost, disordered, unrecovered, bugs: which; each must be empty.
+        again: handlings of messages that had been handled.
         outages_s: kind of fault → longest time somebody was without an answer from somebody else.
         late_s: the most seconds by which a call ended after its deadline.
     """
@@ -76,6 +80,7 @@ class Verdict:
     handled: int = 0
     again: int = 0
     lost: list[str] = field(default_factory=list)
+    disordered: list[str] = field(default_factory=list)
     unrecovered: list[str] = field(default_factory=list)
     bugs: list[str] = field(default_factory=list)
     outages_s: dict[str, float] = field(default_factory=dict)
@@ -85,7 +90,7 @@ class Verdict:
     @property
     def is_good(self) -> bool:
         """Tell whether nothing hangs, nothing is lost and everything has recovered."""
-        return not (self.hung or self.gaps or self.lost or self.unrecovered or self.bugs)
+        return not (self.hung or self.gaps or self.lost or self.disordered or self.unrecovered or self.bugs)
 
 
 @dataclass
@@ -95,7 +100,13 @@ class _Asked:
     end: Note | None = None
 
 
-def judge(notes: Iterable[Note], handled: Iterable[str], until: float, healed_at: float | None = None) -> Verdict:
+def judge(
+    notes: Iterable[Note],
+    handled: Iterable[str],
+    until: float,
+    healed_at: float | None = None,
+    mailboxes: Collection[str] = (),
+) -> Verdict:
     """Add up what was written down.
 
     Args:
@@ -104,6 +115,7 @@ def judge(notes: Iterable[Note], handled: Iterable[str], until: float, healed_at
         handled: ids of the durable messages that handlers have taken.
         until: when everybody had stopped writing.
         healed_at: when the last fault was undone: from then on everybody must get through to everybody once.
+        mailboxes: addresses whose messages may come by way of a sentinel's mailbox, and then in any order.
     """
     notes, verdict = list(notes), Verdict()
     still = _still(notes)
@@ -131,7 +143,9 @@ def judge(notes: Iterable[Note], handled: Iterable[str], until: float, healed_at
             verdict.gaps.append(f"{call_id} from {call.begin['to']}: {call.end['gap']}")
         if kind == "send" and code == "ok":
             accepted.append(call_id)
-    _count_handled(verdict, accepted, list(handled))
+    handled = list(handled)
+    _count_handled(verdict, accepted, handled)
+    verdict.disordered = _disordered(calls, handled, mailboxes)
     verdict.outages_s = _outages(notes, calls)
     if healed_at is not None:
         verdict.unrecovered = _unrecovered(calls, healed_at)
@@ -177,6 +191,23 @@ def _count_handled(verdict: Verdict, accepted: list[str], handled: list[str]) ->
     verdict.accepted, verdict.handled = len(accepted), len(times)
     verdict.again = sum(times.values()) - len(times)
     verdict.lost = [message for message in accepted if message not in times]
+
+
+def _disordered(calls: Mapping[str, _Asked], handled: Iterable[str], mailboxes: Collection[str]) -> list[str]:
+    """List messages whose agent had handled a later one of the same caller before, each by its first handling."""
+    found: list[str] = []
+    last: dict[tuple[str, str], str] = {}
+    for message in dict.fromkeys(handled):
+        if message not in calls or calls[message].begin["to"] in mailboxes:
+            continue  # the note of the former is on its way
+        begin = calls[message].begin
+        run = str(begin["who"]), str(begin["to"])
+        former = last.get(run)
+        if former is not None and calls[former].begin["t"] > begin["t"]:
+            found.append(f"{message} to {begin['to']} after {former}")
+        else:
+            last[run] = message
+    return found
 
 
 def _outages(notes: Iterable[Note], calls: Mapping[str, _Asked]) -> dict[str, float]:

@@ -91,6 +91,26 @@ def test_a_message_that_was_accepted_and_never_handled_is_lost() -> None:
     assert not verdict.is_good
 
 
+@pytest.mark.parametrize(
+    ("handled", "disordered"),
+    [
+        ([1, 2, 1, 3], []),
+        ([2, 1, 3], ["c1.7.1 to a1 after c1.7.2"]),
+        ([3, 1, 2], ["c1.7.1 to a1 after c1.7.3", "c1.7.2 to a1 after c1.7.3"]),
+    ],
+)
+def test_a_message_that_is_first_handled_after_a_later_one_of_its_caller_is_out_of_order(
+    handled: list[int], disordered: list[str]
+) -> None:
+    notes = [begin(number, f"c1.7.{number}", "send") for number in range(1, 4)]
+    notes += [begin(4, "c1.8.1", "send"), begin(0, "c2.9.1", "send"), begin(0, "c1.7.0", "send", to="a2")]
+    ids = [f"c1.7.{number}" for number in handled] + ["c1.8.1", "c2.9.1", "c1.7.0"]
+    verdict = judge(notes, ids, until=5)
+    assert verdict.disordered == disordered
+    assert verdict.is_good is not bool(disordered)
+    assert judge(notes, ids, until=5, mailboxes=["a1"]).disordered == []
+
+
 def test_a_message_that_was_handled_although_nobody_was_told_that_it_was_stored_is_fine() -> None:
     verdict = judge([begin(0, kind="send"), killed(1)], ["c1.7.1"], until=2)
     assert (verdict.accepted, verdict.handled, verdict.lost) == (0, 1, [])
