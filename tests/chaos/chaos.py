@@ -28,7 +28,7 @@ from chaos_plan import CUT_PROBABILITY, DELAY_S, Fault, draw_fabric, draw_faults
 from chaos_report import as_json, as_table
 from durable_sends import left_in, mailboxes_of, storage_of
 from faulty_wire import FaultyWire
-from ledger import QUIET, Notebook, Verdict, judge, read_handled, read_notes
+from ledger import QUIET, Handling, Notebook, Verdict, judge, read_handled, read_notes
 from spool import Spool
 
 HERE = Path(__file__).parent
@@ -269,7 +269,7 @@ class Run:
     def _notes(self) -> list[dict[str, object]]:
         return read_notes(sorted(self.folder.glob("*.notes")))
 
-    def _handled(self) -> list[str]:
+    def _handled(self) -> list[Handling]:
         return read_handled(sorted(self.folder.glob("*.handled")))
 
     def _verdict(self, since: float | None = None) -> Verdict:

@@ -47,6 +47,7 @@ def as_json(
         "lost": verdict.lost,
         "disordered": verdict.disordered,
         "left": left,
+        "longest_way_s": round(verdict.longest_s, 1),
         "unrecovered": verdict.unrecovered,
         "ended_by_themselves": {name: list(codes) for name, codes in ends.items()},
         "latest_end_s": round(verdict.late_s, 2),
@@ -81,6 +82,7 @@ def as_table(report: Mapping[str, Any]) -> str:
         lines += [f"    {which}" for which in report[name][:SHOWN]]
     for name in ("accepted", "handled", "handled_again", "left"):
         lines.append(f"{'durable messages ' + name.replace('_', ' '):32}{report[name]:6}")
+    lines.append(f"{'longest way of a message, s':32}{report['longest_way_s']:6}")
     lines.append(f"{'ended by themselves':32}{sum(map(len, report['ended_by_themselves'].values())):6}")
     lines += [f"    {name}: exit codes {codes}" for name, codes in report["ended_by_themselves"].items()]
     lines.append(f"{'latest end after a deadline, s':32}{report['latest_end_s']:6}")

@@ -8,6 +8,7 @@ didn't run (stopped, or without a CPU) doesn't count. `judge` only reads.
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ QUIET = "quiet"
 """File in the folder of a run from which on nobody sends."""
 
 Note = dict[str, Any]
+
+Handling = tuple[str, float]
+"""The id of a message, and when its handler wrote it down."""
 
 
 class Notebook:
@@ -48,14 +52,15 @@ def write_handled(path: Path, message_id: str) -> None:
     """Write down that a handler has taken a durable message: what each handler calls first."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(file, message_id.encode() + b"\n")
+        os.write(file, f"{message_id} {time.monotonic()}\n".encode())
     finally:
         os.close(file)
 
 
-def read_handled(paths: Iterable[Path]) -> list[str]:
-    """Read the ids of the messages that were handled, in the order of handling at each handler."""
-    return [line.decode() for path in paths for line in path.read_bytes().split(b"\n")[:-1]]
+def read_handled(paths: Iterable[Path]) -> list[Handling]:
+    """Read what was handled, in the order of handling at each handler."""
+    lines = (line.decode().split() for path in paths for line in path.read_bytes().split(b"\n")[:-1])
+    return [(message, float(t)) for message, t in lines]
 
 
 @dataclass
@@ -69,6 +74,7 @@ class Verdict:
         again: handlings of messages that had been handled.
         outages_s: kind of fault → longest time somebody was without an answer from somebody else.
         late_s: the most seconds by which a call ended after its deadline.
+        longest_s: the longest time from when a message was accepted until it was handled.
     """
 
     made: Counter[str] = field(default_factory=Counter)
@@ -85,6 +91,7 @@ class Verdict:
     bugs: list[str] = field(default_factory=list)
     outages_s: dict[str, float] = field(default_factory=dict)
     late_s: float = 0.0
+    longest_s: float = 0.0
     still_s: float = 0.0
 
     @property
@@ -102,7 +109,7 @@ class _Asked:
 
 def judge(
     notes: Iterable[Note],
-    handled: Iterable[str],
+    handled: Iterable[Handling],
     until: float,
     healed_at: float | None = None,
     mailboxes: Collection[str] = (),
@@ -112,7 +119,7 @@ def judge(
     Args:
         notes: in the order of their times: ``begin``, ``progress`` and ``end`` of calls, ``still`` of a caller that
             hasn't run, ``killed`` and ``fault``.
-        handled: ids of the durable messages that handlers have taken.
+        handled: durable messages that handlers have taken.
         until: when everybody had stopped writing.
         healed_at: when the last fault was undone: from then on everybody must get through to everybody once.
         mailboxes: addresses whose messages may come by way of a sentinel's mailbox, and then in any order.
@@ -122,7 +129,7 @@ def judge(
     verdict.still_s = max((note["s"] for note in notes if note["what"] == "still"), default=0.0)
     killed = {note["life"]: float(note["t"]) for note in notes if note["what"] == "killed"}
     calls = _calls(notes)
-    accepted: list[str] = []
+    accepted: dict[str, float] = {}
     for call_id, call in calls.items():
         kind, life = call.begin["kind"], call.begin["life"]
         verdict.made[kind] += 1
@@ -142,7 +149,7 @@ def judge(
         if call.end.get("gap"):
             verdict.gaps.append(f"{call_id} from {call.begin['to']}: {call.end['gap']}")
         if kind == "send" and code == "ok":
-            accepted.append(call_id)
+            accepted[call_id] = ended_at
     handled = list(handled)
     _count_handled(verdict, accepted, handled)
     verdict.disordered = _disordered(calls, handled, mailboxes)
@@ -186,18 +193,19 @@ def _overlap(spans: Iterable[tuple[float, float]], start: float, end: float) -> 
     return sum(max(0.0, min(end, last) - max(start, first)) for first, last in spans)
 
 
-def _count_handled(verdict: Verdict, accepted: list[str], handled: list[str]) -> None:
-    times = Counter(handled)
+def _count_handled(verdict: Verdict, accepted: Mapping[str, float], handled: list[Handling]) -> None:
+    times, first = Counter(message for message, _ in handled), dict(reversed(handled))
+    verdict.longest_s = max((first[each] - t for each, t in accepted.items() if each in first), default=0.0)
     verdict.accepted, verdict.handled = len(accepted), len(times)
     verdict.again = sum(times.values()) - len(times)
     verdict.lost = [message for message in accepted if message not in times]
 
 
-def _disordered(calls: Mapping[str, _Asked], handled: Iterable[str], mailboxes: Collection[str]) -> list[str]:
+def _disordered(calls: Mapping[str, _Asked], handled: Iterable[Handling], mailboxes: Collection[str]) -> list[str]:
     """List messages whose agent had handled a later one of the same caller before, each by its first handling."""
     found: list[str] = []
     last: dict[tuple[str, str], str] = {}
-    for message in dict.fromkeys(handled):
+    for message in dict.fromkeys(message for message, _ in handled):
         if message not in calls or calls[message].begin["to"] in mailboxes:
             continue  # the note of the former is on its way
         begin = calls[message].begin

@@ -85,8 +85,8 @@ def test_a_message_that_was_accepted_and_never_handled_is_lost() -> None:
             begin(number, f"c1.7.{number}", "send"),
             end(number + 0.5, f"c1.7.{number}", "ok" if number < 4 else "NO_ROUTE"),
         ]
-    verdict = judge(notes, ["c1.7.1", "c1.7.2", "c1.7.1"], until=9)
-    assert (verdict.accepted, verdict.handled, verdict.again) == (3, 2, 1)
+    verdict = judge(notes, [("c1.7.1", 2.0), ("c1.7.2", 3.5), ("c1.7.1", 8.0)], until=9)
+    assert (verdict.accepted, verdict.handled, verdict.again, verdict.longest_s) == (3, 2, 1, 1.0)
     assert verdict.lost == ["c1.7.3"]
     assert not verdict.is_good
 
@@ -104,15 +104,16 @@ def test_a_message_that_is_first_handled_after_a_later_one_of_its_caller_is_out_
 ) -> None:
     notes = [begin(number, f"c1.7.{number}", "send") for number in range(1, 4)]
     notes += [begin(4, "c1.8.1", "send"), begin(0, "c2.9.1", "send"), begin(0, "c1.7.0", "send", to="a2")]
-    ids = [f"c1.7.{number}" for number in handled] + ["c1.8.1", "c2.9.1", "c1.7.0"]
-    verdict = judge(notes, ids, until=5)
+    ids = [*(f"c1.7.{number}" for number in handled), "c1.8.1", "c2.9.1", "c1.7.0"]
+    handlings = [(each, 4.5) for each in ids]
+    verdict = judge(notes, handlings, until=5)
     assert verdict.disordered == disordered
     assert verdict.is_good is not bool(disordered)
-    assert judge(notes, ids, until=5, mailboxes=["a1"]).disordered == []
+    assert judge(notes, handlings, until=5, mailboxes=["a1"]).disordered == []
 
 
 def test_a_message_that_was_handled_although_nobody_was_told_that_it_was_stored_is_fine() -> None:
-    verdict = judge([begin(0, kind="send"), killed(1)], ["c1.7.1"], until=2)
+    verdict = judge([begin(0, kind="send"), killed(1)], [("c1.7.1", 0.5)], until=2)
     assert (verdict.accepted, verdict.handled, verdict.lost) == (0, 1, [])
 
 
@@ -171,4 +172,6 @@ def test_notes_of_many_writers_are_read_in_order_and_half_a_line_is_none(tmp_pat
 def test_what_handlers_were_given_is_read_from_their_files(tmp_path: Path) -> None:
     for name, message in (("1", "a"), ("1", "b"), ("2", "a")):
         write_handled(tmp_path / name, message)
-    assert read_handled([tmp_path / "1", tmp_path / "2"]) == ["a", "b", "a"]
+    found = read_handled([tmp_path / "1", tmp_path / "2"])
+    assert [message for message, _ in found] == ["a", "b", "a"]
+    assert found[0][1] <= found[1][1] <= found[2][1]

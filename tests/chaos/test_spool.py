@@ -31,7 +31,7 @@ def test_what_many_have_written_is_in_the_file_once_the_spool_is_closed(tmp_path
 
     asyncio.run(main())
     assert [note["id"] for note in read_notes([tmp_path / "c1.notes"])] == [str(number) for number in range(500)]
-    assert read_handled([tmp_path / "a1.handled"]) == [str(number) for number in range(500)]
+    assert [message for message, _ in read_handled([tmp_path / "a1.handled"])] == [str(number) for number in range(500)]
 
 
 def test_a_process_writes_although_its_disk_is_full_and_is_killed_at_once(tmp_path: Path) -> None:
@@ -44,4 +44,4 @@ def test_a_process_writes_although_its_disk_is_full_and_is_killed_at_once(tmp_pa
         spool.close()
 
     asyncio.run(main())
-    assert read_handled([tmp_path / "a1.handled"]) == ["m1"]
+    assert [message for message, _ in read_handled([tmp_path / "a1.handled"])] == ["m1"]
