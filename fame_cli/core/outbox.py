@@ -33,6 +33,9 @@ WINDOW = 64
 FIRST_S, LONGEST_S = 0.1, 10.0
 """Seconds until a lane that failed is tried again: the first time, and at most."""
 
+PATIENCE = 2
+"""Times that the wait for an acknowledgement doubles: what was lost on the way is missed by nothing else."""
+
 LOOK_S = 0.05
 """Seconds between two looks at a route table that changes all the time."""
 
@@ -285,7 +288,7 @@ def _send(state: NodeState, message: Message, before: int, now: float) -> None:
 
 
 def _patience(state: NodeState, lane: Lane) -> float:
-    return float(state.settings.delivery.ack_timeout_s * 2 ** min(lane.failures, 4))
+    return float(state.settings.delivery.ack_timeout_s * 2 ** min(lane.failures, PATIENCE))
 
 
 def _fail(state: NodeState, lane: Lane, code: str, reason: str, now: float) -> None:
