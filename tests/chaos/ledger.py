@@ -219,14 +219,15 @@ def _disordered(calls: Mapping[str, _Asked], handled: Iterable[Handling], mailbo
 
 
 def _outages(notes: Iterable[Note], calls: Mapping[str, _Asked]) -> dict[str, float]:
-    """Return for each kind of fault how long somebody got no answer after it, from a first failure to a success."""
-    faults = [note for note in notes if note["what"] == "fault"]
+    """Return for each kind of fault how long somebody got no answer after it, from the first call that failed on."""
+    faults = [note for note in notes if note["what"] == "fault" and note["kind"] != "disk full"]  # no call needs a disk
     longest: dict[str, float] = {note["kind"]: 0.0 for note in faults}
     for series in _series(calls).values():
         for failed, back_at in _spans(series):
             cause = _cause(faults, failed)
             if cause is not None:
-                longest[cause["kind"]] = max(longest[cause["kind"]], back_at - float(cause["t"]))
+                since = max(float(cause["t"]), float(failed[0]["t"]))  # the fault may be long ago
+                longest[cause["kind"]] = max(longest[cause["kind"]], back_at - since)
     return longest
 
 
