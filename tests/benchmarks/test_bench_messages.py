@@ -35,12 +35,17 @@ def test_a_quick_run_measures_each_and_leaves_nothing_behind(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("rate", "first_s", "met"), [(3_000.0, 4.0, [True, False, True]), (2_999.0, 6.0, [False, False, False])]
+    ("rate", "plainly", "first_s", "met"),
+    [
+        (3_000.0, 7_000.0, 4.0, [True, True]),
+        (2_999.0, 7_000.0, 6.0, [False, False]),
+        (2_000.0, 4_000.0, 5.0, [True, True]),
+    ],
 )
-def test_messages_are_held_against_their_bars(rate: float, first_s: float, met: list[bool]) -> None:
+def test_messages_are_held_against_their_bars(rate: float, plainly: float, first_s: float, met: list[bool]) -> None:
     summary = {
         "fame": {"messages_s": spread([rate])},
-        "sqlite3": {"messages_s": spread([7_000.0])},
+        "sqlite3": {"messages_s": spread([plainly])},
         "back": {"an agent, to be handled": {"ready_s": 1.0, "first_s": first_s}},
     }
     assert [verdict.is_met for verdict in judged(summary)] == met
