@@ -72,13 +72,16 @@ class Process:
                 start_new_session=True,
             )
 
-    def wait_for(self, text: str) -> str:
+    def wait_for(self, text: str, more_s: float = 0.0) -> str:
         """Wait until it has said a line with the text, and return the rest of the line.
 
+        Args:
+            more_s: seconds it takes on purpose.
+
         Raises:
-            Broken: it hasn't within 20 s, or ended.
+            Broken: it hasn't within 20 s and those, or ended.
         """
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + START_S + more_s
         while True:
             for line in self._said.read_text(encoding="utf-8", errors="replace").splitlines():
                 if text in line:

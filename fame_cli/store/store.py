@@ -2,11 +2,12 @@
 
 The verbs only queue: they are called from where effects are performed, and nothing there may wait. One thread takes
 what has been queued as one transaction and comes back; what was queued meanwhile is the next one. So a batch is as
-large as the disk is slow, and `done` is called once its change is on the disk.
+large as the disk is slow, and `done` is called once its change is on the disk. A change nobody waits for (it has no
+`done`) goes along with the next one that somebody does, or by itself a moment later.
 
 A failure takes nothing down. A batch that fails is halved until what can't be written is alone, and that is told to its
-`done`. A change nobody waits for (it has no `done`) is owed: it is tried again until it succeeds or a later change of
-the same message does, so that a message that was handled doesn't come back after a restart.
+`done`. A change nobody waits for is owed: it is tried again until it succeeds or a later change of the same message
+does, so that a message that was handled doesn't come back after a restart.
 
 Behind a message that failed nothing is written in its lane before its `done` has been told: the number of what follows
 would cover the one that isn't there.
@@ -41,6 +42,9 @@ MAX_OWED = 1_000_000
 RETRY_S = 1.0
 """Seconds between two tries of what is owed, when nothing else is written."""
 
+LINGER_S = 0.01
+"""Seconds that a change nobody waits for may wait for others to be written with."""
+
 FORGET_S = 3_600.0
 """Seconds between two looks for ids and lanes to forget."""
 
@@ -72,6 +76,7 @@ class Store:
         self._trouble: FameError | None = None
         self._has_begun = False  # a batch is on its way, or the turn that takes it
         self._retry: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
         self._forget_at = time.monotonic() + FORGET_S
 
     @classmethod
@@ -164,8 +169,9 @@ class Store:
         if self._waiting or self._owed or self._has_begun:
             with contextlib.suppress(StoreFull):  # `on_trouble` knows
                 await self.flush()
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._lingering):
+            if timer is not None:
+                timer.cancel()
         if self._thread is None:
             self._medium.close()
             return
@@ -181,7 +187,14 @@ class Store:
         write = _Write(changes, size, done)
         self._waiting.append(write)
         self._waiting_bytes += write.size
-        self._begin_soon()
+        if done is None:
+            self._begin_later()
+        else:
+            self._begin_soon()
+
+    def _begin_later(self) -> None:
+        if not self._has_begun and self._lingering is None:
+            self._lingering = self._loop.call_later(LINGER_S, self._begin_soon)
 
     def _begin_soon(self) -> None:
         if not self._has_begun:
@@ -189,6 +202,9 @@ class Store:
             self._loop.call_soon(self._begin)  # what else this turn asks for goes along
 
     def _begin(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
         batch = self._take()
         is_time = time.monotonic() >= self._forget_at
         if is_time:
@@ -230,8 +246,10 @@ class Store:
             if write.done is not None:
                 self._call(write.done, error)
         self._has_begun = False
-        if self._waiting:
+        if any(write.done is not None for write in self._waiting):
             self._begin_soon()
+        elif self._waiting:
+            self._begin_later()
         elif self._owed and self._retry is None:
             self._retry = self._loop.call_later(RETRY_S, self._try_again)
 

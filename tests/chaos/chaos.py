@@ -5,9 +5,9 @@
 
 Two to four sentinels, six agents and eight callers, each a process, joined by wires that fail on demand
 (``faulty_wire.py``). What is to go wrong is drawn from the seed beforehand (``chaos_plan.py``), what came of it is
-added up from what everybody wrote down (``ledger.py``). The exit code is 1 when a call hung, a message was lost, a
-stream had a gap, a node ended by itself or logged a traceback, or somebody didn't get through to somebody when all
-was well again.
+added up from what everybody wrote down (``ledger.py``). The exit code is 1 when a call hung, a message was lost or
+overtaken, a stream had a gap, a node ended by itself or logged a traceback, or somebody didn't get through to somebody
+when all was well again.
 """
 
 import argparse
@@ -26,15 +26,19 @@ from typing import Any
 from chaos_nodes import ChaosProcess
 from chaos_plan import CUT_PROBABILITY, DELAY_S, Fault, draw_fabric, draw_faults
 from chaos_report import as_json, as_table
-from durable_sends import IS_DURABLE, storage_of
+from durable_sends import left_in, mailboxes_of, storage_of
 from faulty_wire import FaultyWire
-from ledger import Notebook, judge, read_handled, read_notes
+from ledger import QUIET, Handling, Notebook, Verdict, judge, read_handled, read_notes
+from spool import Spool
 
 HERE = Path(__file__).parent
 ATTACH = "fame/v1/attach/ws"
 START_S = 40.0
 RECOVER_S = 60.0
 """Seconds in which everybody must get through to everybody once all faults are undone."""
+
+HANDLED_S = 120.0
+"""Seconds in which every message that was accepted must be handled then."""
 
 END_S = 25.0
 MEASURE_S = 2.0
@@ -55,13 +59,14 @@ class Run:
         self.seed = seed
         self.folder = folder
         self.fabric = draw_fabric(seed)
-        self.stores = list(self.fabric.agents) if IS_DURABLE else []
-        self.faults = draw_faults(seed, self.fabric, seconds, self.stores)
+        self.faults = draw_faults(seed, self.fabric, seconds)
         self.seconds = seconds
         self.wires: dict[str, FaultyWire] = {}
         self.processes: dict[str, ChaosProcess] = {}
         self.notebook = Notebook(folder / "run.notes")
         self.healed_at = 0.0
+        self._kept_for = [f"{name}@fame.fabric" for name in self.fabric.kept_for]
+        self._spools: list[Spool] = []
         self._ports: dict[str, int] = {}
         self._down: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,6 +96,7 @@ class Run:
         for name in fabric.sentinels:
             peers = [{"direct_url": self._url(name, to, "peer")} for to in fabric.dialed_by(name)]
             config = {"kind": "sentinel", "id": name, "listen": f"127.0.0.1:{self._ports[name]}", "peers": peers}
+            config |= mailboxes_of(name, self._kept_for if name == fabric.postman else [], self.folder)
             self.processes[name] = ChaosProcess.node(name, config, self.folder)
         for name in fabric.agents:
             self.processes[name] = ChaosProcess.node(name, self._agent(name), self.folder)
@@ -100,7 +106,7 @@ class Run:
                 "seed": self.seed,
                 "url": self._url(name, fabric.dialed_by(name)[0], "downstream"),
                 "addresses": [f"{agent}@fame.fabric" for agent in fabric.agents],
-                "notes": str(self.folder / f"{name}.notes"),
+                "notes": self._spool(f"{name}.notes"),
                 "folder": str(self.folder),
             }
             command = [sys.executable, str(HERE / "chaos_caller.py"), json.dumps(told)]
@@ -110,8 +116,13 @@ class Run:
         if await self._through(since=0.0, within_s=START_S):
             raise RuntimeError(f"the fabric didn't come up: see {self.folder}")
 
+    def _spool(self, name: str) -> str:
+        """Return the pipe for what others write down: their own disks may be full."""
+        self._spools.append(Spool(self.folder / name))
+        return str(self._spools[-1].pipe)
+
     def _agent(self, name: str) -> dict[str, object]:
-        init = {"handled": str(self.folder / f"{name}.handled")}
+        init = {"handled": self._spool(f"{name}.handled")}
         block = {"import": "chaos_agent:Counting", "address": f"{name}@fame.fabric", "init": init}
         upstream = {"direct_url": self._url(name, self.fabric.dialed_by(name)[0], "downstream")}
         return {"kind": "agent", "id": name, "upstream": upstream, "agent": block, **storage_of(name, self.folder)}
@@ -148,15 +159,20 @@ class Run:
         """Wait until everybody has got through to everybody, and every message that was accepted is handled."""
         missing = await self._through(since=self.healed_at, within_s=RECOVER_S)
         print(f"{'not ' * bool(missing)}recovered {time.monotonic() - self.healed_at:.1f} s after the last fault")
+        (self.folder / QUIET).touch()
+        until = self.healed_at + HANDLED_S
+        while self._verdict().lost and time.monotonic() < until:  # noqa: ASYNC110  # others handle it
+            await asyncio.sleep(AGAIN_S)
+        spent = time.monotonic() - self.healed_at
+        print(f"all messages {'not ' * bool(self._verdict().lost)}handled {spent:.1f} s after it")
 
     async def _through(self, since: float, within_s: float) -> list[str]:
         until = time.monotonic() + within_s
         pairs = [f"{who} to {agent}@fame.fabric" for who in self.fabric.callers for agent in self.fabric.agents]
         while time.monotonic() < until:
             notes = self._notes()
-            verdict = judge(notes, self._handled(), time.monotonic(), since)
             asked = {f"{note['who']} to {note['to']}" for note in notes if note["what"] == "begin"}
-            missing = sorted({*verdict.unrecovered, *verdict.lost, *(set(pairs) - asked)})
+            missing = sorted({*self._verdict(since).unrecovered, *(set(pairs) - asked)})
             if not missing:
                 return []
             await asyncio.sleep(1.0)
@@ -170,6 +186,8 @@ class Run:
         others = [process for process in self.processes.values() if process not in callers]
         await asyncio.gather(*(process.stop(END_S) for process in others))
         await asyncio.gather(*(wire.close() for wire in self.wires.values()))
+        for spool in self._spools:
+            spool.close()
 
     # What goes wrong
 
@@ -251,18 +269,24 @@ class Run:
     def _notes(self) -> list[dict[str, object]]:
         return read_notes(sorted(self.folder.glob("*.notes")))
 
-    def _handled(self) -> list[str]:
+    def _handled(self) -> list[Handling]:
         return read_handled(sorted(self.folder.glob("*.handled")))
+
+    def _verdict(self, since: float | None = None) -> Verdict:
+        return judge(self._notes(), self._handled(), time.monotonic(), since, self._kept_for)
 
     def report(self) -> dict[str, object]:
         """Return what came of it."""
-        verdict = judge(self._notes(), self._handled(), time.monotonic(), self.healed_at)
+        verdict = self._verdict(self.healed_at)
+        dead, left = left_in(self.folder)
+        verdict.bugs += [f"dead letter at {each}" for each in dead]
         ends = {name: process.ends for name, process in self.processes.items() if process.ends}
         for log in sorted(self.folder.glob("*.log")):
             tracebacks = log.read_bytes().count(b"Traceback (most recent call last)")
             if tracebacks:
                 verdict.bugs.append(f"{tracebacks} tracebacks in {log.name}")
-        return as_json(self.seed, self.seconds, self.fabric, self.faults, verdict, ends, list(self.processes.values()))
+        processes = list(self.processes.values())
+        return as_json(self.seed, self.seconds, self.fabric, self.faults, verdict, ends, processes, left)
 
 
 async def _free_port() -> int:

@@ -1,12 +1,20 @@
-"""What every agent of a chaos run serves: a sum, a stream, and a handler that writes down what it was given."""
+"""What every agent of a chaos run serves: a sum, a stream, and handlers that write down what they were given."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from ledger import write_handled
 
 from fame_cli import Agent, operation
+
+FAILS = 0.02
+"""Messages of which the handler says that it can't take them now; it is tried five times before one is given up."""
+
+SLOW, SLOW_S = 0.2, 0.2
+"""Messages whose handler takes its time, before it writes the id down and after; seconds it takes."""
 
 
 class Counting(Agent):
@@ -36,5 +44,16 @@ class Counting(Agent):
 
     @operation
     async def take(self, id: str) -> None:
-        """Take a durable message."""
+        """Take a durable message: it is handled from when its id is written down, whatever comes then."""
+        chance = random.random()
+        if chance < FAILS:
+            raise RuntimeError("not now")
+        if chance < FAILS + SLOW:
+            await asyncio.sleep(SLOW_S)
         write_handled(self.handled, id)
+        if chance < FAILS + SLOW:
+            await asyncio.sleep(SLOW_S)
+
+    async def on_message(self, payload: Any) -> None:
+        """Take a durable message."""
+        await self.take(payload["id"])

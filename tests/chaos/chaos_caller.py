@@ -2,8 +2,9 @@
 
     python chaos_caller.py '{"name": "c1", "url": "ws://…", "addresses": ["a1@fame.fabric"], "notes": "c1.notes", …}'
 
-It goes on until SIGTERM, waits then for what is under way, and never ends because of an error of the fabric. What isn't
-an error of the fabric is written down as a bug, which fails the run.
+It goes on until SIGTERM, waits then for what is under way, and never ends because of an error of the fabric; once there
+is a file ``quiet`` in its folder it sends no more. What isn't an error of the fabric is written down as a bug, which
+fails the run.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from durable_sends import make_client, send
-from ledger import Notebook
+from ledger import QUIET, Notebook
 
 from fame_cli import Client
 from fame_cli.errors import FameError, LocalProtocolError
@@ -55,6 +56,7 @@ class Caller:
         self.notebook = Notebook(Path(told["notes"]))
         self.random = random.Random(f"{told['name']} {told['seed']}")
         self.enough = asyncio.Event()
+        self.quiet = Path(told["folder"]) / QUIET
         self.under_way: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
 
@@ -95,7 +97,7 @@ class Caller:
     async def _keep_on(self, client: Client, kind: str, make: Make) -> None:
         while not self.enough.is_set():
             await asyncio.sleep(self.random.expovariate(1 / PAUSES_S[kind]))
-            if len(self.under_way) < MOST_UNDER_WAY:
+            if len(self.under_way) < MOST_UNDER_WAY and not (kind == "send" and self.quiet.exists()):
                 task = asyncio.ensure_future(self._make(client, kind, make))
                 self.under_way.add(task)
                 task.add_done_callback(self.under_way.discard)
@@ -151,7 +153,7 @@ class Caller:
         return {"last": time.monotonic()}
 
     async def _send(self, client: Client, call_id: str, deadline_s: float, to: str) -> None:
-        await send(client, to, call_id, deadline_s)
+        await send(client, to, call_id)
 
 
 class Wrong(Exception):

@@ -4,7 +4,6 @@ So a seed replays the same faults at the same times to the same processes and wi
 machine's. Nothing here starts anything.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
@@ -26,6 +25,9 @@ DELAY_S = 0.2
 SLOW_FOR_S = (2.0, 8.0)
 CUT_PROBABILITY = 0.05
 FULL_FOR_S = (2.0, 8.0)
+MAILBOXES = 0.5
+"""Seeds in which a sentinel has some."""
+
 WAYS = ("there", "back", "both")
 
 
@@ -35,17 +37,29 @@ class Fabric:
 
     Attributes:
         wires: dialer → sentinels it dials; agents and callers dial one.
+        kept_for: agents that the last sentinel has mailboxes for.
     """
 
     sentinels: tuple[str, ...]
     agents: tuple[str, ...]
     callers: tuple[str, ...]
     wires: tuple[tuple[str, str], ...]
+    kept_for: tuple[str, ...] = ()
 
     @property
     def processes(self) -> tuple[str, ...]:
         """Everybody."""
         return (*self.sentinels, *self.agents, *self.callers)
+
+    @property
+    def postman(self) -> str:
+        """The sentinel with the mailboxes; "" for none."""
+        return self.sentinels[-1] if self.kept_for else ""
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """Everybody who has messages in a file."""
+        return (*self.agents, *self.callers, *self.sentinels[-1:]) if self.kept_for else (*self.agents, *self.callers)
 
     def dialed_by(self, name: str) -> list[str]:
         """List the sentinels that one dials."""
@@ -75,7 +89,7 @@ class Fault:
 
 
 def draw_fabric(seed: int) -> Fabric:
-    """Draw two to four sentinels in a ring or a pair, and the homes of six agents and eight callers."""
+    """Draw two to four sentinels in a ring or a pair, the homes of six agents and eight callers, and mailboxes."""
     random = Random(f"fabric {seed}")
     sentinels = tuple(f"s{number}" for number in range(1, random.randint(2, 4) + 1))
     agents = tuple(f"a{number}" for number in range(1, AGENTS + 1))
@@ -84,25 +98,23 @@ def draw_fabric(seed: int) -> Fabric:
     if len(sentinels) > 2:
         wires.append((sentinels[0], sentinels[-1]))
     wires += [(name, random.choice(sentinels)) for name in (*agents, *callers)]
-    return Fabric(sentinels, agents, callers, tuple(wires))
+    mail = Random(f"mail {seed}")
+    kept_for = agents[:2] if mail.random() < MAILBOXES else ()
+    return Fabric(sentinels, agents, callers, tuple(wires), kept_for)
 
 
-def draw_faults(seed: int, fabric: Fabric, seconds: float, stores: Sequence[str] = ()) -> list[Fault]:
-    """Draw what goes wrong within so many seconds.
-
-    Args:
-        stores: processes that keep a file; without any no disk is ever full.
-    """
+def draw_faults(seed: int, fabric: Fabric, seconds: float) -> list[Fault]:
+    """Draw what goes wrong within so many seconds."""
     random = Random(f"faults {seed}")
     faults: list[Fault] = []
     at = random.uniform(*PAUSE_S)
     while at < seconds:
-        faults.append(_draw(random, at, fabric, stores))
+        faults.append(_draw(random, at, fabric))
         at += random.uniform(*PAUSE_S)
     return faults
 
 
-def _draw(random: Random, at: float, fabric: Fabric, stores: Sequence[str]) -> Fault:
+def _draw(random: Random, at: float, fabric: Fabric) -> Fault:
     kind = random.choice(KINDS)
     process, (dialer, listener) = random.choice(fabric.processes), random.choice(fabric.wires)
     wire, way = f"{dialer}>{listener}", random.choice(WAYS)
@@ -110,8 +122,8 @@ def _draw(random: Random, at: float, fabric: Fabric, stores: Sequence[str]) -> F
         return Fault(at, kind, process, random.uniform(*RESTART_S))
     if kind == "stop":
         return Fault(at, kind, process, random.uniform(*STOP_S))
-    if kind == "disk full" and stores:
-        return Fault(at, kind, random.choice(stores), random.uniform(*FULL_FOR_S))
+    if kind == "disk full":
+        return Fault(at, kind, random.choice(fabric.stores), random.uniform(*FULL_FOR_S))
     if kind == "half-open":
         return Fault(at, kind, wire, way=way)
     if kind in ("delay", "cutting"):

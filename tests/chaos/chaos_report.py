@@ -6,7 +6,6 @@ from typing import Any
 
 from chaos_nodes import ChaosProcess
 from chaos_plan import Fabric, Fault
-from durable_sends import IS_DURABLE
 from ledger import Verdict
 
 __all__ = ["as_json", "as_table"]
@@ -23,8 +22,13 @@ def as_json(
     verdict: Verdict,
     ends: Mapping[str, Sequence[int]],
     processes: Sequence[ChaosProcess],
+    left: int,
 ) -> dict[str, Any]:
-    """Put together what came of a run."""
+    """Put together what came of a run.
+
+    Args:
+        left: messages that are still in somebody's file.
+    """
     return {
         "seed": seed,
         "seconds": seconds,
@@ -36,11 +40,14 @@ def as_json(
         "hung": verdict.hung,
         "gaps": verdict.gaps,
         "bugs": verdict.bugs,
-        "durable": IS_DURABLE,
+        "mailboxes": {fabric.postman: len(fabric.kept_for)} if fabric.kept_for else {},
         "accepted": verdict.accepted,
         "handled": verdict.handled,
         "handled_again": verdict.again,
         "lost": verdict.lost,
+        "disordered": verdict.disordered,
+        "left": left,
+        "longest_way_s": round(verdict.longest_s, 1),
         "unrecovered": verdict.unrecovered,
         "ended_by_themselves": {name: list(codes) for name, codes in ends.items()},
         "latest_end_s": round(verdict.late_s, 2),
@@ -70,13 +77,12 @@ def as_table(report: Mapping[str, Any]) -> str:
         failed = ", ".join(f"{code} {count}" for code, count in codes.items())
         lines.append(f"{kind:8}{made:8}{answered:8}  {failed or '-'}")
     lines += ["", f"{'ended with their caller':32}{report['ended_with_their_caller']:6}"]
-    for name in ("hung", "gaps", "lost", "unrecovered", "bugs"):
+    for name in ("hung", "gaps", "lost", "disordered", "unrecovered", "bugs"):
         lines.append(f"{name:32}{len(report[name]):6}")
         lines += [f"    {which}" for which in report[name][:SHOWN]]
-    for name in ("accepted", "handled", "handled_again"):
-        lines.append(
-            f"{('durable messages ' if report['durable'] else 'messages ') + name.replace('_', ' '):32}{report[name]:6}"
-        )
+    for name in ("accepted", "handled", "handled_again", "left"):
+        lines.append(f"{'durable messages ' + name.replace('_', ' '):32}{report[name]:6}")
+    lines.append(f"{'longest way of a message, s':32}{report['longest_way_s']:6}")
     lines.append(f"{'ended by themselves':32}{sum(map(len, report['ended_by_themselves'].values())):6}")
     lines += [f"    {name}: exit codes {codes}" for name, codes in report["ended_by_themselves"].items()]
     lines.append(f"{'latest end after a deadline, s':32}{report['latest_end_s']:6}")

@@ -8,18 +8,25 @@ didn't run (stopped, or without a CPU) doesn't count. `judge` only reads.
 
 import json
 import os
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GRACE_S", "Notebook", "Verdict", "judge", "read_handled", "read_notes", "write_handled"]
+__all__ = ["GRACE_S", "QUIET", "Notebook", "Verdict", "judge", "read_handled", "read_notes", "write_handled"]
 
 GRACE_S = 2.0
 """Seconds after its deadline in which a call must have ended."""
 
+QUIET = "quiet"
+"""File in the folder of a run from which on nobody sends."""
+
 Note = dict[str, Any]
+
+Handling = tuple[str, float]
+"""The id of a message, and when its handler wrote it down."""
 
 
 class Notebook:
@@ -45,14 +52,15 @@ def write_handled(path: Path, message_id: str) -> None:
     """Write down that a handler has taken a durable message: what each handler calls first."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(file, message_id.encode() + b"\n")
+        os.write(file, f"{message_id} {time.monotonic()}\n".encode())
     finally:
         os.close(file)
 
 
-def read_handled(paths: Iterable[Path]) -> list[str]:
-    """Read the ids of the messages that were handled, in the order of handling at each handler."""
-    return [line.decode() for path in paths for line in path.read_bytes().split(b"\n")[:-1]]
+def read_handled(paths: Iterable[Path]) -> list[Handling]:
+    """Read what was handled, in the order of handling at each handler."""
+    lines = (line.decode().split() for path in paths for line in path.read_bytes().split(b"\n")[:-1])
+    return [(message, float(t)) for message, t in lines]
 
 
 @dataclass
@@ -62,9 +70,11 @@ class Verdict:
     Attributes:
         ended: kind (call, stream, send) → how it ended ("ok" or a code) → how many.
         orphans: calls whose caller was killed before they had ended.
-        hung, gaps, lost, unrecovered, bugs: which; each must be empty.
+        hung, gaps, lost, disordered, unrecovered, bugs: which; each must be empty.
+        again: handlings of messages that had been handled.
         outages_s: kind of fault → longest time somebody was without an answer from somebody else.
         late_s: the most seconds by which a call ended after its deadline.
+        longest_s: the longest time from when a message was accepted until it was handled.
     """
 
     made: Counter[str] = field(default_factory=Counter)
@@ -76,16 +86,18 @@ class Verdict:
     handled: int = 0
     again: int = 0
     lost: list[str] = field(default_factory=list)
+    disordered: list[str] = field(default_factory=list)
     unrecovered: list[str] = field(default_factory=list)
     bugs: list[str] = field(default_factory=list)
     outages_s: dict[str, float] = field(default_factory=dict)
     late_s: float = 0.0
+    longest_s: float = 0.0
     still_s: float = 0.0
 
     @property
     def is_good(self) -> bool:
         """Tell whether nothing hangs, nothing is lost and everything has recovered."""
-        return not (self.hung or self.gaps or self.lost or self.unrecovered or self.bugs)
+        return not (self.hung or self.gaps or self.lost or self.disordered or self.unrecovered or self.bugs)
 
 
 @dataclass
@@ -95,22 +107,29 @@ class _Asked:
     end: Note | None = None
 
 
-def judge(notes: Iterable[Note], handled: Iterable[str], until: float, healed_at: float | None = None) -> Verdict:
+def judge(
+    notes: Iterable[Note],
+    handled: Iterable[Handling],
+    until: float,
+    healed_at: float | None = None,
+    mailboxes: Collection[str] = (),
+) -> Verdict:
     """Add up what was written down.
 
     Args:
         notes: in the order of their times: ``begin``, ``progress`` and ``end`` of calls, ``still`` of a caller that
             hasn't run, ``killed`` and ``fault``.
-        handled: ids of the durable messages that handlers have taken.
+        handled: durable messages that handlers have taken.
         until: when everybody had stopped writing.
         healed_at: when the last fault was undone: from then on everybody must get through to everybody once.
+        mailboxes: addresses whose messages may come by way of a sentinel's mailbox, and then in any order.
     """
     notes, verdict = list(notes), Verdict()
     still = _still(notes)
     verdict.still_s = max((note["s"] for note in notes if note["what"] == "still"), default=0.0)
     killed = {note["life"]: float(note["t"]) for note in notes if note["what"] == "killed"}
     calls = _calls(notes)
-    accepted: list[str] = []
+    accepted: dict[str, float] = {}
     for call_id, call in calls.items():
         kind, life = call.begin["kind"], call.begin["life"]
         verdict.made[kind] += 1
@@ -130,8 +149,10 @@ def judge(notes: Iterable[Note], handled: Iterable[str], until: float, healed_at
         if call.end.get("gap"):
             verdict.gaps.append(f"{call_id} from {call.begin['to']}: {call.end['gap']}")
         if kind == "send" and code == "ok":
-            accepted.append(call_id)
-    _count_handled(verdict, accepted, list(handled))
+            accepted[call_id] = ended_at
+    handled = list(handled)
+    _count_handled(verdict, accepted, handled)
+    verdict.disordered = _disordered(calls, handled, mailboxes)
     verdict.outages_s = _outages(notes, calls)
     if healed_at is not None:
         verdict.unrecovered = _unrecovered(calls, healed_at)
@@ -172,22 +193,41 @@ def _overlap(spans: Iterable[tuple[float, float]], start: float, end: float) -> 
     return sum(max(0.0, min(end, last) - max(start, first)) for first, last in spans)
 
 
-def _count_handled(verdict: Verdict, accepted: list[str], handled: list[str]) -> None:
-    times = Counter(handled)
+def _count_handled(verdict: Verdict, accepted: Mapping[str, float], handled: list[Handling]) -> None:
+    times, first = Counter(message for message, _ in handled), dict(reversed(handled))
+    verdict.longest_s = max((first[each] - t for each, t in accepted.items() if each in first), default=0.0)
     verdict.accepted, verdict.handled = len(accepted), len(times)
     verdict.again = sum(times.values()) - len(times)
     verdict.lost = [message for message in accepted if message not in times]
 
 
+def _disordered(calls: Mapping[str, _Asked], handled: Iterable[Handling], mailboxes: Collection[str]) -> list[str]:
+    """List messages whose agent had handled a later one of the same caller before, each by its first handling."""
+    found: list[str] = []
+    last: dict[tuple[str, str], str] = {}
+    for message in dict.fromkeys(message for message, _ in handled):
+        if message not in calls or calls[message].begin["to"] in mailboxes:
+            continue  # the note of the former is on its way
+        begin = calls[message].begin
+        run = str(begin["who"]), str(begin["to"])
+        former = last.get(run)
+        if former is not None and calls[former].begin["t"] > begin["t"]:
+            found.append(f"{message} to {begin['to']} after {former}")
+        else:
+            last[run] = message
+    return found
+
+
 def _outages(notes: Iterable[Note], calls: Mapping[str, _Asked]) -> dict[str, float]:
-    """Return for each kind of fault how long somebody got no answer after it, from a first failure to a success."""
-    faults = [note for note in notes if note["what"] == "fault"]
+    """Return for each kind of fault how long somebody got no answer after it, from the first call that failed on."""
+    faults = [note for note in notes if note["what"] == "fault" and note["kind"] != "disk full"]  # no call needs a disk
     longest: dict[str, float] = {note["kind"]: 0.0 for note in faults}
     for series in _series(calls).values():
         for failed, back_at in _spans(series):
             cause = _cause(faults, failed)
             if cause is not None:
-                longest[cause["kind"]] = max(longest[cause["kind"]], back_at - float(cause["t"]))
+                since = max(float(cause["t"]), float(failed[0]["t"]))  # the fault may be long ago
+                longest[cause["kind"]] = max(longest[cause["kind"]], back_at - since)
     return longest
 
 

@@ -4,7 +4,7 @@ from chaos_plan import AGENTS, CALLERS, KINDS, draw_fabric, draw_faults
 
 
 def test_a_seed_draws_the_same_faults_again_and_another_seed_others() -> None:
-    plans = [draw_faults(seed, draw_fabric(seed), 600, ["a1"]) for seed in (7, 7, 8)]
+    plans = [draw_faults(seed, draw_fabric(seed), 600) for seed in (7, 7, 8)]
     assert plans[0] == plans[1] != plans[2]
 
 
@@ -28,12 +28,18 @@ def test_every_fabric_is_whole() -> None:
 def test_ten_minutes_have_faults_of_every_kind_every_few_seconds() -> None:
     for seed in range(5):
         fabric = draw_fabric(seed)
-        faults = draw_faults(seed, fabric, 600, fabric.agents)
+        faults = draw_faults(seed, fabric, 600)
         assert {fault.kind for fault in faults} == set(KINDS)
         assert 130 < len(faults) < 400
         known = {*fabric.processes, *(f"{dialer}>{listener}" for dialer, listener in fabric.wires)}
         assert {fault.target for fault in faults} <= known
 
 
-def test_without_a_store_no_disk_is_full() -> None:
-    assert "disk full" not in {fault.kind for fault in draw_faults(1, draw_fabric(1), 600)}
+def test_a_full_disk_is_one_that_somebody_has_a_file_on_and_some_fabrics_have_mailboxes() -> None:
+    postmen = set()
+    for seed in range(20):
+        fabric = draw_fabric(seed)
+        postmen.add(fabric.postman)
+        full = {fault.target for fault in draw_faults(seed, fabric, 600) if fault.kind == "disk full"}
+        assert full <= {*fabric.agents, *fabric.callers, fabric.postman}
+    assert {"", "s2"} < postmen

@@ -85,18 +85,39 @@ def test_a_message_that_was_accepted_and_never_handled_is_lost() -> None:
             begin(number, f"c1.7.{number}", "send"),
             end(number + 0.5, f"c1.7.{number}", "ok" if number < 4 else "NO_ROUTE"),
         ]
-    verdict = judge(notes, ["c1.7.1", "c1.7.2", "c1.7.1"], until=9)
-    assert (verdict.accepted, verdict.handled, verdict.again) == (3, 2, 1)
+    verdict = judge(notes, [("c1.7.1", 2.0), ("c1.7.2", 3.5), ("c1.7.1", 8.0)], until=9)
+    assert (verdict.accepted, verdict.handled, verdict.again, verdict.longest_s) == (3, 2, 1, 1.0)
     assert verdict.lost == ["c1.7.3"]
     assert not verdict.is_good
 
 
+@pytest.mark.parametrize(
+    ("handled", "disordered"),
+    [
+        ([1, 2, 1, 3], []),
+        ([2, 1, 3], ["c1.7.1 to a1 after c1.7.2"]),
+        ([3, 1, 2], ["c1.7.1 to a1 after c1.7.3", "c1.7.2 to a1 after c1.7.3"]),
+    ],
+)
+def test_a_message_that_is_first_handled_after_a_later_one_of_its_caller_is_out_of_order(
+    handled: list[int], disordered: list[str]
+) -> None:
+    notes = [begin(number, f"c1.7.{number}", "send") for number in range(1, 4)]
+    notes += [begin(4, "c1.8.1", "send"), begin(0, "c2.9.1", "send"), begin(0, "c1.7.0", "send", to="a2")]
+    ids = [*(f"c1.7.{number}" for number in handled), "c1.8.1", "c2.9.1", "c1.7.0"]
+    handlings = [(each, 4.5) for each in ids]
+    verdict = judge(notes, handlings, until=5)
+    assert verdict.disordered == disordered
+    assert verdict.is_good is not bool(disordered)
+    assert judge(notes, handlings, until=5, mailboxes=["a1"]).disordered == []
+
+
 def test_a_message_that_was_handled_although_nobody_was_told_that_it_was_stored_is_fine() -> None:
-    verdict = judge([begin(0, kind="send"), killed(1)], ["c1.7.1"], until=2)
+    verdict = judge([begin(0, kind="send"), killed(1)], [("c1.7.1", 0.5)], until=2)
     assert (verdict.accepted, verdict.handled, verdict.lost) == (0, 1, [])
 
 
-def test_an_outage_lasts_from_the_fault_to_the_next_answer_after_a_failure() -> None:
+def test_an_outage_lasts_from_the_fault_or_the_first_failed_call_after_it_to_the_next_answer() -> None:
     notes: list[Note] = [
         {"t": 1.0, "what": "fault", "kind": "kill", "target": "a1"},
         begin(0.5),
@@ -105,6 +126,7 @@ def test_an_outage_lasts_from_the_fault_to_the_next_answer_after_a_failure() -> 
         end(3.0, "c1.7.2", "NO_ROUTE"),
         begin(3.1, "c1.7.3"),
         end(5.0, "c1.7.3"),
+        {"t": 1.5, "what": "fault", "kind": "disk full", "target": "a1"},
         {"t": 6.0, "what": "fault", "kind": "delay", "target": "c1>s1"},
         begin(6.1, "c1.7.4"),
         end(6.5, "c1.7.4"),
@@ -122,7 +144,7 @@ def test_an_outage_is_laid_at_the_door_of_a_fault_that_was_on_the_way() -> None:
         begin(7.0, "c1.7.2"),
         end(8.0, "c1.7.2"),
     ]
-    assert judge(notes, [], until=9).outages_s == {"half-open": 7.0, "kill": 0.0, "reset": 0.0}
+    assert judge(notes, [], until=9).outages_s == {"half-open": 6.5, "kill": 0.0, "reset": 0.0}
 
 
 def test_whoever_gets_through_to_nobody_once_all_is_well_has_not_recovered() -> None:
@@ -151,4 +173,6 @@ def test_notes_of_many_writers_are_read_in_order_and_half_a_line_is_none(tmp_pat
 def test_what_handlers_were_given_is_read_from_their_files(tmp_path: Path) -> None:
     for name, message in (("1", "a"), ("1", "b"), ("2", "a")):
         write_handled(tmp_path / name, message)
-    assert read_handled([tmp_path / "1", tmp_path / "2"]) == ["a", "b", "a"]
+    found = read_handled([tmp_path / "1", tmp_path / "2"])
+    assert [message for message, _ in found] == ["a", "b", "a"]
+    assert found[0][1] <= found[1][1] <= found[2][1]

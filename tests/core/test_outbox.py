@@ -179,6 +179,21 @@ def test_a_lost_acknowledgement_is_missed_however_many_others_come() -> None:
     assert [each.id for each in rig.core.messages()] == [lost.id]
 
 
+def test_what_is_lost_after_many_failures_is_sent_again_within_four_times_the_wait_for_an_acknowledgement() -> None:
+    rig = Sender(ack_timeout_s=5.0)
+    other, message = rig.send(to="math2@fame.fabric"), rig.send()
+    rig.out()
+    for _ in range(8):
+        rig.refuse(message, "NO_ROUTE")
+        while not rig.out():
+            rig.advance(0.1)
+    for _ in range(6):
+        rig.advance(5.0)
+        rig.acknowledge(other)  # the link lives
+    rig.advance(0.1)
+    assert len(rig.out()) == 1
+
+
 @pytest.mark.parametrize(
     "code", ["NO_ROUTE", "LINK_LOST", "QUEUE_FULL", "STORE_FULL", "NODE_DRAINING", "PEER_UNREACHABLE"]
 )

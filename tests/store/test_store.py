@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import waiting
 from store_rig import Told, message
 
 from fame_cli.core.message import DEAD, IN, OUT, Message
@@ -288,6 +289,41 @@ def test_a_move_that_failed_is_owed_as_a_whole() -> None:
         disk.is_full = False
         await store.flush()
         assert [each.box for each in disk.read().messages] == [DEAD]
+
+    asyncio.run(check())
+
+
+def test_a_change_nobody_waits_for_is_written_with_the_next_that_somebody_does() -> None:
+    async def check() -> None:
+        told, disk = Told(), Disk()
+        store = Store(disk, None, None)
+        store.put(message("a"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert disk.tries == 0
+        store.put(message("b"), told.about("b"))
+        store.remove(OUT, "a")
+        await store.flush()
+        assert disk.tries == 1
+        assert ids(disk) == ["b"]
+
+    asyncio.run(check())
+
+
+def test_a_change_nobody_waits_for_is_written_by_itself_a_moment_later() -> None:
+    async def check() -> None:
+        told, disk = Told(), Disk()
+        store = Store(disk, None, None)
+
+        async def is_gone() -> bool | None:
+            return None if ids(disk) else True
+
+        store.put(message("a"), lambda _: store.remove(OUT, "a"))  # asked for while another is written
+        assert await waiting.eventually(is_gone, within_s=5)
+        store.put(message("b"), told.about("b"))
+        await store.flush()
+        store.remove(OUT, "b")
+        assert await waiting.eventually(is_gone, within_s=5)
 
     asyncio.run(check())
 
