@@ -32,7 +32,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	if $$name -c '$(USABLE)' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-core test-wire sim fuzz bench bench-scale bench-messages bench-security bench-startup bench-store chaos demo format clean
+.PHONY: help setup check test test-core test-wire sim fuzz bench bench-load bench-scale bench-messages bench-security bench-startup bench-store chaos demo format clean
 
 help:
 	@echo 'make demo            the examples, each from start to end'
@@ -46,6 +46,7 @@ help:
 	@echo 'make bench-scale     very many agents, addresses and clients: three minutes'
 	@echo 'make bench-startup   what a whole process costs, from its start to its end: half a minute'
 	@echo 'make bench-security  what each security profile costs: four minutes'
+	@echo 'make bench-load      10,000 calls of 1,000 clients in flight: 15 minutes'
 	@echo 'make bench-messages  messages that are kept until somebody else has them: a minute'
 	@echo 'make bench-store     what it costs to keep messages on the disk: half a minute'
 	@echo 'make check           lint, format, types, import rules'
@@ -108,6 +109,9 @@ bench-scale: setup
 
 bench-security: setup
 	$(BIN)/python benchmarks/bench_security.py --output '$(RESULTS)/security.json'
+
+bench-load: setup
+	$(BIN)/python benchmarks/bench_load.py --output '$(RESULTS)/load.json'
 
 bench-messages: setup
 	$(BIN)/python benchmarks/bench_messages.py --output '$(RESULTS)/messages.json'

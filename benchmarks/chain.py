@@ -138,6 +138,11 @@ class Process:
         """Return the CPU time it has used, in 1/100 s."""
         return cpu_s(self._popen.pid)
 
+    def rss_mib(self) -> float:
+        """Return the memory it has in use now."""
+        pages = int(Path(f"/proc/{self._popen.pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
     def peak_mib(self) -> float:
         """Return the most memory it has had in use."""
         for line in Path(f"/proc/{self._popen.pid}/status").read_text(encoding="utf-8").splitlines():
