@@ -125,6 +125,9 @@ class Inbox:
         queues: run → ids of its arrivals that are on the disk, in order; the first is handled first.
         ready: runs whose first arrival may be handled.
         running: ids of messages whose handlers run.
+        suspects: ids of messages that were perhaps being handled when an earlier process ended; each such end counts,
+            and is written down before they are handled again.
+        counting: those of them that are being written down.
         again: id of a message whose handler has failed → when it is tried again.
         returning: id → dead letter that is on its way back here.
         taken: lane → number of the last message that was taken in; the longest unused first.
@@ -137,6 +140,8 @@ class Inbox:
     queues: dict[Run, deque[str]] = field(default_factory=dict)
     ready: deque[Run] = field(default_factory=deque)
     running: set[str] = field(default_factory=set)
+    suspects: set[str] = field(default_factory=set)
+    counting: set[str] = field(default_factory=set)
     again: dict[str, float] = field(default_factory=dict)
     returning: dict[str, Message] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)

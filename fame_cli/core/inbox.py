@@ -8,20 +8,17 @@ its handler (effect `Dispatch`), what is in a mailbox to the outbox.
 from collections import deque
 from collections.abc import Iterable, Mapping
 from math import inf
-from typing import Any
 
 import msgspec
 
-from fame_cli.core.address import parse
+from fame_cli.core.arrival import crowded, mailbox_for, name_of, placed, sender_of
 from fame_cli.core.boxes import Place, Run
 from fame_cli.core.calls import read_request
-from fame_cli.core.custody import Mailbox
 from fame_cli.core.effects import Bury, Dispatch, Forget, Keep, Move, Request
 from fame_cli.core.ending import refuse, send_routed
-from fame_cli.core.envelope import LANE, PREV, SENDER, SEQ, Envelope
+from fame_cli.core.envelope import LANE, Envelope
 from fame_cli.core.frames import Data, DeliveryAck
 from fame_cli.core.gate import Refusal
-from fame_cli.core.ids import sid_of
 from fame_cli.core.lanes import adopt
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.message import DEAD, IN, Message
@@ -48,6 +45,9 @@ RUNNING = 64
 TRIES = 5
 """Times a message is given to its handler, where `delivery.max_attempts` doesn't say."""
 
+LIVES = 10
+"""Processes that may end while they handle a message, before it is given up."""
+
 FIRST_S, LONGEST_S = 0.5, 60.0
 """Seconds until a message is handled again: the first time, and at most."""
 
@@ -57,14 +57,11 @@ BUSY_S = 0.5
 MAX_LANES = 100_000
 """Lanes whose last number is remembered: those last used."""
 
-MAX_NAME = 128
-"""Characters of a lane or an id that somebody else has made up."""
-
 
 def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None:
     """Take a message in, or say that it was taken before, or why it can't be."""
     box = state.inbox
-    lane, seq, before = _placed(state, envelope)
+    lane, seq, before = placed(state, envelope)
     last = box.taken.get(lane, 0)
     if seq <= last:
         if (lane, seq) in box.owed:
@@ -77,7 +74,7 @@ def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None
         return refuse(state, origin, envelope, "OUT_OF_ORDER", f"number {before} of its lane hasn't come")
     if state.draining_since is not None:
         return refuse(state, origin, envelope, "NODE_DRAINING", f"{state.settings.node_id} is about to end")
-    full = _full(state, envelope.to or "", len(payload))
+    full = crowded(state, envelope.to or "", len(payload))
     if full:
         return refuse(state, origin, envelope, "QUEUE_FULL", full)
     box.taken.pop(lane, None)
@@ -86,84 +83,19 @@ def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None
         del box.taken[next(iter(box.taken))]
     is_laned = LANE in (envelope.meta or ())
     message = Message(
-        id=_id(state, envelope) if is_laned else lane,
+        id=name_of(state, envelope) if is_laned else lane,
         box=IN,
         address=envelope.to or "",
         payload=payload,
         lane=lane if is_laned else "",
         seq=seq if is_laned else 0,
-        sender=_sender(state, envelope),
+        sender=sender_of(state, envelope),
         stored_at=state.settings.epoch_s + now,
     )
     box.arrivals[message.id] = message
     box.size += len(payload)
     box.owed[lane, seq] = origin, envelope
     state.effects.append(Keep(message))
-
-
-def _placed(state: NodeState, envelope: Envelope) -> tuple[str, int, int]:
-    """Return a message's lane, its number there, and the number that has to have come before.
-
-    Where envelopes are signed a lane is its signer's, so that nobody can take the numbers of somebody else.
-    """
-    meta = envelope.meta or {}
-    seq, before = _number(meta, SEQ), _number(meta, PREV)
-    lane = _text(meta, LANE) if seq else ""
-    kid = state.gate.kid(envelope) if state.gate.signs else ""
-    if not lane:
-        lane, seq, before = envelope.id or state.new_id(), 1, 0
-    return f"{lane}/{kid}" if kid else lane, seq, before
-
-
-def _number(meta: Mapping[str, Any], key: str) -> int:
-    value = meta.get(key)
-    return value if isinstance(value, int) and 0 < value < 2**53 else 0
-
-
-def _text(meta: Mapping[str, Any] | None, key: str) -> str:
-    value = meta.get(key) if meta else None
-    return value[:MAX_NAME] if isinstance(value, str) else ""
-
-
-def _id(state: NodeState, envelope: Envelope) -> str:
-    """Return the id the sender knows a message by, unless there is one already that is called so."""
-    name = envelope.corr_id or ""
-    taken = name in state.inbox.arrivals or name in state.outbox.lane_of or name in state.outbox.unkept
-    return state.new_id() if taken or not 0 < len(name) <= MAX_NAME else name
-
-
-def _sender(state: NodeState, envelope: Envelope) -> str:
-    """Return who sent a message: the path it is acknowledged to, or the digest of its signer's, where that is another.
-
-    Of what comes out of a mailbox it is whom that names, if its sentinel may be believed.
-    """
-    named = _text(envelope.meta, SENDER)
-    signs = state.gate.signs
-    if named and (not signs or state.gate.speaks_for(envelope, envelope.to or "", keeps=True) is None):
-        return named
-    path = parse(envelope.reply_to).path if envelope.reply_to else ""
-    if envelope.sid and signs and sid_of(path) != envelope.sid:
-        return envelope.sid
-    return path or envelope.sid or ""
-
-
-def _full(state: NodeState, address: str, size: int) -> str:
-    """Say why one more message has no room; "" when it has."""
-    delivery, box = state.settings.delivery, state.inbox
-    if len(box) >= delivery.max_messages or box.size + size > delivery.max_bytes:
-        return f"{len(box)} messages wait here to be handled"
-    mailbox = _mailbox(state, address)
-    if mailbox is not None:
-        lane = state.outbox.lanes.get(address)
-        count, held = (lane.count, lane.size) if lane is not None else (0, 0)
-        if len(box) + count >= mailbox.max_messages or box.size + held + size > mailbox.max_bytes:
-            return f"the mailbox of {address} is full"
-    return ""
-
-
-def _mailbox(state: NodeState, address: str) -> Mailbox | None:
-    """Return the mailbox a message goes to; None where the address is served here."""
-    return None if LOCAL in state.table.ways(address) else state.settings.mailboxes.get(address)
 
 
 def acknowledge(state: NodeState, origin: Link, envelope: Envelope) -> None:
@@ -177,28 +109,33 @@ def acknowledge(state: NodeState, origin: Link, envelope: Envelope) -> None:
 def kept(state: NodeState, message_id: str, now: float) -> None:
     """Take that a message is on the disk: it is acknowledged, and handled when its turn comes."""
     message = state.inbox.arrivals.get(message_id)
-    if message is None:
-        return
-    owed = state.inbox.owed.pop(_place(message), None)
-    if owed is not None:
+    owed = state.inbox.owed.pop(_place(message), None) if message is not None else None
+    if message is not None and owed is not None:
         acknowledge(state, *owed)
-    _queue(state, message)
-    _begin(state, now)
+        _queue(state, message)
+        _begin(state, now)
+    elif message is not None and message_id in state.inbox.counting:
+        state.inbox.counting.discard(message_id)
+        _handle(state, message, now)
 
 
-def unkept(state: NodeState, message_id: str, reason: str) -> None:
+def unkept(state: NodeState, message_id: str, reason: str, now: float) -> None:
     """Take that a message couldn't be kept: its sender goes on answering for it, and sends it again."""
     box = state.inbox
     message = box.arrivals.get(message_id)
-    if message is None:
+    if message_id in box.counting:
+        box.counting.discard(message_id)
+        box.suspects.add(message_id)
+        unhandled(state, message_id, reason, now, counts=False)
         return
+    owed = box.owed.pop(_place(message), None) if message is not None else None
+    if message is None or owed is None:
+        return  # of one that is here only the count of its tries isn't written down
     lane, seq = _place(message)
     _let_go(state, message)
     if box.taken.get(lane, 0) >= seq:
         box.taken[lane] = seq - 1
-    owed = box.owed.pop((lane, seq), None)
-    if owed is not None:
-        refuse(state, *owed, "STORE_FULL", reason)
+    refuse(state, *owed, "STORE_FULL", reason)
 
 
 def recover(
@@ -216,6 +153,7 @@ def recover(
         state.inbox.arrivals[message.id] = message
         state.inbox.size += len(message.payload)
         _queue(state, message)
+    state.inbox.suspects.update(queue[0] for queue in state.inbox.queues.values())
     _begin(state, now)
 
 
@@ -224,7 +162,7 @@ def retry(state: NodeState, dead: Message) -> Refusal | None:
     box = state.inbox
     if dead.id in box.arrivals or dead.id in box.returning:
         return Refusal("ID_TAKEN", f"a message called {dead.id} waits to be handled")
-    full = _full(state, dead.address, len(dead.payload))
+    full = crowded(state, dead.address, len(dead.payload))
     if full:
         return Refusal("QUEUE_FULL", full)
     message = msgspec.structs.replace(dead, box=IN, origin="", attempts=0, reason="")
@@ -256,12 +194,12 @@ def unhandled(
     message = box.arrivals[message_id]
     message = msgspec.structs.replace(message, attempts=message.attempts + counts, reason=reason)
     if counts and message.attempts >= (tries or state.settings.delivery.max_attempts or TRIES):
-        _end(state, message_id)
-        state.note("message_dead", "warning", address=message.address, message=message_id, reason=reason)
-        state.effects.append(Bury(msgspec.structs.replace(message, box=DEAD, origin=IN)))
+        _bury(state, message)
         _begin(state, now)
         return
     box.arrivals[message_id] = message
+    if counts:
+        state.effects.append(Keep(message))
     box.running.discard(message_id)
     pause_s = min(FIRST_S * 2.0 ** min(message.attempts - 1, 10), LONGEST_S) if counts else BUSY_S
     box.again[message_id] = now + pause_s
@@ -344,14 +282,35 @@ def _begin(state: NodeState, now: float) -> None:
             continue
         message = box.arrivals[queue[0]]
         box.running.add(message.id)
-        mailbox = _mailbox(state, message.address)
-        if mailbox is not None:
-            adopt(state, message, mailbox, now)
-            continue
-        request = read_request(msgspec.Raw(message.payload))
-        method, params = (request.method, request.params) if request is not None else ("", msgspec.Raw(message.payload))
-        told = Request(None, message.address, method, params, sender=message.sender, message=message.id)
-        state.effects.append(Dispatch(told))
+        if message.id not in box.suspects:
+            _handle(state, message, now)
+        elif message.attempts >= LIVES:
+            _bury(state, msgspec.structs.replace(message, reason=f"{LIVES} processes ended while they handled it"))
+        else:
+            box.suspects.discard(message.id)
+            box.counting.add(message.id)
+            box.arrivals[message.id] = message = msgspec.structs.replace(message, attempts=message.attempts + 1)
+            state.effects.append(Keep(message))
+
+
+def _handle(state: NodeState, message: Message, now: float) -> None:
+    """Give a message to its handler, or to the outbox where it is for somebody who is away."""
+    mailbox = mailbox_for(state, message.address)
+    if mailbox is not None:
+        adopt(state, message, mailbox, now)
+        return
+    request = read_request(msgspec.Raw(message.payload))
+    method, params = (request.method, request.params) if request is not None else ("", msgspec.Raw(message.payload))
+    told = Request(None, message.address, method, params, sender=message.sender, message=message.id)
+    state.effects.append(Dispatch(told))
+
+
+def _bury(state: NodeState, message: Message) -> None:
+    """Give a message up that was to be handled."""
+    _end(state, message.id)
+    state.inbox.suspects.discard(message.id)
+    state.note("message_dead", "warning", address=message.address, message=message.id, reason=message.reason)
+    state.effects.append(Bury(msgspec.structs.replace(message, box=DEAD, origin=IN)))
 
 
 def _is_running(state: NodeState, message_id: str) -> bool:

@@ -59,7 +59,7 @@ class Mailing:
         if box == OUT:
             outbox.unkept(self._state, message_id, reason)
         else:
-            inbox.unkept(self._state, message_id, reason)
+            inbox.unkept(self._state, message_id, reason, now)
         return self._effects()
 
     def unmoved(self, message_id: str, reason: str, now: float) -> list[Effect]:

@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         sender: who sent it: the address or physical path it said, as its receiver was told.
         stored_at: when it came.
         expires_at: when it is given up; 0 for never.
-        attempts: how often it has been sent (`OUT`) or its handler has failed (`IN`).
+        attempts: how often it has been sent (`OUT`), or its handler has failed or its process ended with it (`IN`).
         reason: why it is dead, or why its last attempt failed.
         origin: the box a dead letter was in, "" for others.
         mailbox: True for one that a sentinel keeps for somebody else.

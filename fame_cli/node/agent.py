@@ -273,7 +273,14 @@ class Agent:
         """Clean up; called once after the last call."""
 
     async def on_message(self, payload: Any) -> None:
-        """Take a message that isn't a call (spec 8.6); nothing is answered."""
+        """Take a message that isn't a call (spec 8.6); nothing is answered.
+
+        What it raises is logged. A message that is kept comes again then, and is a dead letter after the last try.
+
+        Raises:
+            RemoteError: always, where an agent has no such method of its own: the message is a dead letter at once.
+        """
+        raise RemoteError("this agent takes no messages", code=METHOD_NOT_FOUND)
 
     def run(self, address: str, url: str | None = None, *, node_id: str | None = None) -> None:
         """Be a program: serve at `address` until SIGINT or SIGTERM, logging to stderr.

@@ -38,6 +38,10 @@ class Agent(Rig):
         self.keep(*self.come(seq, prev, lane=lane, **fields))
         return self.said(self.up)
 
+    def recover(self, kept: list[Message], lanes: dict[str, int], seen: list[str]) -> None:
+        """Take up what an earlier life has kept; the disk writes at once."""
+        self.keep(*self.do(self.core.recover(kept, lanes, seen, self.now)))
+
     def handling(self) -> list[str]:
         """Return the payloads that have been given to the handler so far."""
         return [bytes(request.params).decode() for request in self.requests()]
@@ -220,13 +224,62 @@ def test_a_handler_that_has_not_begun_has_not_failed() -> None:
 def test_what_an_earlier_life_has_kept_is_handled_and_known() -> None:
     kept = [Message(id="m5", box=IN, address=MATH, payload=b"5", lane="c/1", seq=5, sender="/s1/c")]
     rig = Agent()
-    rig.do(rig.core.recover(kept, {"c/1": 5, "d/1": 2}, ["e9"], rig.now))
+    rig.recover(kept, {"c/1": 5, "d/1": 2}, ["e9"])
     assert rig.handling() == ["5"]
     assert codes(rig.take(5, 4)) == [True]
     assert codes(rig.take(2, lane="d/1")) == [True]
     assert codes(rig.take(id="e9")) == [True]
     assert codes(rig.take(6, 5)) == [True]
     assert len(rig.requests()) == 1
+
+
+def test_a_process_that_ends_with_a_message_counts_and_that_is_on_the_disk_before_it_is_handled_again() -> None:
+    kept = [Message(id=f"m{n}", box=IN, address=MATH, payload=b"%d" % n, lane="c/1", seq=n) for n in (1, 2)]
+    rig = Agent()
+    [keep] = [e for e in rig.do(rig.core.recover(kept, {"c/1": 2}, [], rig.now)) if isinstance(e, Keep)]
+    assert (keep.message.id, keep.message.attempts) == ("m1", 1)
+    assert rig.requests() == []
+    rig.keep(keep)
+    assert rig.handling() == ["1"]
+    rig.handled()
+    assert rig.handling() == ["1", "2"]  # which nobody has begun before
+
+
+def test_a_message_with_which_ten_processes_have_ended_is_a_dead_letter_and_those_behind_it_go_on() -> None:
+    kept = [Message(id=f"m{n}", box=IN, address=MATH, payload=b"%d" % n, lane="c/1", seq=n) for n in (1, 2)]
+    for life in range(10):
+        rig = Agent()
+        rig.recover(kept, {"c/1": 2}, [])
+        assert rig.handling() == ["1"]
+        kept[0] = next(each for each in rig.core.messages() if each.id == "m1")
+        assert kept[0].attempts == life + 1
+    rig = Agent()
+    rig.recover(kept, {"c/1": 2}, [])
+    assert rig.handling() == ["2"]
+    [bury] = [effect for effect in rig.log if isinstance(effect, Bury)]
+    assert bury.message.reason == "10 processes ended while they handled it"
+
+
+def test_where_the_count_cannot_be_written_the_message_waits() -> None:
+    rig = Agent()
+    kept = [Message(id="m1", box=IN, address=MATH, payload=b"1", lane="c/1", seq=1)]
+    rig.do(rig.core.recover(kept, {"c/1": 1}, [], rig.now))
+    rig.do(rig.core.unkept(IN, "m1", "the disk is full", rig.now))
+    assert rig.requests() == []
+    [again] = [effect for effect in rig.advance(1.0) if isinstance(effect, Keep)]
+    rig.keep(again)
+    assert rig.handling() == ["1"]
+    assert codes(rig.take(1)) == [True]
+
+
+def test_a_failure_is_written_down() -> None:
+    rig = Agent()
+    rig.take(1)
+    [keep] = [effect for effect in rig.failed() if isinstance(effect, Keep)]
+    assert keep.message.attempts == 1
+    rig.do(rig.core.unkept(IN, keep.message.id, "the disk is full", rig.now))  # which is no reason to let it go
+    rig.advance(1.0)
+    assert rig.handling() == ["1", "1"]
 
 
 def test_a_sender_that_numbers_nothing_is_told_by_its_envelopes() -> None:

@@ -298,10 +298,15 @@ def test_what_is_called_around_an_agents_life_does_nothing_by_itself() -> None:
     async def main() -> None:
         agent = Agent()
         await agent.on_start()
-        await agent.on_message({"any": "thing"})
         await agent.on_stop()
 
     asyncio.run(main())
+
+
+def test_an_agent_without_a_method_for_messages_takes_none() -> None:
+    with pytest.raises(RemoteError, match="this agent takes no messages") as raised:
+        asyncio.run(Agent().on_message({"any": "thing"}))
+    assert raised.value.code == METHOD_NOT_FOUND
 
 
 def test_a_decorator_around_a_marked_method_keeps_it_an_operation() -> None:
