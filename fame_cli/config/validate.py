@@ -87,27 +87,32 @@ def validate(model: type[_SectionT], tree: Table) -> _SectionT:
                 one for one in unknown or details if one["type"] != "missing" or _clean(one["loc"]) not in misspelt
             ]
             found += [problem for one in shown for problem in _problems(one, tree)]
-            if not unknown:
-                _raise(found, error)
+            dropped = 0
             for one in unknown:  # they hide the other problems of their section: look again without them
                 path, known = _clean(one["loc"]), list(one["ctx"]["known"])
                 misspelt |= {(*path, nearest(key, known)) for key in one["ctx"]["keys"]}
-                _drop(data, path, one["ctx"]["keys"])
+                dropped += _drop(data, path, one["ctx"]["keys"])
+            if not dropped:
+                _raise(found, error)
         else:
             if found:
                 _raise(found, None)
             return made
 
 
-def _drop(data: object, path: _Path, keys: Iterable[str]) -> None:
+def _drop(data: object, path: _Path, keys: Iterable[str]) -> int:
+    """Take keys out of a section; returns how many there were, for one section may be found wrong in several ways."""
     for step in path:
         if isinstance(data, list):
             data = data[int(step)]
         elif isinstance(data, dict):
-            data = data[step]
-    if isinstance(data, dict):
-        for key in keys:
-            del data[key]
+            data = data.get(step)
+    if not isinstance(data, dict):
+        return 0
+    present = [key for key in keys if key in data]
+    for key in present:
+        del data[key]
+    return len(present)
 
 
 def _raise(found: list[_Problem], cause: Exception | None) -> NoReturn:

@@ -359,3 +359,11 @@ def test_any_tree_gives_a_config_or_a_config_error(write: Write, kind: str, tree
     else:
         said = ""
     assert "\n" not in said
+
+
+def test_a_misspelt_key_below_one_that_begins_like_a_mark_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    operations = "agent:\n  address: a@fame.fabric\n  operations:\n    <<here: {description: Say it., sdmplate: x}\n"
+    file.write_text(f"kind: agent\nid: a\nupstream: {{direct_url: {PARENT}}}\n{operations}", encoding="utf-8")
+    with pytest.raises(ConfigError, match='unknown key "sdmplate"'):
+        load(file, kind="agent", env={})
