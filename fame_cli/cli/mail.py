@@ -119,7 +119,7 @@ def list_messages(
     fame mail ls --storage math1.db --address 'math*@fame.fabric'
     """
     most = limit if limit is not None else MOST if form is OutputFormat.text else 0
-    where = Where(storage, at, Flags(url, config, timeout, node=node))
+    where = Where(storage, at, Flags(url, config, timeout, node=node, admin=True))
     asyncio.run(_list(invocation_of(ctx), where, box, address, most, form))
 
 

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 
-from fame_cli.core.envelope import Envelope
+from fame_cli.core.envelope import Header
 from fame_cli.core.link import Link
 from fame_cli.core.message import Message
 
-__all__ = ["Inbox", "Lane", "Outbox", "Place", "Run", "Verdict"]
+__all__ = ["MAX_LANES", "Inbox", "Lane", "Outbox", "Place", "Run", "Verdict"]
+
+MAX_LANES = 4096
+"""Lanes of an outbox from which on those that hold nothing are forgotten."""
 
 Verdict = tuple[str, str, str, str]
 """What became of a message that was under way: its id, a NACK code ("" when it was acknowledged), a reason, and the id
@@ -73,6 +76,7 @@ class Outbox:
     Args:
         name: of the node, the same in each of its lives; lanes are called after it.
         lanes: address → lane.
+        most: lanes there may be before those that hold nothing are looked for.
         unkept: id → message that isn't on the disk yet.
         lane_of: id of a message that is → its lane.
         verdicts: what has come for messages under way, not looked at yet.
@@ -84,6 +88,7 @@ class Outbox:
 
     name: str = ""
     lanes: dict[str, Lane] = field(default_factory=dict)
+    most: int = MAX_LANES
     unkept: dict[str, Message] = field(default_factory=dict)
     lane_of: dict[str, Lane] = field(default_factory=dict)
     verdicts: deque[Verdict] = field(default_factory=deque)
@@ -121,7 +126,7 @@ class Inbox:
 
     Args:
         arrivals: id → message, oldest first; its `attempts` are those of its handler.
-        owed: place of a message that isn't on the disk yet → its envelope, and the link that came by: whom to tell.
+        owed: place of a message that isn't on the disk yet → the link it came by, and its header: whom to tell.
         queues: run → ids of its arrivals that are on the disk, in order; the first is handled first.
         ready: runs whose first arrival may be handled.
         running: ids of messages whose handlers run.
@@ -129,6 +134,7 @@ class Inbox:
             and is written down before they are handled again.
         counting: those of them that are being written down.
         again: id of a message whose handler has failed → when it is tried again.
+        dead: ids of dead letters, whose names nobody else may take; the oldest first.
         returning: id → dead letter that is on its way back here.
         taken: lane → number of the last message that was taken in; the longest unused first.
         due: when the next of `again` is, or earlier.
@@ -136,13 +142,14 @@ class Inbox:
     """
 
     arrivals: dict[str, Message] = field(default_factory=dict)
-    owed: dict[Place, tuple[Link, Envelope]] = field(default_factory=dict)
+    owed: dict[Place, tuple[Link, Header]] = field(default_factory=dict)
     queues: dict[Run, deque[str]] = field(default_factory=dict)
     ready: deque[Run] = field(default_factory=deque)
     running: set[str] = field(default_factory=set)
     suspects: set[str] = field(default_factory=set)
     counting: set[str] = field(default_factory=set)
     again: dict[str, float] = field(default_factory=dict)
+    dead: dict[str, None] = field(default_factory=dict)
     returning: dict[str, Message] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     due: float = inf

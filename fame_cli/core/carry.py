@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from fame_cli.core.address import parse
+from fame_cli.core.arrival import own_words
 from fame_cli.core.calls import Call, CallKey, ends_stream
 from fame_cli.core.deliver import deliver, is_paced
 from fame_cli.core.draining import turns_away
@@ -22,6 +23,7 @@ from fame_cli.core.ending import abandon_call, end_call, is_at, refuse, stop_dow
 from fame_cli.core.entering import enter
 from fame_cli.core.envelope import (
     ACK,
+    LANE,
     LAST,
     REPLY,
     SENDER,
@@ -72,10 +74,9 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
         parse(envelope.reply_to)
     if state.mesh is not None and state.mesh.stale:
         settle(state, now)
-    if origin.reply_prefix:
-        below = unstacked(envelope, origin.reply_prefix)
-        if below is not envelope and not _is_meant_here(state, origin, envelope, below):
-            envelope, data = below, encode(below)
+    if origin.reply_prefix or (meta is not None and origin.is_leaf):
+        envelope, data = _as_it_counts(state, origin, envelope, data)
+        meta = envelope.meta
     asks = bool((envelope.rtype or 0) & ANSWERED and envelope.corr_id and envelope.reply_to)
     call: Call | None = None
     names: CallKey = ("", "")
@@ -114,6 +115,17 @@ def carry(state: NodeState, origin: Link, envelope: Envelope, data: bytes, now: 
     if asks:
         return _pass_request(state, origin, state.sessions[link], envelope, data, now)
     return _pass_answer(state, origin, state.sessions[link], envelope, data, call, names, now)
+
+
+def _as_it_counts(state: NodeState, origin: Link, envelope: Envelope, data: bytes) -> tuple[Envelope, bytes]:
+    """Return an envelope with the addresses it has here, and without what its sender may not say."""
+    if origin.reply_prefix:
+        below = unstacked(envelope, origin.reply_prefix)
+        if below is not envelope and not _is_meant_here(state, origin, envelope, below):
+            envelope, data = below, encode(below)
+    if origin.is_leaf and envelope.meta is not None and (SENDER in envelope.meta or LANE in envelope.meta):
+        return own_words(envelope, data)
+    return envelope, data
 
 
 def _is_asked(state: NodeState, origin: Link, call: Call, size: int) -> bool:

@@ -18,7 +18,7 @@ from fame_cli.core.gate import ADMIN_ONLY, Refusal
 from fame_cli.core.link import LOCAL, Link
 from fame_cli.core.state import NodeState
 from fame_cli.core.trace import extended, trace_of
-from fame_cli.errors import RemoteProtocolError
+from fame_cli.errors import MENDING, RemoteProtocolError
 
 __all__ = ["deliver", "is_paced"]
 
@@ -86,7 +86,8 @@ def _acknowledged(state: NodeState, origin: Link, envelope: Envelope, ack: Deliv
     lane = state.outbox.lane_of.get(message_id)
     if lane is None:
         return
-    if ack.accepted and state.gate.signs and origin is not LOCAL:
+    is_final = ack.accepted or ack.code not in MENDING
+    if is_final and state.gate.signs and origin is not LOCAL:
         impostor = state.gate.speaks_for(envelope, lane.address, keeps=True)
         if impostor is not None:
             state.note("envelope_denied", "warning", link=origin.number, node=origin.remote_id, code=impostor.code)

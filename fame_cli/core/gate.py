@@ -20,7 +20,7 @@ __all__ = ["ADMIN_ONLY", "Action", "Gate", "KnownKey", "Refusal", "Unknown", "Ve
 Action = str
 """What a neighbour wants: ``bind``, ``advertise``, ``announce``, ``key``, ``introspect``, ``mail``."""
 
-ADMIN_ONLY = frozenset({"mail.show", "mail.retry", "mail.drop"})
+ADMIN_ONLY = frozenset({"mail.ls", "mail.show", "mail.retry", "mail.drop"})
 """What is asked of a node itself (``__sys__``) that shows messages of others, or changes what becomes of them."""
 
 

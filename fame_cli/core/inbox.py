@@ -11,12 +11,12 @@ from math import inf
 
 import msgspec
 
-from fame_cli.core.arrival import crowded, mailbox_for, name_of, placed, sender_of
+from fame_cli.core.arrival import ALONE, MAX_NAME, crowded, mailbox_for, placed, sender_of
 from fame_cli.core.boxes import Place, Run
 from fame_cli.core.calls import read_request
 from fame_cli.core.effects import Bury, Dispatch, Forget, Keep, Move, Request
 from fame_cli.core.ending import refuse, send_routed
-from fame_cli.core.envelope import LANE, Envelope
+from fame_cli.core.envelope import Envelope, Header
 from fame_cli.core.frames import Data, DeliveryAck
 from fame_cli.core.gate import Refusal
 from fame_cli.core.lanes import adopt
@@ -63,9 +63,9 @@ def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None
     box = state.inbox
     lane, seq, before = placed(state, envelope)
     last = box.taken.get(lane, 0)
-    if seq <= last:
+    if seq <= last or _is_here(state, lane):
         if (lane, seq) in box.owed:
-            box.owed[lane, seq] = origin, envelope  # sent again while it is on its way to the disk
+            box.owed[lane, seq] = origin, _header(envelope)  # sent again while it is on its way to the disk
         else:
             acknowledge(state, origin, envelope)
         return
@@ -75,15 +75,15 @@ def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None
     if state.draining_since is not None:
         return refuse(state, origin, envelope, "NODE_DRAINING", f"{state.settings.node_id} is about to end")
     full = crowded(state, envelope.to or "", len(payload))
-    if full:
-        return refuse(state, origin, envelope, "QUEUE_FULL", full)
+    if full is not None:
+        return refuse(state, origin, envelope, full.code, full.reason)
     box.taken.pop(lane, None)
     box.taken[lane] = seq
     if len(box.taken) > MAX_LANES:
         del box.taken[next(iter(box.taken))]
-    is_laned = LANE in (envelope.meta or ())
+    is_laned = not lane.startswith(ALONE)
     message = Message(
-        id=name_of(state, envelope) if is_laned else lane,
+        id=_name(state, envelope) if is_laned else lane,
         box=IN,
         address=envelope.to or "",
         payload=payload,
@@ -94,11 +94,29 @@ def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None
     )
     box.arrivals[message.id] = message
     box.size += len(payload)
-    box.owed[lane, seq] = origin, envelope
+    box.owed[lane, seq] = origin, _header(envelope)
     state.effects.append(Keep(message))
 
 
-def acknowledge(state: NodeState, origin: Link, envelope: Envelope) -> None:
+def _is_here(state: NodeState, name: str) -> bool:
+    """Tell whether a message of that id is still in a box, however long ago it came."""
+    inbox, outbox = state.inbox, state.outbox
+    return name in inbox.arrivals or name in inbox.returning or name in outbox.lane_of or name in outbox.unkept
+
+
+def _name(state: NodeState, envelope: Envelope) -> str:
+    """Return the id the sender knows a message by, unless there is, or was, another that is called so."""
+    name = envelope.corr_id or ""
+    bad = not 0 < len(name) <= MAX_NAME or name.startswith(ALONE)
+    return state.new_id() if bad or name in state.inbox.dead or _is_here(state, name) else name
+
+
+def _header(envelope: Envelope) -> Header:
+    """Return what an answer to a message needs of it."""
+    return Header(envelope.id, envelope.trace_id, envelope.to, envelope.reply_to, envelope.corr_id)
+
+
+def acknowledge(state: NodeState, origin: Link, envelope: Envelope | Header) -> None:
     """Tell the sender of an envelope that it has come (spec 6.4)."""
     if origin is LOCAL:
         state.outbox.verdicts.append((envelope.corr_id or "", "", "", envelope.id or ""))
@@ -163,8 +181,8 @@ def retry(state: NodeState, dead: Message) -> Refusal | None:
     if dead.id in box.arrivals or dead.id in box.returning:
         return Refusal("ID_TAKEN", f"a message called {dead.id} waits to be handled")
     full = crowded(state, dead.address, len(dead.payload))
-    if full:
-        return Refusal("QUEUE_FULL", full)
+    if full is not None:
+        return full
     message = msgspec.structs.replace(dead, box=IN, origin="", attempts=0, reason="")
     box.returning[message.id] = message
     state.effects.append(Move(message, DEAD))
@@ -309,6 +327,9 @@ def _bury(state: NodeState, message: Message) -> None:
     """Give a message up that was to be handled."""
     _end(state, message.id)
     state.inbox.suspects.discard(message.id)
+    state.inbox.dead[message.id] = None
+    if len(state.inbox.dead) > MAX_LANES:
+        del state.inbox.dead[next(iter(state.inbox.dead))]
     state.note("message_dead", "warning", address=message.address, message=message.id, reason=message.reason)
     state.effects.append(Bury(msgspec.structs.replace(message, box=DEAD, origin=IN)))
 

@@ -2,16 +2,19 @@
 
 import msgspec
 
-from fame_cli.core.boxes import Lane
+from fame_cli.core.boxes import MAX_LANES, Lane
 from fame_cli.core.custody import Mailbox
 from fame_cli.core.effects import Move
 from fame_cli.core.message import IN, OUT, Message
 from fame_cli.core.state import NodeState
 
-__all__ = ["adopt", "lane_to", "numbered"]
+__all__ = ["ROOM", "adopt", "lane_to", "numbered"]
 
-MAX_LANES = 4096
-"""Lanes from which on those that hold nothing are forgotten."""
+ROOM = 2048
+"""Bytes of an envelope that are left for what isn't payload."""
+
+NAME = 64
+"""Characters of a node's id in the names of its lanes: all that others make of a lane fits in theirs."""
 
 
 def adopt(state: NodeState, arrival: Message, mailbox: Mailbox, now: float) -> None:
@@ -42,8 +45,9 @@ def lane_to(state: NodeState, address: str) -> Lane:
     box = state.outbox
     lane = box.lanes.get(address)
     if lane is None:
-        if len(box.lanes) >= MAX_LANES:
+        if len(box.lanes) >= box.most:
             for empty in [lane for lane in box.lanes.values() if not lane.count]:
                 del box.lanes[empty.address]  # a new one is as good
-        lane = box.lanes[address] = Lane(f"{box.name}/{state.new_id()}", address)
+            box.most = max(MAX_LANES, 2 * len(box.lanes))
+        lane = box.lanes[address] = Lane(f"{box.name[:NAME]}/{state.new_id()}", address)
     return lane

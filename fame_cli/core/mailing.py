@@ -9,7 +9,7 @@ from fame_cli.core import inbox, outbox
 from fame_cli.core.asking import post
 from fame_cli.core.effects import Effect
 from fame_cli.core.gate import Refusal
-from fame_cli.core.message import IN, OUT, Message
+from fame_cli.core.message import DEAD, IN, OUT, Message
 from fame_cli.core.state import NodeState
 
 __all__ = ["Mailing"]
@@ -50,8 +50,8 @@ class Mailing:
 
     def moved(self, message_id: str, now: float) -> list[Effect]:
         """Take that a message of a `Move` is on the disk."""
+        outbox.kept(self._state, message_id, now)  # before the inbox, which may give it to the outbox anew
         inbox.moved(self._state, message_id, now)
-        outbox.kept(self._state, message_id, now)
         return self._effects()
 
     def unkept(self, box: str, message_id: str, reason: str, now: float) -> list[Effect]:
@@ -78,6 +78,7 @@ class Mailing:
             lanes, seen: see ``inbox.py``.
         """
         messages = list(messages)
+        self._state.inbox.dead.update(dict.fromkeys(each.id for each in messages if each.box == DEAD))
         outbox.recover(self._state, (each for each in messages if each.box == OUT), now)
         inbox.recover(self._state, (each for each in messages if each.box == IN), lanes, seen, now)
         return self._effects()

@@ -19,7 +19,7 @@ from fame_cli.core.effects import Bury, Delivered, Forget, Keep, Move
 from fame_cli.core.envelope import ACK, LANE, PREV, SENDER, SEQ, SYN, Envelope, data_frame, encode
 from fame_cli.core.frames import Meta
 from fame_cli.core.gate import Refusal
-from fame_cli.core.lanes import lane_to, numbered
+from fame_cli.core.lanes import ROOM, lane_to, numbered
 from fame_cli.core.link import LOCAL, Link, next_link
 from fame_cli.core.message import DEAD, OUT, Message
 from fame_cli.core.routing import Drop, route
@@ -37,13 +37,13 @@ FIRST_S, LONGEST_S = 0.1, 10.0
 DOUBLED, MOST_DOUBLED = 2, 6
 """How often the time to wait for an acknowledgement is doubled: by tries that fail, and for a receiver that is slow."""
 
+MAX_CODE, MAX_REASON = 40, 200
+"""Characters of what somebody else says when he refuses."""
+
 LOOK_S = 0.05
 """Seconds between two looks at a route table that changes all the time."""
 
 NO_ACK = "no acknowledgement in time"
-
-ROOM = 2048
-"""Bytes of an envelope that are left for what isn't payload."""
 
 
 def put(state: NodeState, address: str, payload: bytes, now: float) -> Message | Refusal:
@@ -153,10 +153,11 @@ def _refused(state: NodeState, message_id: str, code: str, reason: str, now: flo
     lane = state.outbox.lane_of.get(message_id)
     if lane is None or all(message.id != message_id for message in lane.flying):
         return  # it has been taken back already, with those before it
+    code, reason = code[:MAX_CODE], reason[:MAX_REASON] or "not delivered"
     if code in MENDING:
-        _fail(state, lane, code, reason or "not delivered", now)
+        _fail(state, lane, code, reason, now)
         return
-    _bury(state, lane, message_id, now, code, reason or "not delivered")
+    _bury(state, lane, message_id, now, code, reason)
     lane.go_back()
     _push(state, lane, now)
 

@@ -1,13 +1,14 @@
 """What every sentinel and agent answers about the messages it keeps: operations at ``__sys__@<its path>``.
 
-A node that runs has its store to itself, so whoever wants to look after its messages asks the node. Listing them tells
-no payloads; the rest is for admins (``core/gate.py``, `ADMIN_ONLY`). The shapes are in docs/wire-extensions.md.
+A node that runs has its store to itself, so whoever wants to look after its messages asks the node. All of it is for
+admins (``core/gate.py``, `ADMIN_ONLY`); listing them tells no payloads. The shapes are in docs/wire-extensions.md.
 """
 
 import time
 from fnmatch import fnmatchcase
 from itertools import islice
 
+from fame_cli.core.glob import MAX_GLOB_LENGTH
 from fame_cli.core.message import Message, place_of, row_of, value_of
 from fame_cli.core.report import Row
 from fame_cli.errors import RemoteError
@@ -32,6 +33,8 @@ class Postmaster(Agent):
     @operation(name="mail.ls")
     def list_mail(self, offset: int = 0, box: str = "", address: str = "", id: str = "") -> list[Row]:
         """List messages without their payloads: of a box, for an address or a pattern of some, whose ids begin so."""
+        if len(address) > MAX_GLOB_LENGTH:
+            raise RemoteError(f"address: more than {MAX_GLOB_LENGTH} characters", code=INVALID_PARAMS)
         fitting = (each for each in self._node.mail.letters() if _fits(each[0], box, address, id))
         now = time.time()
         rows = (_told(*each, now) for each in islice(fitting, max(offset, 0), None))

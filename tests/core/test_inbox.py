@@ -224,7 +224,7 @@ def test_a_handler_that_has_not_begun_has_not_failed() -> None:
 def test_what_an_earlier_life_has_kept_is_handled_and_known() -> None:
     kept = [Message(id="m5", box=IN, address=MATH, payload=b"5", lane="c/1", seq=5, sender="/s1/c")]
     rig = Agent()
-    rig.recover(kept, {"c/1": 5, "d/1": 2}, ["e9"])
+    rig.recover(kept, {"c/1": 5, "d/1": 2}, ["~e9"])
     assert rig.handling() == ["5"]
     assert codes(rig.take(5, 4)) == [True]
     assert codes(rig.take(2, lane="d/1")) == [True]
@@ -280,6 +280,45 @@ def test_a_failure_is_written_down() -> None:
     rig.do(rig.core.unkept(IN, keep.message.id, "the disk is full", rig.now))  # which is no reason to let it go
     rig.advance(1.0)
     assert rig.handling() == ["1", "1"]
+
+
+def test_a_message_without_a_number_that_is_called_like_another_takes_nobodys_place() -> None:
+    rig = Agent()
+    rig.take(1, corrId="m1", payload="honest")
+    assert codes(rig.take(id="m1", payload="stranger", replyTo="__sys__@/s1/x")) == [True]
+    assert sorted(rig.handling()) == ['"honest"', '"stranger"']
+    rig.handled(0)
+    rig.handled(1)
+    assert rig.core.messages() == []
+
+
+def test_a_name_of_a_dead_letter_is_nobody_elses() -> None:
+    rig = Agent()
+    rig.take(1, corrId="m1")
+    rig.failed(tries=1)
+    rig.take(2, 1, corrId="m1")
+    assert [each.id for each in rig.core.messages()] != ["m1"]
+
+
+@pytest.mark.parametrize("name", ["x" * 129, "x" * 100_000])
+def test_ids_of_any_length_are_told_apart_in_bounded_memory(name: str) -> None:
+    rig = Agent()
+    assert codes(rig.take(id=name)) == [True]
+    assert codes(rig.take(id=name)) == [True]
+    assert codes(rig.take(id=f"{name}y")) == [True]
+    assert len(rig.core.messages()) == 2
+    assert max(map(len, rig.core.state.inbox.taken)) <= 129
+
+
+def test_lanes_of_a_sender_with_a_long_name_are_told_apart() -> None:
+    rig = Rig("n" * 128, routes=False)
+    lanes = set()
+    for number in range(9):
+        own, _ = rig.core.send(f"math{number}@fame.fabric", b"1", 0.0)
+        assert isinstance(own, Message)
+        assert len(own.lane) <= 100
+        lanes.add(own.lane)
+    assert len(lanes) == 9
 
 
 def test_a_sender_that_numbers_nothing_is_told_by_its_envelopes() -> None:
@@ -362,9 +401,9 @@ class Sentinel(Rig):
         self.do(self.core.advertise(f"mail:{MATH}", MATH))
         self.sender = self.child("c", ours=True)
 
-    def give(self, seq: int, prev: int = 0, **fields: object) -> list[object]:
+    def give(self, seq: int, prev: int = 0, *, lane: str = "c/1", **fields: object) -> list[object]:
         """Have a message arrive, let the disk do what it is asked for, and return what was answered."""
-        self.write(self.feed(self.sender, message(seq, prev, **fields)))
+        self.write(self.feed(self.sender, message(seq, prev, lane=lane, **fields)))
         return codes(self.said(self.sender))
 
     def write(self, effects: list[Effect]) -> None:
@@ -429,8 +468,26 @@ def test_a_message_without_a_payload_is_null_and_can_be_sent_on() -> None:
 
 def test_what_comes_out_of_a_mailbox_goes_into_no_other() -> None:
     rig = Sentinel()
+    other = rig.peer("s9", ours=True)
     meta: Json = {"fame.lane": "s9/1", "fame.seq": 1, "fame.prev": 0, "fame.sender": "/s9/c"}
-    assert rig.give(1, meta=meta) == ["NO_ROUTE"]
+    rig.write(rig.feed(other, message(1, meta=meta, replyTo="__sys__@/s9")))
+    assert codes(rig.said(other)) == ["NO_ROUTE"]
+
+
+def test_a_leaf_that_says_a_message_is_out_of_a_mailbox_is_not_believed() -> None:
+    rig = Sentinel()
+    meta: Json = {"fame.lane": "c/1", "fame.seq": 1, "fame.prev": 0, "fame.sender": "/s9/admin"}
+    assert rig.give(1, meta=meta) == [True]
+    assert [each.sender for each in rig.core.messages()] == ["/s1/c"]
+
+
+def test_a_leaf_can_not_use_up_the_numbers_of_another() -> None:
+    rig = Sentinel()
+    assert rig.give(1, lane="d/1") == [True]
+    assert rig.give(2**40, lane="d/1") == [True]
+    assert rig.core.state.inbox.taken.keys() == {"~e1", f"~e{2**40}"}
+    assert rig.give(1, lane="c/1") == [True]
+    assert rig.core.state.inbox.taken["c/1"] == 1
 
 
 def test_a_message_that_cannot_be_moved_stays_where_it_was_and_is_moved_later() -> None:

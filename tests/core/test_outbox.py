@@ -248,6 +248,16 @@ def test_thousands_of_messages_that_are_refused_at_once_are_taken_one_after_the_
     assert len(of(Bury, rig.log)) == 3000
 
 
+def test_what_somebody_says_when_he_refuses_is_cut() -> None:
+    rig = Sender()
+    message = rig.send()
+    frame: Json = {"type": "DeliveryAck", "ok": False, "code": "X" * 90_000, "reason": "y" * 90_000}
+    effects = rig.feed(rig.up, make_envelope(frame, to="__sys__@/s1/c", corrId=message.id))
+    [bury] = of(Bury, effects)
+    assert isinstance(bury, Bury)
+    assert len(bury.message.reason) < 300
+
+
 def test_a_message_is_tried_as_often_as_it_may_be() -> None:
     rig = Sender(max_attempts=3)
     message = rig.send()

@@ -167,6 +167,16 @@ def test_a_message_that_a_sentinel_between_has_changed_is_refused_and_sent_again
     assert rig.told("client") == [(message.id, "")]
 
 
+def test_a_stranger_can_not_have_a_message_given_up() -> None:
+    rig = fabric("overlay")
+    rig.allow("mallory", addresses=("mallory@fame.fabric",))
+    rig.leaf("mallory", "s1")
+    message = under_way(rig)
+    acknowledge(rig, "mallory", message, ok=False)
+    assert rig.told("client") == []
+    assert [each.id for each in rig["client"].core.messages()] == [message.id]
+
+
 def test_the_numbers_of_a_lane_are_its_signers() -> None:
     rig = fabric("overlay")
     message = rig.send("client", b"1")
