@@ -122,7 +122,7 @@ def test_who_has_the_authoritys_key_is_an_admin_where_it_says_so(profile: str, h
                 assert await reached(client) == 7
                 for at in ("/s0", "/s1", "/s1/math"):
                     which = {"ids": ["m"], "box": "dead"}
-                    assert await client.ask("mail.ls", at=at) == []
+                    assert await admin.ask("mail.ls", at=at) == []
                     assert await admin.ask("mail.drop", at=at, arguments=which) == {"ids": [], "reason": ""}
                     with pytest.raises(PolicyDenied, match="that is for admins"):
                         await client.ask("mail.drop", at=at, arguments=which)
