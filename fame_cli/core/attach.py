@@ -314,7 +314,7 @@ def _take_path(state: NodeState, path: str, now: float) -> None:
     publish(state, [name for name in (before, path) if name], now)
     for session in state.sessions.values():
         if session.is_open:
-            session.told.discard(state.gate.own_kid)
+            session.told.pop(state.gate.own_kid, None)
             tell_key(state, session, state.gate.own_kid)
     for child in list(state.table.children.values()):
         end(state, state.sessions[child], CLOSE_NORMAL, "the sentinel's path changed")
@@ -330,7 +330,7 @@ def _opened(state: NodeState, session: Session, event: Event, now: float) -> Non
     else:
         link.account = session.holder
     if not link.dialed or not (state.gate.certifies or _is_elsewhere(state)):
-        session.told.add(state.gate.own_kid)
+        session.told[state.gate.own_kid] = state.gate.shown_with(state.gate.own_kid)
     state.table.attach(link)
     tell_key(state, session, state.gate.own_kid)
     if state.settings.routes:

@@ -180,6 +180,10 @@ class Gate:
         """Return what is known of a key, to tell others."""
         return []
 
+    def shown_with(self, kid: str) -> str:
+        """Tell apart which credential was shown with a key: when it is another one, the key is told again."""
+        return ""
+
     def keys_at(self, path: str) -> list[msgspec.Raw]:
         """Return the keys of the node at a path, to tell others; [] when there are none."""
         return []

@@ -38,6 +38,7 @@ class Grant:
         expires_at: seconds since the epoch; None for never.
         issuer: who says so: `iss` of the token, "" for the config.
         token_id: `jti`, "" when absent.
+        issued_at: `iat`, seconds since the epoch; 0 when absent.
         scopes: of the token.
         claims: of the token, verified; for policies, and never logged.
     """
@@ -52,6 +53,7 @@ class Grant:
     expires_at: float | None = None
     issuer: str = ""
     token_id: str = ""
+    issued_at: float = 0.0
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict)
 

@@ -95,12 +95,13 @@ def _wants_keys(link: Link) -> bool:
 
 
 def tell_key(state: NodeState, session: Session, kid: str) -> None:
-    """Tell a neighbour a key ahead of what is signed with it, once."""
-    if kid in session.told or not kid or not _wants_keys(session.link):
+    """Tell a neighbour a key ahead of what is signed with it, once for each credential that is shown with it."""
+    shown = state.gate.shown_with(kid)
+    if session.told.get(kid) == shown or not kid or not _wants_keys(session.link):
         return
     if len(session.told) >= MAX_TOLD:
         session.told.clear()
-    session.told.add(kid)
+    session.told[kid] = shown
     known: list[KnownKey] = state.gate.find(kid)
     for key in known:
         _announce(state, session, key.path, key.jwks)

@@ -327,7 +327,7 @@ class NodeCore(Mailing):
         """Show the neighbours we dialled a new credential, before the old one expires; but those `apart`."""
         self._state.gate.renew(token)
         for session in self.sessions():
-            session.told.discard(self._state.gate.own_kid)
+            session.told.pop(self._state.gate.own_kid, None)
             if session.link.dialed and session.link not in apart:
                 self._show(session, token)
         return self._effects()

@@ -94,7 +94,7 @@ class Session:
         replayed: True once the neighbour has been told what there was when its time came.
         announced: names the neighbour has from us.
         echoes: name that a plain peer has from another sentinel of ours → that sentinel's physical path.
-        told: ids of the keys the neighbour has been told of.
+        told: id → credential, as `Gate.shown_with` has it, of the keys the neighbour has been told of.
         unanswered: envelope id of an announcement → its name, until the neighbour has acknowledged it.
         withdrawn: envelope ids of withdrawn addresses that the parent hasn't acknowledged yet.
         flow: credit windows.
@@ -121,7 +121,7 @@ class Session:
     replayed: bool = False
     announced: set[Name] = field(default_factory=set)
     echoes: dict[str, str] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
+    told: dict[str, str] = field(default_factory=dict)
     unanswered: dict[str, Name] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
     flow: FlowControl = field(default_factory=FlowControl)

@@ -4,13 +4,14 @@ A key is *proved* when a grant by somebody this node trusts names it and allows 
 doesn't matter who told of it. Any other key is *told*: as good as the neighbour who told, and only about nodes at or
 below that neighbour's own path, unless it is a peer or the parent, who pass on what lies beyond them. Nobody's key is
 replaced by telling of another one under its name, and where a better known key is, no lesser one gets in
-(security.md 4.4, and what the original lacks there). Times are seconds since the epoch.
+(security.md 4.4, and what the original lacks there). What a proved key may do says the token issued last of those that
+were shown with it, wherever; one that is taken back says and proves nothing any more. Times are seconds since the
+epoch.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from fame_cli.core.grant import Grant
 from fame_cli.core.ids import sid_of
 from fame_cli.core.link import Link
 from fame_cli.security.jwk import VOUCHED, Jwk, from_base64, kid_of, thumbprint, vouched_bytes
+from fame_cli.security.known import TOKEN, Key, Standing, standing_by, with_encryption_of, with_grant_of
 from fame_cli.security.signing import verify_bytes
 
 __all__ = ["MAX_KEYS", "MAX_TOLD", "MAX_TOLD_BYTES", "ROTATED_S", "Key", "Keyring", "Standing"]
@@ -49,18 +51,6 @@ ROTATED_S = 300.0
 """Seconds for which a key is still good when another one of the same standing has come to its path."""
 
 
-class Standing(IntEnum):
-    """Say how well a key is known to be that of the node at its path; more is better."""
-
-    BEYOND = 1  # told by a neighbour that passes on what others say
-    BELOW = 2  # told by a neighbour that the node is below
-    ITSELF = 3  # told by the node itself
-    NAMESAKE = 4  # proved for an id that a sentinel has added a dash and four characters to
-    PROVED = 5
-    CERTIFIED = 6
-    OWN = 7
-
-
 class _Jwk(msgspec.Struct):
     """Read what is needed of a JWK (RFC 8037); other members stay in the original."""
 
@@ -69,52 +59,6 @@ class _Jwk(msgspec.Struct):
     crv: str = ""
     x: str = ""
     use: str = ""
-
-
-@dataclass(slots=True, frozen=True)
-class Key:
-    """Hold a signing key at one path.
-
-    Args:
-        kid: its id.
-        path: physical path of the node that signs with it; `sid` is the digest of that.
-        public: what verifies.
-        jwk: as it was told, with `sid` and `physical_path` (security.md 4.3).
-        standing: how well it is known.
-        size: bytes of its JWKs.
-        grant: what proves it; None when it is told.
-        teller: the link that told of it; None for our own.
-        encryption: the X25519 JWK that came with it, None if none did that could be believed as far as this key.
-        ends_at: when it is over because another one has taken its place, or its node another path; None before that.
-    """
-
-    kid: str
-    path: str
-    sid: str
-    public: Ed25519PublicKey
-    jwk: Jwk
-    standing: Standing
-    size: int
-    grant: Grant | None = None
-    teller: Link | None = None
-    encryption: Jwk | None = None
-    ends_at: float | None = None
-
-    @property
-    def is_certified(self) -> bool:
-        """Tell whether a certificate says whose key it is, or it is our own and needs none here."""
-        return self.standing >= Standing.CERTIFIED
-
-    @property
-    def is_told(self) -> bool:
-        """Tell whether nothing but the word of a neighbour says whose key it is."""
-        return self.standing <= Standing.ITSELF
-
-    @property
-    def expires_at(self) -> float | None:
-        """Say when it is no longer to be believed; None for never."""
-        granted = self.grant.expires_at if self.grant is not None else None
-        return granted if self.ends_at is None else self.ends_at if granted is None else min(granted, self.ends_at)
 
 
 _Place = tuple[str, str]
@@ -135,14 +79,22 @@ class Keyring:
     Args:
         prove: returns the grant a token stands for, None when it isn't to be believed.
         clock: the time.
+        revoked: tells whether a token of that id is taken back.
     """
 
-    def __init__(self, prove: Callable[[str], Grant | None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        prove: Callable[[str], Grant | None],
+        clock: Callable[[], float],
+        revoked: Callable[[str], bool] = lambda token_id: False,
+    ) -> None:
         self._prove = prove
         self._clock = clock
+        self._revoked = revoked
         self._keys: OrderedDict[_Place, Key] = OrderedDict()
         self._of: dict[str, OrderedDict[str, None]] = {}  # kid → sids
         self._at: dict[str, dict[_Place, None]] = {}  # path → its keys, the one learned last at the end
+        self._shown: dict[str, str] = {}  # kid → what tells its tokens apart
         self._told: dict[Link, _Told] = {}
         self.certified: Callable[[Jwk, str], bool] = lambda jwk, path: False
 
@@ -174,6 +126,10 @@ class Keyring:
     def all_of(self, kid: str) -> list[Key]:
         """Return a key at all paths where it is."""
         return [key for sid in list(self._of.get(kid, ())) if (key := self._live((kid, sid))) is not None]
+
+    def shown_with(self, kid: str) -> str:
+        """Tell apart which token was shown with a key, "" where none was: another one has to be told of again."""
+        return self._shown.get(kid, "")
 
     def learn(self, keys: msgspec.Raw, path: str, teller: Link | None, *, beyond: bool) -> list[Key] | Refusal:
         """Take the keys of the node at a path.
@@ -224,9 +180,9 @@ class Keyring:
             public = Ed25519PublicKey.from_public_bytes(from_base64(jwk.x))
         except ValueError:
             return None
-        token: Any = raw.get("fame.grant")
+        token: Any = raw.get(TOKEN)
         grant = self._prove(token) if isinstance(token, str) else None
-        if grant is not None and not (grant.thumbprint == thumbprint(raw) and _standing_by(grant, path) is not None):
+        if grant is not None and not (grant.thumbprint == thumbprint(raw) and standing_by(grant, path) is not None):
             grant = None
         standing = self._standing(raw, path, teller, grant)
         if encryption is not None and not _vouches(public, encryption, needed=standing >= Standing.NAMESAKE):
@@ -240,7 +196,7 @@ class Keyring:
             return Standing.OWN
         if self.certified(raw, path):
             return Standing.CERTIFIED
-        if grant is not None and (proved := _standing_by(grant, path)) is not None:
+        if grant is not None and (proved := standing_by(grant, path)) is not None:
             return proved
         if path == teller.remote_path:
             return Standing.ITSELF
@@ -268,10 +224,13 @@ class Keyring:
         """Remember a key; return what is remembered, which is what was before if that is better."""
         place = key.kid, key.sid
         before = self._live(place)
+        if key.grant is not None and key.teller is not None:
+            key = self._share_grant(key)
+            before = self._live(place)
         if before is not None and before.public == key.public:
             if _outdoes(before, key):
                 return before
-            key = _with_encryption_of(before, key)
+            key = with_encryption_of(before, key)
         for other in self.all_of(key.kid):
             if other.public != key.public:
                 self._drop(other)
@@ -282,11 +241,30 @@ class Keyring:
                 self._drop(other)
             elif other.standing is key.standing:
                 self._end(other)
-        self._keys[place] = key
+        self._keep(key)
         self._of.setdefault(key.kid, OrderedDict())[key.sid] = None
         self._at.setdefault(key.path, {})[place] = None
         self._make_room(key, place)
         return key
+
+    def _share_grant(self, key: Key) -> Key:
+        """Have the token issued last count at all paths it is for, and return the key with that."""
+        others = [each for each in self.all_of(key.kid) if each.public == key.public and each.grant is not None]
+        for other in others:
+            if _issued(other) > _issued(key):
+                key = with_grant_of(key, other)
+        for other in others:
+            if other.teller is not None and _issued(other) <= _issued(key):
+                self._keep(with_grant_of(other, key))
+        return key
+
+    def _keep(self, key: Key) -> None:
+        """Put a key in its place, and see whether it came with another token than before."""
+        before = self._keys.get((key.kid, key.sid))
+        shown = f"{_issued(key)} {key.grant.token_id}" if key.grant is not None else ""
+        if before is None or before.grant != key.grant:
+            self._shown[key.kid] = shown
+        self._keys[key.kid, key.sid] = key
 
     def _end(self, key: Key) -> None:
         """Have a key be over in a while, in which what it has signed before arrives."""
@@ -318,10 +296,16 @@ class Keyring:
         if key is None:
             return None
         expires_at = key.expires_at
-        if expires_at is not None and expires_at <= self._clock():
+        if (expires_at is not None and expires_at <= self._clock()) or self._is_taken_back(key):
             self._drop(key)
             return None
         return key
+
+    def _is_taken_back(self, key: Key) -> bool:
+        grant = key.grant
+        if grant is None or not grant.token_id or key.standing is Standing.OWN:
+            return False
+        return self._revoked(grant.token_id)
 
     def _all_at(self, path: str) -> list[Key]:
         return [key for place in list(self._at.get(path, ())) if (key := self._live(place)) is not None]
@@ -331,6 +315,8 @@ class Keyring:
         del self._keys[place]
         for index, name, entry in ((self._of, key.kid, key.sid), (self._at, key.path, place)):
             _remove(index, name, entry)
+        if key.kid not in self._of:
+            self._shown.pop(key.kid, None)
         if key.is_told and key.teller is not None:
             told = self._told[key.teller]
             told.total -= told.sizes.pop(place)
@@ -361,18 +347,11 @@ def _outdoes(before: Key, key: Key) -> bool:
         return before.standing > key.standing
     if before.is_told:
         return before.teller is not key.teller and key.standing is not Standing.ITSELF  # itself: it has reconnected
-    granted, grants = (each.grant.expires_at if each.grant is not None else None for each in (before, key))
-    return grants is not None and (granted is None or granted > grants)
+    return False
 
 
-def _with_encryption_of(before: Key, key: Key) -> Key:
-    """Keep the encryption key told before if none has come now, or none as good: vouched for by the signing key."""
-    had, has = before.encryption, key.encryption
-    if had is None:
-        return key
-    vouched = VOUCHED in had
-    kept = (vouched or before.standing is key.standing) if has is None else vouched and VOUCHED not in has
-    return replace(key, encryption=had) if kept else key
+def _issued(key: Key) -> float:
+    return key.grant.issued_at if key.grant is not None else 0.0
 
 
 def _vouches(public: Ed25519PublicKey, encryption: Jwk, *, needed: bool) -> bool:
@@ -381,11 +360,3 @@ def _vouches(public: Ed25519PublicKey, encryption: Jwk, *, needed: bool) -> bool
     if signature is None:
         return not needed
     return isinstance(signature, str) and verify_bytes(public, signature, vouched_bytes(encryption))
-
-
-def _standing_by(grant: Grant, path: str) -> Standing | None:
-    """Say what a grant makes of its key at a path; a sentinel gives namesakes a dash and four characters."""
-    last = path.rpartition("/")[2]
-    if grant.may_attach_as(last):
-        return Standing.PROVED
-    return Standing.NAMESAKE if last[-5:-4] == "-" and grant.may_attach_as(last[:-5]) else None

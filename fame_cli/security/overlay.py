@@ -37,6 +37,7 @@ class Means(NamedTuple):
         granted: returns what a token allows, None when it isn't to be believed.
         skew_s: seconds that clocks may differ.
         judge: asks the policy; None where there is none.
+        revoked: tells whether a token of that id is taken back.
     """
 
     clock: Callable[[], float]
@@ -45,6 +46,7 @@ class Means(NamedTuple):
     granted: Callable[[str], Grant | None]
     skew_s: float
     judge: Judge | None = None
+    revoked: Callable[[str], bool] = lambda token_id: False
 
 
 class KeyGate(GrantGate):
@@ -61,7 +63,7 @@ class KeyGate(GrantGate):
         self._chain: list[str] = []
         self._path = ""
         self._signer = Signer(keys.signing, keys.kid)
-        self._ring = Keyring(means.granted, means.clock)
+        self._ring = Keyring(means.granted, means.clock, means.revoked)
         self._replays = Replays(means.skew_s)
         self._joined: dict[Link, Key] = {}
         self.own_kid = keys.kid
@@ -182,7 +184,7 @@ class KeyGate(GrantGate):
         key = self._key_of(envelope)
         grant = key.grant if key is not None else None
         if grant is None and key is not None and link.is_leaf and key.path == link.remote_path:
-            grant = link.grant
+            grant = link.grant if link.grant is not None and not link.grant.thumbprint else None  # else it is the key's
         if grant is None or not grant.may_be(ADMIN):
             return NO_ADMIN
         return super().may_mend(link, envelope)
@@ -284,6 +286,10 @@ class KeyGate(GrantGate):
     def find(self, kid: str) -> list[KnownKey]:
         """Return a key at all paths where it is known to be."""
         return [KnownKey(key.path, _raw(key)) for key in self._ring.all_of(kid)]
+
+    def shown_with(self, kid: str) -> str:
+        """Tell apart which token was shown with a key."""
+        return self._ring.shown_with(kid)
 
     def keys_at(self, path: str) -> list[msgspec.Raw]:
         """Return the keys of the node at a path, to tell others; [] when there are none."""

@@ -128,7 +128,7 @@ class Security:
             self.gate = GrantGate(self._clock, self.granted, judge)
             return
         token = self._credential.token if self._is_bound(self._credential.token) else ""
-        means = Means(self._clock, self._keys, token, self.granted, settings.skew_s, judge)
+        means = Means(self._clock, self._keys, token, self.granted, settings.skew_s, judge, self._verifier.is_revoked)
         self.gate = self._strict(means) if settings.profile == "strict-overlay" else KeyGate(means)
 
     def _strict(self, means: Means) -> Gate:

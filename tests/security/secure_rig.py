@@ -1,6 +1,7 @@
 """Real cores joined back to back, as in ``mesh_rig.py``, behind the gates of a profile, with grants of one authority.
 
-A grant's token is ``token-of-<label>``; the authority is a dict of them. Time is the rig's, from `BIRTH` on.
+A grant's token is ``token-of-<label>``, and its id besides if it has one; the authority is a dict of them. Time
+is the rig's, from `BIRTH` on.
 """
 
 import json
@@ -36,6 +37,7 @@ class SecureRig(MeshRig):
         uncertified: labels of nodes without certificates.
 
     Attributes:
+        revoked: ids of tokens that are taken back, as every node knows at once.
         ahead_s: label → by how much that node's clock is ahead of the others'.
     """
 
@@ -49,6 +51,8 @@ class SecureRig(MeshRig):
         self.keys: dict[str, NodeKeys] = {}
         self.grants: dict[str, Grant] = {}
         self.gates: dict[str, Gate] = {}
+        self.revoked: set[str] = set()
+        self._issued: dict[str, Grant] = {}
         self.ahead_s: dict[str, float] = {}
         self._serial = count(1)
         super().__init__(*names)
@@ -66,6 +70,7 @@ class SecureRig(MeshRig):
         facts |= {"capabilities": (ANYTHING,)} | how
         grant = Grant(label, node=node or label, thumbprint=thumbprint, issuer="us", **facts)  # type: ignore[arg-type]
         self.grants[label] = grant
+        self._issued[self._token_of(label) if grant.token_id else ""] = grant
         return grant
 
     def make_core(self, label: str, settings: Settings) -> NodeCore:
@@ -82,8 +87,10 @@ class SecureRig(MeshRig):
             return Gate()
         if self.profile == "gated":
             return GrantGate(partial(self.clock_of, label), self.prove)
-        token = "" if label in self.bare else f"token-of-{label}"
-        means = Means(partial(self.clock_of, label), self.keys[label], token, self.prove, 60.0)
+        token = "" if label in self.bare else self._token_of(label)
+        means = Means(
+            partial(self.clock_of, label), self.keys[label], token, self.prove, 60.0, revoked=self.revoked.__contains__
+        )
         if self.profile == "overlay":
             return KeyGate(means)
         certify = self.certify if label not in self.uncertified else (lambda label, path: [])
@@ -96,7 +103,12 @@ class SecureRig(MeshRig):
 
     def prove(self, token: str) -> Grant | None:
         """Be the authority."""
-        return self.grants.get(token.removeprefix("token-of-"))
+        grant = self._issued.get(token) or self.grants.get(token.removeprefix("token-of-"))
+        return None if grant is None or grant.token_id in self.revoked else grant
+
+    def _token_of(self, label: str) -> str:
+        token_id = self.grants[label].token_id
+        return f"token-of-{label} {token_id}" if token_id else f"token-of-{label}"
 
     def clock_of(self, label: str) -> float:
         """Return the time of the day as a node knows it."""

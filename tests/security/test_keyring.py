@@ -30,14 +30,26 @@ class Ring:
         self.now = 1000.0
         self.grants: dict[str, Grant] = {}
         self.certified: set[str] = set()
-        self.keys = Keyring(self.grants.get, lambda: self.now)
+        self.revoked: set[str] = set()
+        self.keys = Keyring(self.prove, lambda: self.now, self.revoked.__contains__)
         self.keys.certified = lambda jwk, path: f"{jwk['x']} {path}" in self.certified
 
-    def grant(self, keys: NodeKeys, node: str, expires_at: float | None = None) -> str:
-        """Grant a node its key; returns the token."""
+    def grant(self, keys: NodeKeys, node: str, expires_at: float | None = None, issued_at: float = 0.0) -> str:
+        """Grant a node its key; returns the token, which is its id, too."""
         token = f"token {len(self.grants)}"
-        self.grants[token] = Grant(node, node=node, thumbprint=keys.thumbprint, expires_at=expires_at)
+        grant = Grant(node, node=node, thumbprint=keys.thumbprint, expires_at=expires_at)
+        self.grants[token] = replace(grant, token_id=token, issued_at=issued_at)
         return token
+
+    def prove(self, token: str) -> Grant | None:
+        """Be the authority."""
+        return None if token in self.revoked else self.grants.get(token)
+
+    def counts(self, keys: NodeKeys, path: str = PATH) -> str:
+        """Return the token that counts for a key at a path, "" for none."""
+        key = self.keys.find(keys.kid, sid_of(path))
+        assert key is None or key.grant is None or key.jwk["fame.grant"] == key.grant.token_id
+        return key.grant.token_id if key is not None and key.grant is not None else ""
 
     def certify(self, keys: NodeKeys, path: str) -> None:
         """Give a key a certificate for a path."""
@@ -306,10 +318,80 @@ def test_a_key_is_over_with_its_grant() -> None:
 
 def test_a_later_grant_prolongs_a_key_and_an_older_one_does_not_shorten_it() -> None:
     ring = Ring()
-    for seconds in (60, 120, 30):
-        ring.told(ONE.public_jwks(ring.grant(ONE, "math", expires_at=ring.now + seconds)), PATH, PEER)
+    for issued_at, seconds in ((1, 60), (2, 120), (0, 30)):
+        token = ring.grant(ONE, "math", expires_at=ring.now + seconds, issued_at=issued_at)
+        ring.told(ONE.public_jwks(token), PATH, PEER)
     ring.now += 119
     assert ring.knows(ONE) is Standing.PROVED
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0), (1, 0, 1)], ids=str)
+@pytest.mark.parametrize("paths", [(PATH, PATH), (PATH, "/s2/math-a1B2")], ids=["one path", "two paths"])
+def test_of_several_tokens_for_a_key_the_one_issued_last_counts(order: tuple[int, ...], paths: tuple[str, ...]) -> None:
+    ring = Ring()
+    old = ring.grant(ONE, "math", expires_at=ring.now + 900, issued_at=1)
+    new = ring.grant(ONE, "math*", expires_at=ring.now + 60, issued_at=2)
+    for which in order:
+        assert isinstance(ring.told(ONE.public_jwks((old, new)[which]), paths[which], PEER), list)
+    assert {ring.counts(ONE, path) for path in paths} == {new}
+    assert ring.keys.shown_with(ONE.kid) == f"2 {new}"
+
+
+def test_of_tokens_issued_in_the_same_second_the_one_shown_last_counts() -> None:
+    ring = Ring()
+    first, second = (ring.grant(ONE, "math", issued_at=1) for _ in range(2))
+    for token in (first, second, first):
+        ring.told(ONE.public_jwks(token), PATH, PEER)
+        assert ring.counts(ONE) == token
+
+
+def test_a_token_for_another_id_leaves_a_key_what_it_may_under_its_own() -> None:
+    ring = Ring()
+    math, poems = ring.grant(ONE, "math", issued_at=1), ring.grant(ONE, "poems", issued_at=2)
+    ring.told(ONE.public_jwks(math), PATH, PEER)
+    ring.told(ONE.public_jwks(poems), "/s1/poems", PEER)
+    assert (ring.counts(ONE), ring.counts(ONE, "/s1/poems")) == (math, poems)
+
+
+def test_a_token_that_is_taken_back_counts_no_more_at_once() -> None:
+    ring = Ring()
+    token = ring.grant(ONE, "math", issued_at=2)
+    ring.told(ONE.public_jwks(token))
+    ring.revoked.add(token)
+    assert (ring.knows(ONE), ring.keys.shown_with(ONE.kid)) == (None, "")
+    ring.told(ONE.public_jwks(token))
+    assert (ring.knows(ONE), ring.counts(ONE)) == (Standing.ITSELF, "")
+
+
+def test_an_older_token_counts_again_when_the_newer_one_is_taken_back_or_over() -> None:
+    ring = Ring()
+    old = ring.grant(ONE, "math", issued_at=1)
+    for number in range(2):
+        newer = ring.grant(ONE, "math", expires_at=ring.now + 60, issued_at=2)
+        ring.told(ONE.public_jwks(newer), PATH, PEER)
+        assert ring.counts(ONE) == newer
+        ring.revoked.update([newer] if number else [])
+        ring.now += 60 if not number else 0
+        ring.told(ONE.public_jwks(old), PATH, PEER)
+        assert ring.counts(ONE) == old
+
+
+def test_a_newer_token_counts_for_a_key_whose_certificate_was_told_before() -> None:
+    ring = Ring()
+    ring.certify(ONE, PATH)
+    ring.told(ONE.public_jwks(ring.grant(ONE, "math", issued_at=1)), PATH, PEER)
+    ring.certified.clear()
+    newer = ring.grant(ONE, "math", issued_at=2)
+    ring.told(ONE.public_jwks(newer), PATH, PEER)
+    assert (ring.knows(ONE), ring.counts(ONE)) == (Standing.CERTIFIED, newer)
+
+
+def test_our_own_key_is_told_with_the_token_we_have_now() -> None:
+    ring = Ring()
+    for issued_at in (2, 1):
+        token = ring.grant(ONE, "math", issued_at=issued_at)
+        ring.keys.learn(msgspec.Raw(json.dumps(ONE.public_jwks(token)).encode()), PATH, None, beyond=True)
+        assert (ring.knows(ONE), ring.counts(ONE)) == (Standing.OWN, token)
 
 
 # Who is believed before whom

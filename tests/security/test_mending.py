@@ -82,6 +82,56 @@ def test_a_key_that_is_only_told_is_no_admins_far_away() -> None:
     assert ask(rig, FAR, "mail.drop") == (0, "UNAUTHORIZED")
 
 
+SIGNING = ["overlay", "strict-overlay"]
+
+
+def come_again(rig: SecureRig, role: str, token_id: str, issued_at: float) -> None:
+    """Have a new process with the key of the asker show another token than the one before."""
+    rig.crash("asker")
+    rig.allow("asker", roles=frozenset({role}), token_id=token_id, issued_at=issued_at)
+    rig.leaf("asker", NEAR)
+
+
+def asked_everywhere(rig: SecureRig) -> set[tuple[int, str]]:
+    return {ask(rig, at, "mail.drop") for at in (NEAR, FAR, AGENT)}
+
+
+@pytest.mark.parametrize("profile", SIGNING)
+def test_after_an_admins_token_is_revoked_its_key_may_what_an_older_token_says(profile: str) -> None:
+    rig = fabric(profile, roles=frozenset({CLIENT}))
+    come_again(rig, ADMIN, "admin", 2.0)
+    assert asked_everywhere(rig) == {(1, "")}
+    rig.revoked.add("admin")
+    come_again(rig, CLIENT, "client", 1.0)
+    assert asked_everywhere(rig) == {(0, "UNAUTHORIZED")}
+    assert ask(rig, FAR, "flow.show") == (1, "")
+
+
+@pytest.mark.parametrize("profile", SIGNING)
+def test_a_token_issued_later_counts_everywhere_whether_it_allows_more_or_less(profile: str) -> None:
+    rig = fabric(profile, roles=frozenset({CLIENT}))
+    for number, role in enumerate((CLIENT, ADMIN, CLIENT, ADMIN)):
+        come_again(rig, role, f"t{number}", float(number))
+        assert asked_everywhere(rig) == ({(1, "")} if role is ADMIN else {(0, "UNAUTHORIZED")})
+
+
+@pytest.mark.parametrize("profile", SIGNING)
+def test_a_token_issued_earlier_and_shown_later_does_not_count(profile: str) -> None:
+    rig = fabric(profile, roles=frozenset({CLIENT}))
+    come_again(rig, CLIENT, "client", 2.0)
+    assert asked_everywhere(rig) == {(0, "UNAUTHORIZED")}
+    come_again(rig, ADMIN, "admin", 1.0)
+    assert asked_everywhere(rig) == {(0, "UNAUTHORIZED")}
+
+
+def test_an_admin_whose_token_is_revoked_is_none_any_more_over_a_link_that_is_open() -> None:
+    rig = fabric("overlay", roles=frozenset({CLIENT}))
+    come_again(rig, ADMIN, "admin", 1.0)
+    assert asked_everywhere(rig) == {(1, "")}
+    rig.revoked.add("admin")
+    assert asked_everywhere(rig) == {(0, "UNAUTHORIZED")}
+
+
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_sentinel_of_another_make_has_not_made_sure_who_asks(ours: bool) -> None:
     gate = GrantGate(lambda: 0.0, lambda token: None)

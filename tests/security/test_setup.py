@@ -1,13 +1,17 @@
 """What a node that can't show its token is told: whose it is, and what to do about it."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 from token_rig import NOW
 
+from fame_cli.core.frames import KeyAnnounce
 from fame_cli.core.grant import AGENT, CLIENT, Grant
+from fame_cli.core.link import Link, LinkKind
 from fame_cli.errors import AdmissionRefused, ConfigError
 from fame_cli.security.keystore import Home
 from fame_cli.security.settings import Admission, SecuritySettings
@@ -78,6 +82,27 @@ def test_a_node_of_another_machine_without_its_token_is_told_what_to_have_issued
         "authority is: fame token issue --node math1 --role agent --role client --address math1@fame.fabric "
         f"--thumbprint {home.node_keys('math1', create=False).thumbprint} --out math1.jwt"
     )
+
+
+def test_a_key_is_proved_no_more_once_its_token_is_revoked_in_the_home(home: Home) -> None:
+    now = [NOW]
+    settings = SecuritySettings(profile="overlay", home=home.root)
+    security = Security(settings, HERE, named=True, clock=lambda: now[0])
+    asyncio.run(security.start(lambda event, level, **facts: None, listens=True))
+    keys, token = home.node_keys("cli"), token_for(home, "cli")
+    announce = KeyAnnounce(physical_path="/s1/cli", keys=Raw(json.dumps(keys.public_jwks(token)).encode()))
+    peer = Link(1, LinkKind.PEER, remote_id="s1", remote_path="/s1")
+    assert security.gate.learn(announce, peer) is None
+    grant = security.granted(token)
+    assert grant is not None
+    assert security.gate.shown_with(keys.kid) == f"{NOW} {grant.token_id}"
+    home.revoke(grant.token_id, NOW + 60)
+    now[0] += 1
+    assert security.gate.find(keys.kid) == []
+    (home.root / "revoked.json").write_text("{")
+    now[0] += 1
+    assert security.gate.learn(announce, peer) is None  # as what a neighbour tells
+    assert security.gate.shown_with(keys.kid) == ""
 
 
 def test_what_a_token_says_of_itself_is_shown_only_if_it_is_an_id(home: Home) -> None:

@@ -61,7 +61,7 @@ def test_a_token_of_the_authority_comes_to_the_grant_it_was_issued_for() -> None
     issuing = authority()
     grant = ours(issuing).verify(issuing.issue(MATH, NOW, 3600), NOW + 1)
     assert replace(grant, claims={}, token_id="") == replace(
-        MATH, issuer=issuing.issuer, expires_at=NOW + 3600, scopes=frozenset({"node.connect"})
+        MATH, issuer=issuing.issuer, expires_at=NOW + 3600, issued_at=NOW, scopes=frozenset({"node.connect"})
     )
     assert (grant.token_id, grant.claims["sub"]) == (grant.claims["jti"], "math1")
 
@@ -105,6 +105,9 @@ def test_what_was_revoked_is_not_guessed_when_it_cannot_be_read() -> None:
     with pytest.raises(TokenRefused, match="can't be judged now") as refused:
         ours(issuing, revoked=unreadable).verify(issuing.issue(MATH, NOW, 60), NOW)
     assert refused.value.detail == "revoked.json: not JSON"
+    assert not ours(issuing, revoked=unreadable).is_revoked(
+        "t"
+    )  # or all that is proved were over for a moment's mistake
 
 
 def test_an_old_key_is_honoured_until_it_ends() -> None:
