@@ -4,6 +4,7 @@ Nothing is shown to whoever is asked: no token, no proof, no name of ours.
 """
 
 import asyncio
+import re
 import ssl
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -15,6 +16,9 @@ __all__ = ["ASK_S", "in_the_other_language", "speaks_http", "speaks_tls", "told"
 
 ASK_S = 1.0
 """Seconds for finding out."""
+
+_OWN_ID = re.compile("(?<=/attach/ws/downstream)/[^/]*$|(?<=/attach/ws/peer)/[^/]*$")
+"""What the URLs that are dialled have beyond those that are configured (spec 2.1)."""
 
 _REQUEST = b"GET /readyz HTTP/1.1\r\nHost: sentinel\r\nConnection: close\r\n\r\n"
 
@@ -64,7 +68,7 @@ async def told(url: str, error: ConnectError) -> ConnectError:
         async with asyncio.timeout(ASK_S):
             if await speaks_other(host, parts.port or (443 if has_tls else 80)):
                 what = "doesn't speak TLS" if has_tls else "speaks TLS, and was dialled without"
-                hint = f"try {failures.shown(in_the_other_language(url))}"
+                hint = f"try {failures.shown(in_the_other_language(_OWN_ID.sub('', url)))}"
                 return ConnectError(f"{failures.host_of(url)} {what}", hint=hint)
     return error
 

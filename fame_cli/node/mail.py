@@ -51,6 +51,7 @@ class Mail:
         delivery = node.core.settings.delivery
         self._letters = DeadLetters(delivery.max_messages, delivery.max_bytes)
         self._returning: dict[str, Letter] = {}
+        self._stuck: set[str] = set()  # dead letters that couldn't be moved
         self.actions: dict[type, Callable[[Any], None]] = {
             Keep: self._keep,
             Move: self._move,
@@ -204,9 +205,10 @@ class Mail:
             if letter is not None:
                 self._returning[message.id] = letter
             retried.append(message.id)
+            self._stuck.discard(message.id)
             self._node.perform(effects)
         await self.store.flush()
-        back = [id for id in retried if id not in self._letters]
+        back = [id for id in retried if id not in self._stuck]  # which may have failed again by now
         return back, reason or ("" if len(back) == len(retried) else "the store can't be written")
 
     async def drop(self, box: str, ids: Iterable[str]) -> list[str]:
@@ -257,6 +259,7 @@ class Mail:
         letter = self._returning.pop(message_id, None)
         if letter is not None and error is not None:
             self._letters.put_back(letter)
+            self._stuck.add(message_id)
         self._node.perform(core.moved(message_id, now) if error is None else core.unmoved(message_id, str(error), now))
 
     def _forget(self, effect: Forget) -> None:

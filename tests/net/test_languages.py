@@ -112,3 +112,21 @@ def test_a_dial_that_tls_servers_answer_in_http_is_looked_into(library: str) -> 
 @pytest.mark.parametrize(("url", "other"), [("ws://a:1/x", "wss://a:1/x"), ("wss://a/x", "ws://a/x")])
 def test_each_language_has_the_other(url: str, other: str) -> None:
     assert in_the_other_language(url) == other
+
+
+def test_the_url_to_try_is_one_to_configure() -> None:
+    async def main() -> None:
+        server = await asyncio.start_server(_say_http, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            url = f"wss://127.0.0.1:{port}/fame/v1/attach/ws/downstream/client-1"
+            found = await told(url, ConnectError("no"))
+            assert found.hint == f"try ws://127.0.0.1:{port}/fame/v1/attach/ws/downstream"
+
+    asyncio.run(main())
+
+
+async def _say_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    writer.close()

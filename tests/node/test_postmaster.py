@@ -154,6 +154,17 @@ def test_a_dead_letter_of_an_agent_is_handled_once_it_is_retried() -> None:
     bounded(main())
 
 
+def test_a_dead_letter_that_fails_again_at_once_has_been_retried() -> None:
+    async def main() -> None:
+        agent = Moody()
+        async with keeper() as (sentinel, client), moody(agent, sentinel.url) as node:
+            [name] = await dead(client, node, "hello")
+            told = await client.ask("mail.retry", at=AT_AGENT, arguments={"ids": [name]})
+            assert told == {"ids": [name], "reason": ""}
+
+    bounded(main())
+
+
 def test_a_dead_letter_of_a_mailbox_goes_out_once_it_is_retried() -> None:
     async def main() -> None:
         agent = Moody()
