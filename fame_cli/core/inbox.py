@@ -63,7 +63,7 @@ def take(state: NodeState, origin: Link, envelope: Envelope, now: float) -> None
     box = state.inbox
     lane, seq, before = placed(state, envelope)
     last = box.taken.get(lane, 0)
-    if seq <= last or _is_here(state, lane):
+    if seq <= last or (lane.startswith(ALONE) and _is_here(state, lane)):
         if (lane, seq) in box.owed:
             box.owed[lane, seq] = origin, _header(envelope)  # sent again while it is on its way to the disk
         else:

@@ -292,6 +292,13 @@ def test_a_message_without_a_number_that_is_called_like_another_takes_nobodys_pl
     assert rig.core.messages() == []
 
 
+def test_a_message_may_be_called_like_the_lane_of_another() -> None:
+    rig = Agent()
+    rig.take(1, lane="d/1", corrId="c/1")
+    rig.take(1, lane="c/1", payload="honest")
+    assert rig.handling() == ["1", '"honest"']
+
+
 def test_a_name_of_a_dead_letter_is_nobody_elses() -> None:
     rig = Agent()
     rig.take(1, corrId="m1")
