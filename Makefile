@@ -88,14 +88,14 @@ test-core: setup
 	$(BIN)/python -m pytest tests/core
 
 sim: setup
-	FAME_SIM_SEEDS='$(SEEDS)' FAME_SIM_MINUTES='$(MINUTES)' $(BIN)/python -m pytest -q tests/sim/test_mesh.py -k random
+	FAME_SIM_SEEDS='$(SEEDS)' FAME_SIM_MINUTES='$(MINUTES)' $(BIN)/python -m pytest -q tests/sim/test_mesh.py tests/sim/test_messages.py -k 'random or lost'
 
 fuzz: setup
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz/fuzz.py --minutes '$(or $(MINUTES),10)' $(FUZZ)
 
 chaos: setup
-	$(BIN)/python tests/chaos/chaos.py --minutes '$(or $(MINUTES),0.5)' $(if $(SEED),--seed '$(SEED)') --output '$(RESULTS)/chaos.json'
+	$(BIN)/python tests/chaos/chaos.py --minutes '$(or $(MINUTES),1)' $(if $(SEED),--seed '$(SEED)') --output '$(RESULTS)/chaos.json'
 
 bench-startup: setup
 	$(BIN)/python benchmarks/bench_startup.py --output '$(RESULTS)/startup.json'

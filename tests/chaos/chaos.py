@@ -300,7 +300,7 @@ async def _free_port() -> int:
 def main() -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=0.5, help="minutes in which things go wrong (default: 0.5)")
+    parser.add_argument("--minutes", type=float, default=1.0, help="minutes in which things go wrong (default: 1)")
     parser.add_argument("--seed", type=int, help="of the faults and the fabric; a fresh one if not said")
     parser.add_argument("--output", type=Path, help="file for the report, JSON")
     parser.add_argument("--folder", type=Path, help="keep configs, logs and notes there")
