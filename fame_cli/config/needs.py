@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from fame_cli.config.document import Table
 from fame_cli.config.fabric import FabricConfig
 from fame_cli.config.load import AnyConfig
-from fame_cli.config.schema import ClientConfig, NodeConfig, SentinelConfig
+from fame_cli.config.schema import AgentConfig, ClientConfig, NodeConfig, SentinelConfig
 from fame_cli.config.security_fields import located
 from fame_cli.config.validate import dotted, mark_at, quoted
 from fame_cli.errors import ConfigError
+from fame_cli.node.imports import missing_module
 from fame_cli.security.files import open_regular
 from fame_cli.security.settings import SecuritySettings
 
@@ -75,6 +76,9 @@ def _missing(config: NodeConfig) -> Iterator[tuple[_Path, tuple[str, str]]]:
             where = "" if str(file) == name else f" ({file})"
             hint = "write it there, or correct its name"
             yield path, (f"{dotted(path)}: {quoted(name)} can't be read: {reason}{where}", hint)
+    text = config.agent.import_ if isinstance(config, AgentConfig) else None
+    if text is not None and (looked := missing_module(text, config.base_dir)):
+        yield ("agent", "import"), (f"agent.import: no module {text.partition(':')[0]}", looked)
 
 
 def amiss(settings: SecuritySettings) -> Iterator[ConfigError]:

@@ -19,7 +19,7 @@ from types import ModuleType
 from fame_cli.errors import ConfigError
 from fame_cli.node.agent import Agent
 
-__all__ = ["load_agent"]
+__all__ = ["load_agent", "missing_module"]
 
 
 def load_agent(
@@ -70,13 +70,32 @@ def _place(module: ModuleType) -> str:
     return str(module.__file__ or module.__name__)
 
 
-def _import(module_name: str, base_dir: Path) -> ModuleType:
+def missing_module(text: str, base_dir: Path) -> str:
+    """Say where the module that `text` names was looked for; "" where there is one. None of its code is run."""
+    module_name = text.partition(":")[0]
+    file, looked = _file_of(module_name, base_dir)
+    if file is not None:
+        return ""
+    try:
+        found = "/" not in module_name and importlib.util.find_spec(module_name.partition(".")[0]) is not None
+    except (ImportError, ValueError):
+        found = False
+    return "" if found else looked
+
+
+def _file_of(module_name: str, base_dir: Path) -> tuple[Path | None, str]:
+    """Return the file of a module in the folder of a config, None for none; and where one looks for it."""
     folder, slash, dotted = module_name.rpartition("/")
     relative = folder + slash + dotted.replace(".", "/")
-    for candidate in (base_dir / f"{relative}.py", base_dir / relative / "__init__.py"):
-        if candidate.is_file():
-            return _load_file(candidate)
     looked = f"looked for {relative}.py in {base_dir.resolve()} and for {module_name} on the Python path"
+    candidates = (base_dir / f"{relative}.py", base_dir / relative / "__init__.py")
+    return next((each for each in candidates if each.is_file()), None), looked
+
+
+def _import(module_name: str, base_dir: Path) -> ModuleType:
+    file, looked = _file_of(module_name, base_dir)
+    if file is not None:
+        return _load_file(file)
     if "/" in module_name:
         raise ConfigError(f"no module {module_name}", hint=looked)
     try:

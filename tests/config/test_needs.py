@@ -91,3 +91,14 @@ def test_the_nodes_of_a_fabric_are_looked_at_one_by_one(write: Write) -> None:
 
 def test_what_names_no_file_needs_none(write: Write) -> None:
     assert missing(write("kind: sentinel\n")) == []
+
+
+def test_the_module_of_an_agent_is_looked_for_and_not_run(write: Write) -> None:
+    upstream = "upstream: {direct_url: ws://127.0.0.1:8000/fame/v1/attach/ws/downstream}"
+    path = write(f"kind: agent\n{upstream}\nagent: {{import: 'greter:Greeter', address: a@fame.fabric}}\n", "a.yaml")
+    [line] = missing(path)
+    assert line.startswith("a.yaml:3:17: agent.import: no module greter; looked for greter.py in ")
+    write("raise SystemExit\n", "greter.py")
+    assert missing(path) == []
+    on_the_path = f"kind: agent\n{upstream}\nagent: {{import: 'json:dumps', address: a@fame.fabric}}\n"
+    assert missing(write(on_the_path, "b.yaml")) == []
