@@ -64,7 +64,7 @@ async def told(url: str, error: ConnectError) -> ConnectError:
     if _is_proxied(host):
         return error
     speaks_other = speaks_http if has_tls else speaks_tls
-    with suppress(OSError):  # TimeoutError is one
+    with suppress(OSError, RuntimeError):  # TimeoutError is one; the other is uvloop's for a connect that is cancelled
         async with asyncio.timeout(ASK_S):
             if await speaks_other(host, parts.port or (443 if has_tls else 80)):
                 what = "doesn't speak TLS" if has_tls else "speaks TLS, and was dialled without"

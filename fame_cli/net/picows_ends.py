@@ -78,7 +78,7 @@ async def dial(url: str, turn: Turn, shown: Shown = Shown()) -> Transport:  # no
                 max_redirects=0,
                 **_tls_of(url, shown),
             )
-    except (WSError, OSError, ValueError) as error:
+    except (WSError, OSError, ValueError, RuntimeError) as error:  # RuntimeError: uvloop's, of a socket reset meanwhile
         transport.abort()
         raise _mapped(url, error, shown.token) from error
     except BaseException:  # being cancelled above all
@@ -101,7 +101,7 @@ def _tls_of(url: str, shown: Shown) -> dict[str, Any]:
     }
 
 
-def _mapped(url: str, error: WSError | OSError | ValueError, token: str) -> FameError:
+def _mapped(url: str, error: WSError | OSError | ValueError | RuntimeError, token: str) -> FameError:
     """Return our error for one of the library's."""
     match error:
         case WSInvalidStatusError(response=WSUpgradeResponse(status=status)):

@@ -130,3 +130,12 @@ async def _say_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     await reader.readline()
     writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
     writer.close()
+
+
+def test_a_question_that_the_loop_itself_spoils_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def spoilt(host: str, port: int) -> bool:
+        raise RuntimeError("unable to perform operation on <UVPoll closed=True 0x1>; the handler is closed")
+
+    monkeypatch.setattr(languages, "speaks_tls", spoilt)
+    error = ConnectError("no")
+    assert asyncio.run(told("ws://127.0.0.1:1/fame/v1/attach/ws/peer/s1", error)) is error
